@@ -1,0 +1,5 @@
+"""``python -m kleio`` is ``kleio``."""
+
+from kleio.cli.main import main
+
+main()

@@ -1,0 +1,72 @@
+"""Everything kleio refuses, as one tree.
+
+::
+
+    KleioError                    125 launching, 1 reading
+    ├── UsageError                125 launching, 2 reading
+    ├── JournalError
+    │   ├── JournalUnreachable    the one a fresh command survives: it runs offline
+    │   └── UnknownTrial
+    ├── SpoolError
+    ├── AlreadyRunning             75
+    ├── Changed                    78
+    ├── CannotExecute             126
+    └── CommandNotFound           127
+
+A message is one clear line that says what to do next.
+"""
+
+from __future__ import annotations
+
+
+class KleioError(Exception):
+    """The root. ``launching`` and ``reading`` are the exit statuses of the two kinds of command."""
+
+    launching = 125
+    reading = 1
+
+
+class UsageError(KleioError):
+    """What was asked cannot be meant: an unknown option, an ambiguous id, a malformed setting."""
+
+    reading = 2
+
+
+class JournalError(KleioError):
+    """The journal refuses, or is not one."""
+
+
+class JournalUnreachable(JournalError):  # noqa: N818 - a state of the world, not a mistake
+    """Nobody answers at the journal's address within the time given."""
+
+
+class UnknownTrial(JournalError):  # noqa: N818 - the name says it
+    """No trial has this id, or more than one begins with it."""
+
+
+class SpoolError(KleioError):
+    """The directory in which records wait cannot be used."""
+
+
+class AlreadyRunning(KleioError):  # noqa: N818
+    """The trial has a live owner."""
+
+    launching = 75
+
+
+class Changed(KleioError):  # noqa: N818
+    """Code or environment differ from those of a trial that has something to resume from."""
+
+    launching = 78
+
+
+class CannotExecute(KleioError):  # noqa: N818
+    """The program exists and cannot be executed."""
+
+    launching = 126
+
+
+class CommandNotFound(KleioError):  # noqa: N818
+    """There is no such program."""
+
+    launching = 127

@@ -1,0 +1,187 @@
+"""What a journal promises. Two implementations keep it; ``tests/journal_suite.py`` holds both to it.
+
+**Ownership.** A journal object belongs to the process that opened it and may be used by all its threads. After a
+fork the child opens its own.
+
+**Atomicity.** Every method is atomic: seen whole or not at all, by every other process, on every machine.
+
+**Durability.** What a call returned from is in the journal whatever happens to the calling process. What
+:meth:`~Journal.settle` returned from survives the machine as well.
+
+**Idempotence.** Every writing method may be repeated with the same arguments, by any process, in any order with
+others, and changes nothing the second time. So whoever gets an error and cannot know whether the write landed
+sends it again; no method answers that question, because nobody need ask.
+
+**Errors.** :class:`~kleio.core.errors.JournalUnreachable` when nobody answers, and the write may or may not have
+landed; :class:`~kleio.core.errors.JournalError` when the journal answers and refuses. Nothing else is raised.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from typing import Any, BinaryIO
+
+    from kleio.core.trial import Entry, Event, Reservation, Trial
+
+SCHEMA = 1
+"""The version of what is stored. A journal of a newer one is refused; an older one waits for ``kleio db upgrade``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """Bytes ``[start, end)`` of one stream of one execution, packed.
+
+    ``payload`` says nothing to the journal. A ``dropped`` segment stands for bytes over the output limit, which are
+    nowhere. Of two segments of one stream with the same start the longer is kept; others may overlap, and a reader
+    takes each offset once.
+    """
+
+    trial: str
+    execution: str
+    writer: str
+    stream: str
+    start: int
+    end: int
+    payload: bytes
+    dropped: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """Summaries of all statistics of one writer up to offset ``end``: key to last, min, max, mean, count, time."""
+
+    trial: str
+    execution: str
+    writer: str
+    end: int
+    keys: Mapping[str, Mapping[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which trials a reading command means: every condition that is given must hold."""
+
+    project: str | None = None
+    work_key: str | None = None
+    statuses: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+
+
+class Journal(ABC):
+    """Where trials live."""
+
+    uri: str
+    """Its address, without a password: fit for messages and records."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Give its connections back."""
+
+    # -- trials --------------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def create(self, trial: Trial) -> None:
+        """Make the trial known, unless one with its id is."""
+
+    @abstractmethod
+    def claim(
+        self, trial: str, execution: str, data: Mapping[str, Any], lease: float, dead: str | None = None
+    ) -> Reservation | None:
+        """Reserve a trial for an execution, for ``lease`` seconds of the journal's clock.
+
+        Succeeds if nobody holds the trial, if its reservation has expired by the journal's clock, or if its holder
+        is ``dead``, an execution that the caller knows to have ended on its own machine. The fencing token then
+        grows by one, and with it, in the same step, an event "reserved" with ``data`` is recorded, and a "failover"
+        of the holder before. If ``execution`` itself holds the trial, an earlier claim's reply was lost: the same
+        reservation is returned, renewed, with its token unchanged. None if somebody else holds it.
+        """
+
+    @abstractmethod
+    def renew(self, trial: str, execution: str, lease: float) -> bool:
+        """Prolong a reservation to ``lease`` seconds from now. False when the execution no longer holds the trial.
+
+        An expired reservation that nobody has claimed since is still its holder's.
+        """
+
+    @abstractmethod
+    def record(self, trial: str, event: Event) -> None:
+        """Add an event, known by its id. The end of the holder gives its reservation back."""
+
+    @abstractmethod
+    def entry(self, trial: str) -> Entry | None:
+        """The trial with this full id."""
+
+    @abstractmethod
+    def resolve(self, prefix: str, limit: int = 10) -> list[str]:
+        """The ids that begin with ``prefix``, sorted, at most ``limit`` of them."""
+
+    @abstractmethod
+    def entries(self, selection: Selection, limit: int | None = None) -> list[Entry]:
+        """The selected trials, newest first, of equally new ones by id descending."""
+
+    @abstractmethod
+    def counts(self, selection: Selection) -> tuple[dict[str, int], dict[str, int]]:
+        """How many of the selected trials have each status, and each tag."""
+
+    # -- streams -------------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def append(self, segments: Sequence[Segment]) -> None:
+        """Store segments, all of them or, on an error, perhaps only some."""
+
+    @abstractmethod
+    def segments(
+        self, trial: str, streams: Sequence[str], after: Mapping[tuple[str, str, str], int] | None = None
+    ) -> Iterator[Segment]:
+        """The trial's segments of these streams, by execution, writer, stream and start.
+
+        ``after`` maps (execution, writer, stream) to an offset: only what goes beyond it is returned.
+        """
+
+    @abstractmethod
+    def extents(self, execution: str, trial: str) -> dict[tuple[str, str], int]:
+        """For each (writer, stream) of an execution, the offset up to which it is in the journal without a gap."""
+
+    @abstractmethod
+    def summarise(self, summary: Summary) -> None:
+        """Set one writer's summary, unless one that reaches further is there."""
+
+    @abstractmethod
+    def summaries(self, trials: Sequence[str]) -> dict[str, list[Summary]]:
+        """The summaries of several trials, by trial."""
+
+    # -- content -------------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def put_document(self, digest: str, document: Mapping[str, Any]) -> None:
+        """Store a document under the digest of its content, once."""
+
+    @abstractmethod
+    def document(self, digest: str) -> dict[str, Any] | None:
+        """The document with this digest."""
+
+    @abstractmethod
+    def put_blob(self, sha256: str, path: str) -> None:
+        """Store the bytes of a file, once per content. The file may be taken away by it. Listed only when whole."""
+
+    @abstractmethod
+    def blob(self, sha256: str) -> BinaryIO | None:
+        """The bytes with this digest, to be read and closed by the caller."""
+
+    def settle(self) -> None:  # noqa: B027 - a journal whose every write is durable has nothing to do
+        """Return when everything written so far survives a power cut."""
+
+
+def contiguous(ranges: Iterable[tuple[int, int]]) -> int:
+    """The end of what ``ranges`` cover from offset 0 without a gap."""
+    end = 0
+    for start, stop in sorted(ranges):
+        if start > end:
+            break
+        end = max(end, stop)
+    return end

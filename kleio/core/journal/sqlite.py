@@ -1,0 +1,485 @@
+"""The embedded journal: one SQLite file, and artifact bytes as files beside it (``blobs/``).
+
+Many processes share it through WAL. Every write takes a ``flock`` first, then ``BEGIN IMMEDIATE``: the kernel's queue
+is fair and is released when a writer is killed, where SQLite's own busy handler starves the unlucky. On a network
+filesystem WAL cannot work, so the rollback journal is used there.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import sqlite3
+import threading
+from contextlib import contextmanager
+
+from kleio.core.errors import JournalError
+from kleio.core.journal.base import SCHEMA, Journal, Segment, Summary, contiguous
+from kleio.core.trial import HELD, Entry, Event, Reservation, Trial
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from typing import Any, BinaryIO
+
+    from kleio.core.journal.base import Selection
+
+APPLICATION_ID = 0x4B4C4549  # "KLEI", in the file's header
+CHECKPOINT = 4 << 20  # bytes of WAL
+NOW = "((julianday('now') - 2440587.5) * 86400.0)"
+NETWORK_FILESYSTEMS = ("nfs", "nfs4", "cifs", "smb3", "lustre", "gpfs", "beegfs", "ceph", "9p", "fuse.sshfs", "afs")
+
+TABLES = """
+CREATE TABLE trials (
+    id TEXT PRIMARY KEY, work_key TEXT NOT NULL, project TEXT NOT NULL, created REAL NOT NULL, body TEXT NOT NULL,
+    status TEXT NOT NULL, status_order TEXT NOT NULL, holder TEXT, token INTEGER NOT NULL, expires REAL
+) WITHOUT ROWID;
+CREATE INDEX trials_by_work ON trials (work_key);
+CREATE INDEX trials_by_project ON trials (project, created, id);
+CREATE INDEX trials_by_time ON trials (created, id);
+CREATE TABLE events (
+    trial TEXT NOT NULL, id TEXT NOT NULL, kind TEXT NOT NULL, time REAL NOT NULL, token INTEGER NOT NULL,
+    execution TEXT, data TEXT NOT NULL, PRIMARY KEY (trial, id)
+) WITHOUT ROWID;
+CREATE TABLE tags (tag TEXT NOT NULL, trial TEXT NOT NULL, PRIMARY KEY (tag, trial)) WITHOUT ROWID;
+CREATE TABLE segments (
+    trial TEXT NOT NULL, stream TEXT NOT NULL, execution TEXT NOT NULL, writer TEXT NOT NULL,
+    "start" INTEGER NOT NULL, "end" INTEGER NOT NULL, dropped INTEGER NOT NULL, payload BLOB NOT NULL
+);
+CREATE UNIQUE INDEX segments_in_order ON segments (trial, stream, execution, writer, "start", "end");
+CREATE TABLE summaries (
+    trial TEXT NOT NULL, execution TEXT NOT NULL, writer TEXT NOT NULL, "end" INTEGER NOT NULL, keys TEXT NOT NULL,
+    PRIMARY KEY (trial, execution, writer)
+) WITHOUT ROWID;
+CREATE TABLE documents (digest TEXT PRIMARY KEY, body TEXT NOT NULL);
+"""
+
+COLUMNS = f"id, body, holder, token, expires > {NOW}"
+
+
+class SqliteJournal(Journal):
+    """See :class:`~kleio.core.journal.base.Journal`."""
+
+    def __init__(self, uri: str, writing: bool = True) -> None:
+        self.uri = uri
+        self.path = _path(uri)
+        self.directory = os.path.dirname(self.path)
+        self._mutex = threading.RLock()
+        self._lock: int | None = None
+        exists = os.path.exists(self.path)
+        if exists or writing:
+            self._open(exists, writing)
+        else:
+            self._stand_in()
+
+    def _open(self, exists: bool, writing: bool) -> None:
+        try:
+            if writing:
+                os.makedirs(self.directory, 0o700, exist_ok=True)
+                self._lock = os.open(f"{self.path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+                if not exists:
+                    os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        except OSError as error:
+            raise JournalError(
+                f"cannot write the journal {self.path}: {error.strerror}; "
+                "name another with --journal or KLEIO_JOURNAL, or move everything with KLEIO_HOME"
+            ) from None
+        with self._told():
+            self._connection = self._connect(writing)
+            version = self._checked_version()
+            if version is None:
+                if writing:
+                    self._create()
+                else:
+                    self._connection.close()
+                    self._stand_in()
+
+    def _stand_in(self) -> None:
+        """Nothing has been journaled yet, and a reader creates nothing: an empty journal in memory answers."""
+        self._connection = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+        self._script(TABLES)
+
+    def _connect(self, writing: bool) -> sqlite3.Connection:
+        quoted = self.path.replace("%", "%25").replace("?", "%3f").replace("#", "%23")
+        mode = "rw" if writing else "ro"
+        connection = sqlite3.connect(
+            f"file:{quoted}?mode={mode}", uri=True, timeout=60, isolation_level=None, check_same_thread=False
+        )
+        if not writing:
+            try:
+                connection.execute("SELECT 1 FROM sqlite_master").fetchone()
+            except sqlite3.OperationalError:  # WAL in a directory that this user cannot write: no writer can be there
+                connection = sqlite3.connect(
+                    f"file:{quoted}?mode=ro&immutable=1", uri=True, isolation_level=None, check_same_thread=False
+                )
+            return connection
+        connection.execute("PRAGMA wal_autocheckpoint = 0")
+        connection.execute("PRAGMA synchronous = NORMAL")
+        return connection
+
+    def _checked_version(self) -> int | None:
+        """The schema's version, None for an empty file. Raises JournalError for what is not a journal."""
+        (application,) = self._connection.execute("PRAGMA application_id").fetchone()
+        (version,) = self._connection.execute("PRAGMA user_version").fetchone()
+        if application != APPLICATION_ID:
+            if self._connection.execute("SELECT count(*) FROM sqlite_master").fetchone() != (0,):
+                raise JournalError(f"{self.path} is an SQLite database, but no kleio journal; name another file")
+            return None
+        if version > SCHEMA:
+            raise JournalError(
+                f"{self.path} was written by a newer kleio (schema {version}, this one knows {SCHEMA}); "
+                "upgrade kleio: pip install -U kleio"
+            )
+        return int(version)
+
+    def _create(self) -> None:
+        """Any number of first users may come here together; one creates, the others find it done."""
+        assert self._lock is not None
+        fcntl.flock(self._lock, fcntl.LOCK_EX)
+        try:
+            if self._checked_version() is not None:
+                return
+            if not on_network(self.directory):
+                self._connection.execute("PRAGMA journal_mode = WAL")
+            self._connection.execute("BEGIN IMMEDIATE")
+            self._script(TABLES)
+            self._connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+            self._connection.execute(f"PRAGMA user_version = {SCHEMA}")
+            self._connection.execute("COMMIT")
+        finally:
+            fcntl.flock(self._lock, fcntl.LOCK_UN)
+
+    def _script(self, statements: str) -> None:
+        for statement in statements.split(";"):  # executescript would commit first
+            self._connection.execute(statement)
+
+    def close(self) -> None:
+        with self._mutex:
+            self._connection.close()
+            if self._lock is not None:
+                os.close(self._lock)
+                self._lock = None
+
+    # -- transactions --------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """The one place where SQLite's errors become kleio's."""
+        try:
+            yield
+        except (sqlite3.Error, OverflowError) as error:
+            raise JournalError(_explained(self.path, error)) from None
+
+    @contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
+        if self._lock is None:
+            raise JournalError(f"{self.path} was opened for reading only")
+        with self._mutex, self._told():
+            fcntl.flock(self._lock, fcntl.LOCK_EX)
+            try:
+                self._connection.execute("BEGIN IMMEDIATE")
+                try:
+                    yield self._connection
+                except BaseException:
+                    self._connection.execute("ROLLBACK")
+                    raise
+                self._connection.execute("COMMIT")
+                if _size(f"{self.path}-wal") > CHECKPOINT:
+                    self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            finally:
+                fcntl.flock(self._lock, fcntl.LOCK_UN)
+
+    def _rows(self, sql: str, values: Sequence[Any] = ()) -> list[Any]:
+        with self._mutex, self._told():
+            return self._connection.execute(sql, values).fetchall()
+
+    def settle(self) -> None:
+        assert self._lock is not None
+        with self._mutex, self._told():
+            fcntl.flock(self._lock, fcntl.LOCK_EX)
+            try:
+                self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
+            finally:
+                fcntl.flock(self._lock, fcntl.LOCK_UN)
+
+    # -- trials --------------------------------------------------------------------------------------------------
+
+    def create(self, trial: Trial) -> None:
+        row = (trial.id, trial.work_key, trial.project, trial.created, json.dumps(trial.as_dict()))
+        with self._writing() as connection:
+            connection.execute("INSERT OR IGNORE INTO trials VALUES (?, ?, ?, ?, ?, 'new', '', NULL, 0, NULL)", row)
+
+    def claim(
+        self, trial: str, execution: str, data: Mapping[str, Any], lease: float, dead: str | None = None
+    ) -> Reservation | None:
+        with self._writing() as connection:
+            row = connection.execute(
+                f"SELECT holder, token, expires, {NOW} FROM trials WHERE id = ?", (trial,)
+            ).fetchone()
+            if row is None:
+                raise JournalError(f"there is no trial {trial} to reserve")
+            holder, token, expires, now = row
+            if holder not in (None, execution, dead) and expires > now:
+                return None
+            if holder != execution:
+                if holder is not None:
+                    silent = Event(f"failover-{holder}", "failover", now, token, holder)
+                    _add(connection, trial, silent)
+                token += 1
+            connection.execute(
+                "UPDATE trials SET holder = ?, token = ?, expires = ? WHERE id = ?", (execution, token, now + lease, trial)
+            )
+            _add(connection, trial, Event(f"reserved-{execution}", "reserved", now, token, execution, data))
+            return Reservation(trial, execution, token, now + lease, now)
+
+    def renew(self, trial: str, execution: str, lease: float) -> bool:
+        with self._writing() as connection:
+            return (
+                connection.execute(
+                    f"UPDATE trials SET expires = {NOW} + ? WHERE id = ? AND holder = ?", (lease, trial, execution)
+                ).rowcount
+                == 1
+            )
+
+    def record(self, trial: str, event: Event) -> None:
+        with self._writing() as connection:
+            _add(connection, trial, event)
+
+    def entry(self, trial: str) -> Entry | None:
+        found = self._entries(f"SELECT {COLUMNS} FROM trials WHERE id = ?", [trial])
+        return found[0] if found else None
+
+    def resolve(self, prefix: str, limit: int = 10) -> list[str]:
+        sql = "SELECT id FROM trials WHERE id >= ? AND id < ? ORDER BY id LIMIT ?"
+        return [trial for (trial,) in self._rows(sql, (prefix, prefix + "g", limit))]
+
+    def entries(self, selection: Selection, limit: int | None = None) -> list[Entry]:
+        where, values = _where(selection)
+        sql = f"SELECT {COLUMNS} FROM trials {where} ORDER BY created DESC, id DESC LIMIT ?"
+        return self._entries(sql, [*values, -1 if limit is None else limit])
+
+    def _entries(self, sql: str, values: list[Any]) -> list[Entry]:
+        with self._mutex, self._told():
+            self._connection.execute("BEGIN")  # one snapshot for the trials and their events
+            try:
+                rows = self._connection.execute(sql, values).fetchall()
+                events = self._events([row[0] for row in rows])
+            finally:
+                self._connection.execute("ROLLBACK")
+        return [
+            Entry(Trial.from_dict(json.loads(body)), tuple(events.get(trial, ())), holder, bool(live), token)
+            for trial, body, holder, token, live in rows
+        ]
+
+    def _events(self, trials: list[str]) -> dict[str, list[Event]]:
+        found: dict[str, list[Event]] = {}
+        for few in _fews(trials):
+            marks = ", ".join("?" * len(few))
+            sql = f"SELECT trial, id, kind, time, token, execution, data FROM events WHERE trial IN ({marks})"
+            for trial, *event, data in self._connection.execute(sql, few):
+                found.setdefault(trial, []).append(Event(*event, data=json.loads(data)))
+        return found
+
+    def counts(self, selection: Selection) -> tuple[dict[str, int], dict[str, int]]:
+        where, values = _where(selection)
+        statuses = f"SELECT {STATUS}, count(*) FROM trials {where} GROUP BY 1 ORDER BY 1"
+        tags = f"SELECT tag, count(*) FROM tags WHERE trial IN (SELECT id FROM trials {where}) GROUP BY 1 ORDER BY 1"
+        return dict(self._rows(statuses, values)), dict(self._rows(tags, values))
+
+    # -- streams -------------------------------------------------------------------------------------------------
+
+    def append(self, segments: Sequence[Segment]) -> None:
+        with self._writing() as connection:
+            for one in segments:
+                key = (one.trial, one.stream, one.execution, one.writer, one.start)
+                place = 'trial = ? AND stream = ? AND execution = ? AND writer = ? AND "start" = ?'
+                (longest,) = connection.execute(f'SELECT max("end") FROM segments WHERE {place}', key).fetchone()
+                if longest is not None:
+                    if longest >= one.end:
+                        continue
+                    connection.execute(f"DELETE FROM segments WHERE {place}", key)
+                connection.execute(
+                    "INSERT INTO segments VALUES (?, ?, ?, ?, ?, ?, ?, ?)", (*key, one.end, one.dropped, one.payload)
+                )
+
+    def segments(
+        self, trial: str, streams: Sequence[str], after: Mapping[tuple[str, str, str], int] | None = None
+    ) -> Iterator[Segment]:
+        order = 'stream, execution, writer, "start", "end", rowid'
+        for stream in streams:
+            found = self._rows(f"SELECT {order} FROM segments WHERE trial = ? AND stream = ? ORDER BY {order}", (trial, stream))
+            for _, execution, writer, start, end, rowid in found:
+                if end <= (after or {}).get((execution, writer, stream), -1):
+                    continue
+                row = self._rows('SELECT "end", payload, dropped FROM segments WHERE rowid = ?', (rowid,))
+                if not row:  # replaced by a longer one since
+                    row = self._rows(
+                        'SELECT "end", payload, dropped FROM segments WHERE trial = ? AND stream = ? AND execution = ?'
+                        ' AND writer = ? AND "start" = ?',
+                        (trial, stream, execution, writer, start),
+                    )
+                for stop, payload, dropped in row:
+                    yield Segment(trial, execution, writer, stream, start, stop, payload, bool(dropped))
+
+    def extents(self, execution: str, trial: str) -> dict[tuple[str, str], int]:
+        ranges: dict[tuple[str, str], list[tuple[int, int]]] = {}
+        sql = 'SELECT writer, stream, "start", "end" FROM segments WHERE trial = ? AND execution = ?'
+        for writer, stream, start, end in self._rows(sql, (trial, execution)):
+            ranges.setdefault((writer, stream), []).append((start, end))
+        return {key: contiguous(own) for key, own in ranges.items()}
+
+    def summarise(self, summary: Summary) -> None:
+        row = (summary.trial, summary.execution, summary.writer, summary.end, json.dumps(summary.keys))
+        with self._writing() as connection:
+            connection.execute(
+                'INSERT INTO summaries VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET "end" = excluded."end", '
+                'keys = excluded.keys WHERE excluded."end" > summaries."end"',
+                row,
+            )
+
+    def summaries(self, trials: Sequence[str]) -> dict[str, list[Summary]]:
+        found: dict[str, list[Summary]] = {}
+        for few in _fews(list(trials)):
+            marks = ", ".join("?" * len(few))
+            for *key, keys in self._rows(f"SELECT * FROM summaries WHERE trial IN ({marks})", few):
+                found.setdefault(key[0], []).append(Summary(*key, keys=json.loads(keys)))
+        return found
+
+    # -- content -------------------------------------------------------------------------------------------------
+
+    def put_document(self, digest: str, document: Mapping[str, Any]) -> None:
+        if self._rows("SELECT 1 FROM documents WHERE digest = ?", (digest,)):
+            return
+        with self._writing() as connection:
+            connection.execute("INSERT OR IGNORE INTO documents VALUES (?, ?)", (digest, json.dumps(document)))
+
+    def document(self, digest: str) -> dict[str, Any] | None:
+        found = self._rows("SELECT body FROM documents WHERE digest = ?", (digest,))
+        return dict(json.loads(found[0][0])) if found else None
+
+    def _blob_path(self, sha256: str) -> str:
+        return os.path.join(self.directory, "blobs", sha256[:2], sha256)
+
+    def put_blob(self, sha256: str, path: str) -> None:
+        final = self._blob_path(sha256)
+        if os.path.exists(final):
+            return
+        temporary = f"{final}.{os.urandom(8).hex()}.tmp"
+        try:
+            os.makedirs(os.path.dirname(final), 0o700, exist_ok=True)
+            try:
+                os.link(path, temporary)  # the spool lies on the same filesystem: no copy
+            except OSError:
+                import shutil
+
+                shutil.copyfile(path, temporary)
+            with open(temporary, "rb") as file:
+                os.fsync(file.fileno())
+            os.replace(temporary, final)
+        except OSError as error:
+            raise JournalError(f"cannot store artifact bytes in {os.path.dirname(final)}: {error.strerror}") from None
+
+    def blob(self, sha256: str) -> BinaryIO | None:
+        try:
+            return open(self._blob_path(sha256), "rb")
+        except FileNotFoundError:
+            return None
+
+
+STATUS = (
+    f"CASE WHEN status IN ('{HELD[0].value}', '{HELD[1].value}') AND (expires IS NULL OR expires <= {NOW}) "
+    "THEN 'failover' ELSE status END"
+)
+
+
+def _where(selection: Selection) -> tuple[str, list[Any]]:
+    conditions: list[str] = []
+    values: list[Any] = []
+    for column in ("project", "work_key"):
+        wanted = getattr(selection, column)
+        if wanted is not None:
+            conditions.append(f"{column} = ?")
+            values.append(wanted)
+    if selection.statuses:
+        conditions.append(f"{STATUS} IN ({', '.join('?' * len(selection.statuses))})")
+        values += selection.statuses
+    for tag in selection.tags:
+        conditions.append("id IN (SELECT trial FROM tags WHERE tag = ?)")
+        values.append(tag)
+    return ("WHERE " + " AND ".join(conditions) if conditions else ""), values
+
+
+def _add(connection: sqlite3.Connection, trial: str, event: Event) -> None:
+    added = connection.execute(
+        "INSERT OR IGNORE INTO events VALUES (?, ?, ?, ?, ?, ?, ?)",
+        (trial, event.id, event.kind, event.time, event.token, event.execution, json.dumps(dict(event.data))),
+    ).rowcount
+    if not added:
+        return
+    if event.status is not None:
+        connection.execute(
+            "UPDATE trials SET status = ?, status_order = ? WHERE id = ? AND status_order < ?",
+            (event.status.value, event.order, trial, event.order),
+        )
+    if event.kind in ("ended", "failover"):
+        connection.execute(
+            "UPDATE trials SET holder = NULL, expires = NULL WHERE id = ? AND holder = ?", (trial, event.execution)
+        )
+    for tag in event.data.get("tags", ()) if event.kind == "annotated" else ():
+        connection.execute("INSERT OR IGNORE INTO tags VALUES (?, ?)", (tag, trial))
+
+
+def _fews(many: list[str]) -> Iterator[list[str]]:
+    """Pieces small enough for SQLite's limit on parameters."""
+    for start in range(0, len(many), 500):
+        yield many[start : start + 500]
+
+
+def _path(uri: str) -> str:
+    rest = uri[len("sqlite://") :]
+    path, question, options = rest.partition("?")
+    if question:
+        raise JournalError(f"a sqlite journal takes no options, but {uri!r} has ?{options}; leave them away")
+    if not path.startswith("/") or path in ("/", "//"):
+        raise JournalError(f"{uri!r} names no file; write sqlite:///relative.db or sqlite:////absolute/path.db")
+    from urllib.parse import unquote
+
+    return os.path.abspath(unquote(path[1:]) if "%" in path else path[1:])
+
+
+def _size(path: str) -> int:
+    try:
+        return os.stat(path).st_size
+    except OSError:
+        return 0
+
+
+def _explained(path: str, error: Exception) -> str:
+    said = str(error)
+    if "not a database" in said:
+        return f"{path} is not a kleio journal (it is no SQLite file); name another with --journal or KLEIO_JOURNAL"
+    if "malformed" in said:
+        return f"the journal {path} is damaged ({said}); keep a copy and try: sqlite3 FILE .recover"
+    if "full" in said:
+        return f"the disk that holds the journal {path} is full; make room, then run kleio sync"
+    if "readonly" in said or "unable to open" in said:
+        return f"the journal {path} cannot be opened ({said}); check its permissions, or name another with --journal"
+    if "too big" in said or isinstance(error, OverflowError):
+        return f"a value is too large for the journal {path} ({said}); log it as an artifact instead"
+    return f"the journal {path} failed: {said}"
+
+
+def on_network(directory: str) -> bool:
+    """Whether ``directory`` lies on a network filesystem, as /proc/mounts says."""
+    real = os.path.realpath(directory) + "/"
+    best, kind = "", ""
+    try:
+        with open("/proc/self/mounts", encoding="utf-8", errors="replace") as mounts:
+            for line in mounts:
+                point, filesystem = line.split(" ")[1:3]
+                if real.startswith(point.rstrip("/") + "/") and len(point) >= len(best):
+                    best, kind = point, filesystem
+    except OSError:
+        return False
+    return kind in NETWORK_FILESYSTEMS

@@ -1,0 +1,252 @@
+"""The spool: where what an execution emits waits until it is in the journal (standard library only).
+
+One directory an execution, 0700::
+
+    launch.json           what was launched; written before the child starts
+    ending.json           how it ended; absent while it runs, or when the launcher was killed
+    environment.json      the environment, gathered while the child runs
+    lock                  flock held by the launcher and, through an inherited descriptor, by the child
+    recorder.lock         flock held by whoever ships: the launcher, later perhaps another kleio
+    wake                  a FIFO: one byte makes the recorder look at once
+    shared.statistics     $KLEIO_STATISTICS: anybody appends one JSON object a line
+    WRITER.STREAM         lines, "NANOSECONDS JSON", of one process: statistics, artifacts
+    launcher.STREAM       output, stdout or stderr as read, and launcher.STREAM.times beside it
+    blobs/SHA256          bytes of artifacts, complete
+    requests/ answers/    what load_* and flush() ask of the launcher, and what it answers
+
+Every stream file begins with a version line. One appender a file, opened with O_APPEND, and one ``write(2)`` a
+record, so whatever call returned survives a kill -9 of the process. A line without its newline does not exist.
+Offsets are offsets in the file, the version line included.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+
+from kleio.core.errors import SpoolError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
+FORMAT = 1
+SHARED = "shared"
+LAUNCHER = "launcher"
+LINE_STREAMS = ("statistics", "artifacts")
+OUTPUT_STREAMS = ("output", "stdout", "stderr")
+LARGEST_RECORD = 8 << 20  # bytes; a record must fit in one MongoDB document with room to spare
+
+
+def header(stream: str) -> bytes:
+    """The version line that a stream file begins with."""
+    return f"kleio {FORMAT} {stream}\n".encode()
+
+
+class Writer:
+    """Appends records to one stream file of its own, created with its first record.
+
+    Safe for threads. After a fork the child must make a new one: one appender a file.
+    """
+
+    def __init__(self, directory: str, stream: str, name: str | None = None) -> None:
+        self.name = name or f"{os.getpid()}-{os.urandom(4).hex()}"
+        self.stream = stream
+        self._torn = False
+        path = os.path.join(directory, f"{self.name}.{stream}")
+        self.fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        if os.fstat(self.fd).st_size == 0:
+            os.write(self.fd, header(stream))
+
+    def append(self, record: str) -> None:
+        """Write one line of text, without its newline, under the present time. Raises OSError."""
+        line = f"{time.time_ns()} {record}\n".encode()
+        if self._torn:  # finish what the last, cut off, left behind
+            line = b"\n" + line
+        self._torn = os.write(self.fd, line) != len(line)
+
+    def end(self) -> int:
+        """The offset behind the last record."""
+        return os.fstat(self.fd).st_size
+
+    def close(self) -> None:
+        """Give the descriptor back; the file stays."""
+        os.close(self.fd)
+
+
+class Spool:
+    """One execution's directory."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    @property
+    def execution(self) -> str:
+        """The id of the execution, which is the directory's name."""
+        return os.path.basename(self.path)
+
+    def file(self, *names: str) -> str:
+        """The path of something in it."""
+        return os.path.join(self.path, *names)
+
+    @classmethod
+    def create(cls, root: str, execution: str, launch: dict[str, Any]) -> Spool:
+        """Make the directory, whole or not at all: nobody sees one without ``launch.json``."""
+        spool = cls(os.path.join(root, execution))
+        making = cls(os.path.join(root, f".{execution}"))
+        try:
+            os.makedirs(root, 0o700, exist_ok=True)
+            os.mkdir(making.path, 0o700)
+            for name in ("blobs", "requests", "answers"):
+                os.mkdir(making.file(name), 0o700)
+            os.mkfifo(making.file("wake"), 0o600)
+            with open(making.file(f"{SHARED}.statistics"), "xb") as shared:
+                shared.write(b"# " + header("statistics"))
+            making.write("launch", launch)
+        except OSError as error:
+            making.delete()
+            raise SpoolError(
+                f"cannot write to {root}: {error.strerror}; choose another directory with KLEIO_SPOOL_DIR or KLEIO_HOME"
+            ) from None
+        return spool
+
+    def publish(self) -> None:
+        """Make a created spool visible to others; call it with the locks held."""
+        os.rename(os.path.join(os.path.dirname(self.path), f".{self.execution}"), self.path)
+
+    def write(self, name: str, document: dict[str, Any]) -> None:
+        """Replace ``NAME.json`` at once: a reader sees the old one or the new one."""
+        from kleio.core.values import dumps
+
+        path = self.file(f"{name}.json")
+        temporary = f"{path}.{os.getpid()}.tmp"
+        with open(temporary, "w", encoding="ascii") as file:
+            file.write(dumps(document))
+        os.replace(temporary, path)
+
+    def read(self, name: str) -> dict[str, Any] | None:
+        """``NAME.json``, or None if there is none."""
+        from kleio.core.values import loads
+
+        try:
+            with open(self.file(f"{name}.json"), "rb") as file:
+                return dict(loads(file.read()))
+        except (FileNotFoundError, NotADirectoryError, ValueError):
+            return None
+
+    def wake(self) -> None:
+        """Make the recorder look now rather than at its next turn; harmless when nobody listens."""
+        try:
+            fd = os.open(self.file("wake"), os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        except OSError:
+            return
+        try:
+            os.write(fd, b".")
+        except OSError:
+            pass
+        finally:
+            os.close(fd)
+
+    def streams(self) -> Iterator[tuple[str, str]]:
+        """The (writer, stream) of every stream file there is now."""
+        for name in sorted(os.listdir(self.path)):
+            writer, _, stream = name.partition(".")
+            if stream in LINE_STREAMS or (writer == LAUNCHER and stream in OUTPUT_STREAMS):
+                yield writer, stream
+
+    def alive(self) -> bool:
+        """Whether launcher or child live on this host: somebody holds the lock."""
+        return is_held(self.file("lock"))
+
+    def delete(self) -> None:
+        """Remove the directory and everything in it."""
+        import shutil
+
+        shutil.rmtree(self.path, ignore_errors=True)
+
+
+def spools(root: str) -> Iterator[Spool]:
+    """Every spool under ``root``, oldest name first; none when there is no such directory."""
+    try:
+        names = sorted(os.listdir(root))
+    except OSError:
+        return
+    for name in names:
+        if len(name) == 32 and not name.startswith("."):
+            yield Spool(os.path.join(root, name))
+
+
+def hold(path: str) -> int | None:
+    """Take the lock file at ``path``: a descriptor that holds it until closed, or None if another has it."""
+    import fcntl
+
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(fd)
+        return None
+    return fd
+
+
+def is_held(path: str) -> bool:
+    """Whether somebody holds the lock file at ``path``."""
+    import fcntl
+
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(fd)
+    return False
+
+
+class LineReader:
+    """Reads whole lines of a stream file from an offset on, in bounded pieces."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    def read(self, start: int, at_most: int) -> bytes:
+        """Whole lines from ``start`` on: about ``at_most`` bytes, always at least one line if there is one."""
+        with open(self.path, "rb") as file:
+            file.seek(start)
+            data = file.read(at_most)
+            whole = data.rfind(b"\n") + 1
+            if whole or len(data) < at_most:
+                return data[:whole]
+            pieces = [data]  # one line longer than the piece
+            while piece := file.read(1 << 20):
+                cut = piece.find(b"\n") + 1
+                pieces.append(piece[:cut] if cut else piece)
+                if cut:
+                    return b"".join(pieces)
+            return b""
+
+
+def parse_line(line: bytes, shared: bool, now: int) -> tuple[int, Any] | None:
+    """The (nanoseconds, value) of one line; None for the version line, comments and blank lines.
+
+    ``shared`` lines are bare JSON objects and get the time ``now``. Raises ValueError for what cannot be read.
+    """
+    from kleio.core.values import loads
+
+    text = line.strip()
+    if not text or text.startswith((b"#", b"kleio ")):
+        return None
+    if len(text) > LARGEST_RECORD + 64:
+        raise ValueError("the record is too large")
+    if shared:
+        value = loads(text)
+    else:
+        stamp, _, body = text.partition(b" ")
+        now, value = int(stamp), loads(body)
+    if not isinstance(value, dict):
+        raise ValueError("not a JSON object")
+    return now, value

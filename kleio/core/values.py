@@ -1,0 +1,150 @@
+"""Values of any kind to one line of JSON, and back (standard library only).
+
+JSON has no NaN, dates, bytes or tuples. Non-finite numbers are written as Python's ``json`` writes and
+reads them (``NaN``, ``Infinity``); the rest is tagged, ``{"$kleio": KIND, "value": …}``, and a mapping of the
+user's that has such a key, or keys that are not text, is tagged as well. So whatever goes in comes out.
+Scalars of NumPy, PyTorch and their like become the Python number they hold, arrays nested lists of them.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False  # importing typing costs 3 ms at the start of every command
+if TYPE_CHECKING:
+    from typing import Any
+
+TAG = "$kleio"
+
+
+class UnstorableValueError(TypeError):
+    """No faithful form is known for a value; the message names its type and what to do."""
+
+
+def dumps(value: Any) -> str:
+    """One line of ASCII JSON. Raises :class:`UnstorableValueError` and never writes half a value."""
+    import json  # 6 ms, which a script that logs only numbers does not pay
+
+    try:
+        return json.dumps(plain(value, 0), separators=(",", ":"))
+    except RecursionError:
+        raise UnstorableValueError("the value contains itself; log its parts by name") from None
+
+
+def loads(text: str | bytes) -> Any:
+    """The inverse of :func:`dumps`. Raises ValueError for what is not JSON."""
+    import json
+
+    return json.loads(text, object_hook=_untag)
+
+
+def plain(value: Any, depth: int = 0) -> Any:
+    """``value`` in terms of JSON's own types and tags."""
+    kind = type(value)
+    if kind in (float, int, str, bool) or value is None:
+        return value
+    if depth > 200:
+        raise UnstorableValueError("the value is nested more than 200 deep, or contains itself")
+    if kind is dict or isinstance(value, dict):
+        if all(type(key) is str for key in value) and TAG not in value:
+            return {key: plain(item, depth + 1) for key, item in value.items()}
+        return _tag("dict", [[plain(k, depth + 1), plain(v, depth + 1)] for k, v in value.items()])
+    if kind is list:
+        return [plain(item, depth + 1) for item in value]
+    if kind in (tuple, set, frozenset):
+        return _tag(kind.__name__, [plain(item, depth + 1) for item in value])
+    return _plain_object(value, depth)
+
+
+def _plain_object(value: Any, depth: int) -> Any:
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        import binascii
+
+        return _tag("bytes", binascii.b2a_base64(bytes(value), newline=False).decode())
+    if isinstance(value, complex):
+        return _tag("complex", [value.real, value.imag])
+    for base in (bool, int, float, str):  # subclasses: enumerations, numpy.float64, numpy.str_
+        if isinstance(value, base):
+            return base.__str__(value) if base is str else base(value)
+    import datetime
+
+    for name in ("datetime", "date", "time"):
+        if isinstance(value, getattr(datetime, name)):
+            return _tag(name, value.isoformat())
+    if isinstance(value, datetime.timedelta):
+        return _tag("timedelta", [value.days, value.seconds, value.microseconds])
+    if hasattr(value, "__fspath__"):
+        return _tag("path", str(value))
+    return _plain_array(value, depth)
+
+
+def _plain_array(value: Any, depth: int) -> Any:
+    if getattr(type(value), "__module__", "").partition(".")[0] == "numpy" and value.dtype.kind in "Mm":
+        value = value.astype("M8[us]" if value.dtype.kind == "M" else "m8[us]")
+    for convert in ("tolist", "item"):  # NumPy, PyTorch, JAX, TensorFlow, pandas: by what they offer
+        if hasattr(value, convert):
+            inner = getattr(value, convert)()
+            if type(inner) is not type(value):
+                return plain(inner, depth + 1)
+    if hasattr(value, "numpy"):
+        return plain(value.numpy(), depth + 1)
+    raise UnstorableValueError(
+        f"a value of type {type(value).__module__}.{type(value).__qualname__} cannot be logged; "
+        "give a number, text, bytes, a date, an array, or lists and dicts of them"
+    )
+
+
+def _tag(kind: str, value: Any) -> dict[str, Any]:
+    return {TAG: kind, "value": value}
+
+
+def _untag(mapping: dict[str, Any]) -> Any:
+    kind = mapping.get(TAG)
+    if kind is None or len(mapping) != 2 or "value" not in mapping:
+        return mapping
+    value = mapping["value"]
+    try:
+        return _untagged(kind, value)
+    except (TypeError, ValueError):  # somebody else's mapping that looks like a tag stays what it is
+        return mapping
+
+
+def _untagged(kind: str, value: Any) -> Any:  # noqa: PLR0911 - one line a kind is the clearest
+    if kind == "dict":
+        return {tuple(k) if isinstance(k, list) else k: v for k, v in value}
+    if kind in ("tuple", "set", "frozenset"):
+        return {"tuple": tuple, "set": set, "frozenset": frozenset}[kind](value)
+    if kind == "bytes":
+        import binascii
+
+        return binascii.a2b_base64(value)
+    if kind == "complex":
+        return complex(*value)
+    if kind == "path":
+        import pathlib
+
+        return pathlib.PurePath(value)
+    import datetime
+
+    if kind in ("datetime", "date", "time"):
+        return getattr(datetime, kind).fromisoformat(value)
+    if kind == "timedelta":
+        return datetime.timedelta(*value)
+    raise ValueError(kind)
+
+
+def portable(value: Any) -> Any:
+    """For ``--json``: strict JSON that any language reads; non-finite numbers and dates are strings."""
+    if isinstance(value, float):
+        return value if value - value == 0 else {"inf": "Infinity", "-inf": "-Infinity"}.get(repr(value), "NaN")
+    if isinstance(value, (str, int)) or value is None:
+        return value
+    if isinstance(value, dict):
+        return {str(key): portable(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [portable(item) for item in value]
+    if hasattr(value, "isoformat"):
+        return value.isoformat()
+    if isinstance(value, bytes):
+        import binascii
+
+        return binascii.b2a_base64(value, newline=False).decode()
+    return str(value)
