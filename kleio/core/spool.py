@@ -91,29 +91,30 @@ class Spool:
         return os.path.join(self.path, *names)
 
     @classmethod
-    def create(cls, root: str, execution: str, launch: dict[str, Any]) -> Spool:
-        """Make the directory, whole or not at all: nobody sees one without ``launch.json``."""
+    def create(cls, root: str, execution: str, launch: dict[str, Any]) -> tuple[Spool, int, int]:
+        """Make the directory, whole or not at all: nobody sees one without ``launch.json`` and its locks held.
+
+        Returns it with the descriptors that hold ``lock`` and ``recorder.lock``.
+        """
         spool = cls(os.path.join(root, execution))
-        making = cls(os.path.join(root, f".{execution}"))
+        making = cls(scratch(root, execution))
         try:
-            os.makedirs(root, 0o700, exist_ok=True)
-            os.mkdir(making.path, 0o700)
             for name in ("blobs", "requests", "answers"):
-                os.mkdir(making.file(name), 0o700)
+                os.makedirs(making.file(name), 0o700, exist_ok=True)
             os.mkfifo(making.file("wake"), 0o600)
             with open(making.file(f"{SHARED}.statistics"), "xb") as shared:
                 shared.write(b"# " + header("statistics"))
             making.write("launch", launch)
+            lock, recorder = hold(making.file("lock")), hold(making.file("recorder.lock"))
+            assert lock is not None
+            assert recorder is not None
+            os.rename(making.path, spool.path)
         except OSError as error:
             making.delete()
             raise SpoolError(
                 f"cannot write to {root}: {error.strerror}; choose another directory with KLEIO_SPOOL_DIR or KLEIO_HOME"
             ) from None
-        return spool
-
-    def publish(self) -> None:
-        """Make a created spool visible to others; call it with the locks held."""
-        os.rename(os.path.join(os.path.dirname(self.path), f".{self.execution}"), self.path)
+        return spool, lock, recorder
 
     def write(self, name: str, document: dict[str, Any]) -> None:
         """Replace ``NAME.json`` at once: a reader sees the old one or the new one."""
@@ -134,6 +135,10 @@ class Spool:
                 return dict(loads(file.read()))
         except (FileNotFoundError, NotADirectoryError, ValueError):
             return None
+
+    def has(self, name: str) -> bool:
+        """Whether there is a ``NAME.json``."""
+        return os.path.exists(self.file(f"{name}.json"))
 
     def wake(self) -> None:
         """Make the recorder look now rather than at its next turn; harmless when nobody listens."""
@@ -164,6 +169,11 @@ class Spool:
         import shutil
 
         shutil.rmtree(self.path, ignore_errors=True)
+
+
+def scratch(root: str, execution: str) -> str:
+    """Where an execution's spool is made ready; hidden from others until it is complete."""
+    return os.path.join(root, f".{execution}")
 
 
 def spools(root: str) -> Iterator[Spool]:

@@ -107,7 +107,7 @@ def _untag(mapping: dict[str, Any]) -> Any:
         return mapping
 
 
-def _untagged(kind: str, value: Any) -> Any:  # noqa: PLR0911 - one line a kind is the clearest
+def _untagged(kind: str, value: Any) -> Any:
     if kind == "dict":
         return {tuple(k) if isinstance(k, list) else k: v for k, v in value}
     if kind in ("tuple", "set", "frozenset"):

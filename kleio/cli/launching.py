@@ -1,0 +1,74 @@
+"""What ``kleio COMMAND``, ``kleio run`` and ``kleio exec`` share: from options and words to an outcome."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from kleio.cli.render import complain
+from kleio.core.config import Config
+from kleio.core.errors import CommandNotFound, KleioError, UsageError
+from kleio.core.launcher import Launcher
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import Any
+
+    from kleio.core.launcher import Outcome
+
+
+def launch(options: Mapping[str, Any], words: Sequence[str], trial: str | None = None) -> Outcome:
+    """Launch a command, or with ``trial`` the recorded one of the trial whose id begins so."""
+    try:
+        config = Config(options, cwd=_here())
+    except FileNotFoundError:
+        raise KleioError("the working directory does not exist any more; change to another") from None
+    for name in ("allow-code-change", "allow-env-change", "allow-any-change"):
+        if config[name]:
+            raise UsageError(f"--{name}: branching is not there yet in this version; start anew with --fresh")
+    say = _quiet if config["quiet"] else complain
+    try:
+        return Launcher(config, words, say, trial=trial, ask=_ask if sys.stdin and sys.stdin.isatty() else None).run()
+    except CommandNotFound as error:
+        raise CommandNotFound(str(error) + _suggestion(words[0] if words else "")) from None
+
+
+def _here() -> str:
+    """The working directory as the user names it: through symbolic links, if the shell came that way."""
+    named, real = os.environ.get("PWD", ""), os.getcwd()
+    try:
+        if os.path.isabs(named) and os.path.samefile(named, real):
+            return os.path.normpath(named)
+    except OSError:
+        pass
+    return real
+
+
+def _quiet(message: str) -> None:
+    """-q: kleio says nothing of its own; errors still go through the boundary."""
+
+
+def _ask(prompt: str) -> str:
+    import getpass
+
+    return getpass.getpass(f"kleio: {prompt}")
+
+
+def _suggestion(word: str) -> str:
+    """A near-by command of kleio's, or program on the path."""
+    import difflib
+
+    from kleio.cli.main import COMMANDS
+
+    if near := difflib.get_close_matches(word, COMMANDS, 1, 0.7):
+        return f"; did you mean: kleio {near[0]}?"
+    programs: set[str] = set()
+    for directory in os.environ.get("PATH", os.defpath).split(os.pathsep):
+        try:
+            programs.update(os.listdir(directory or "."))
+        except OSError:
+            continue
+    if near := difflib.get_close_matches(word, programs, 1, 0.7):
+        return f"; did you mean: {near[0]}?"
+    return "; check its spelling, or give its path"

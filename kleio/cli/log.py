@@ -1,0 +1,28 @@
+"""``kleio log NAME=VALUE…``."""
+
+from __future__ import annotations
+
+import os
+
+import click
+
+from kleio.core import commandline
+from kleio.core.errors import KleioError, UsageError
+from kleio.core.spool import Writer
+from kleio.core.values import dumps
+
+
+@click.command(context_settings={"ignore_unknown_options": True})
+@click.argument("values", nargs=-1, required=True, metavar="NAME=VALUE…")
+def log(values: tuple[str, ...]) -> None:
+    """Log a statistic from a shell script inside a trial: kleio log loss=0.3 epoch=2."""
+    record = {}
+    for word in values:
+        name, equals, value = word.partition("=")
+        if not equals or not name:
+            raise UsageError(f"{word!r} is not NAME=VALUE; for example: kleio log loss=0.3 epoch=2")
+        record[name] = commandline.typed(value)
+    spool = os.environ.get("KLEIO_SPOOL")
+    if not spool or not os.path.isdir(spool):
+        raise KleioError("this is not inside a trial: put kleio before the script that calls kleio log")
+    Writer(spool, "statistics", name="kleio-log").append(dumps(record))

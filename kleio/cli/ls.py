@@ -1,0 +1,47 @@
+"""``kleio ls``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from kleio.cli import render
+from kleio.cli.options import as_json, reading
+from kleio.core import view
+from kleio.core.config import spool_root
+from kleio.core.journal.base import Selection
+from kleio.core.project import project_here
+from kleio.core.trial import Status
+
+if TYPE_CHECKING:
+    from kleio.cli.options import Reading
+
+
+@click.command()
+@click.option("--all-projects", "-a", is_flag=True, help="trials of every project, not only of the one here")
+@click.option("--project", help="trials of this project")
+@click.option("--status", multiple=True, type=click.Choice([one.value for one in Status]), help="with this status; repeatable")
+@click.option("--tag", multiple=True, help="only with this tag; repeatable, then all are needed")
+@click.option("-n", "limit", type=click.IntRange(min=0), default=20, show_default=True, help="how many at most; 0: all")
+@as_json
+@reading
+def ls(
+    with_: Reading,
+    all_projects: bool,
+    project: str | None,
+    status: tuple[str, ...],
+    tag: tuple[str, ...],
+    limit: int,
+    json: bool,
+) -> None:
+    """List trials, newest first."""
+    project = None if all_projects else project or project_here(with_.config)
+    selection = Selection(project=project, statuses=status, tags=tag)
+    entries = view.from_here(with_.journal.entries(selection, limit or None), spool_root(with_.config))
+    found = view.documents(with_.journal, entries)
+    if json:
+        render.document(found)
+    else:
+        render.trials(found, with_project=all_projects)
+        render.waiting(spool_root(with_.config), with_.journal)

@@ -1,0 +1,94 @@
+"""The command ``kleio``: which words are kleio's own, and the one boundary at which errors become exit statuses."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from kleio.core.errors import KleioError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from kleio.core.launcher import Outcome
+
+COMMANDS = {
+    "run": "run a command, or resume a trial by its id",
+    "exec": "run the recorded command of a trial again",
+    "ls": "list trials",
+    "info": "all there is to know about a trial",
+    "cat": "print what a trial printed",
+    "tail": "print the end of what a trial printed, and follow it",
+    "status": "count trials by status and by tag",
+    "log": "log a statistic from a shell script inside a trial",
+    "sync": "ship what waits in the spool to the journal",
+    "config": "show every setting and where it comes from",
+}
+"""One module of this name in ``kleio.cli`` each, with a click command of this name in it."""
+
+LAUNCHING = ("run", "exec")
+
+
+def main() -> None:
+    """The entry point of the console script. Does not return."""
+    words = sys.argv[1:]
+    _leave(*_guarded(words))
+
+
+def _guarded(words: list[str]) -> tuple[int, int | None]:
+    """The exit status, and the signal to die of instead if there is one."""
+    if words and not words[0].startswith("-") and words[0] not in COMMANDS:
+        return _attempt(lambda: _launch(words), launching=True)
+    return _attempt(lambda: _door(words), launching=not _reads(words))
+
+
+def _launch(words: list[str]) -> Outcome:
+    """``kleio COMMAND…``, the everyday way: no option to parse, so click, which costs 11 ms, is not imported."""
+    from kleio.cli.launching import launch
+
+    return launch({}, words)
+
+
+def _door(words: list[str]) -> Outcome | int | None:
+    from kleio.cli.door import door
+
+    return door(words)
+
+
+def _reads(words: list[str]) -> bool:
+    """Whether the first word that is no option is a command that reads."""
+    own = [word for word in words if word in COMMANDS]
+    return bool(own) and own[0] not in LAUNCHING and "--" not in words[: words.index(own[0])]
+
+
+def _attempt(action: object, launching: bool) -> tuple[int, int | None]:
+    import signal
+
+    assert callable(action)
+    try:
+        outcome = action()
+    except KleioError as error:
+        from kleio.cli.render import complain
+
+        complain(str(error))
+        return (error.launching if launching else error.reading), None
+    except KeyboardInterrupt:
+        return 130, signal.SIGINT
+    if outcome is None or isinstance(outcome, int):
+        return outcome or 0, None
+    return outcome.exit_status, outcome.signal
+
+
+def _leave(status: int, signal_number: int | None) -> None:
+    """Exit at once: everything is stored, and an open MongoClient would add half a second."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            if stream is not None:
+                stream.flush()
+        except (OSError, ValueError):
+            status = status or 1
+    if signal_number is not None:
+        from kleio.core.signals import die_of
+
+        die_of(signal_number)
+        status = 128 + signal_number
+    os._exit(status)

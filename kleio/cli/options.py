@@ -1,0 +1,73 @@
+"""Options made from the table of settings, and what reading commands share."""
+
+from __future__ import annotations
+
+import functools
+import signal
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from kleio.core.config import SETTINGS, Config
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from kleio.core.config import Setting
+    from kleio.core.journal.base import Journal
+
+
+def run_options() -> list[click.Parameter]:
+    """One option for each setting that has one."""
+    return [_option(setting) for setting in SETTINGS if setting.option]
+
+
+def _option(setting: Setting) -> click.Option:
+    names = [f"--{setting.key}", *(["-q"] if setting.key == "quiet" else [])]
+    shown = f"{setting.help}  [{setting.variable}]"
+    if setting.kind == "bool":
+        return click.Option(names, is_flag=True, default=None, help=shown)
+    if setting.kind == "list":
+        return click.Option(names, multiple=True, help=shown)
+    if setting.kind == "choice":
+        return click.Option(names, type=click.Choice(setting.choices), help=shown)
+    return click.Option(names, help=shown)
+
+
+def given(ctx: click.Context) -> dict[str, Any]:
+    """The settings that the options of ``ctx`` and of those around it give, the innermost first."""
+    found: dict[str, Any] = given(ctx.parent) if ctx.parent else {}
+    for name, value in ctx.params.items():
+        if value not in (None, (), False):
+            found[name.replace("_", "-")] = value
+    return {name: value for name, value in found.items() if any(name == one.key for one in SETTINGS)}
+
+
+class Reading:
+    """What a reading command works with: settings, and the journal, opened when first used."""
+
+    def __init__(self, ctx: click.Context) -> None:
+        self.config = Config(given(ctx))
+
+    @functools.cached_property
+    def journal(self) -> Journal:
+        """The journal, for reading only."""
+        from kleio.core.journal import open_journal
+
+        return open_journal(self.config["journal"], timeout=self.config["timeout"], writing=False)
+
+
+def reading(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command ``--journal`` and a :class:`Reading`; a pipe that closes ends it without a word."""
+
+    @click.option("--journal", help="the journal to read  [KLEIO_JOURNAL]")
+    @click.pass_context
+    @functools.wraps(command)
+    def wrapped(ctx: click.Context, /, journal: str | None, **rest: Any) -> Any:  # noqa: ARG001 - read by given()
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+        return command(Reading(ctx), **rest)
+
+    return wrapped
+
+
+as_json = click.option("--json", "json", is_flag=True, help="print one JSON document")

@@ -1,0 +1,29 @@
+"""``kleio sync``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from kleio.cli import render
+from kleio.cli.options import as_json, given
+from kleio.core.config import Config, spool_root
+from kleio.core.journal import open_journal
+from kleio.core.recovery import Fate, recover_all
+
+
+@click.command()
+@click.option("--journal", help="the journal to ship to  [KLEIO_JOURNAL]")
+@as_json
+@click.pass_context
+def sync(ctx: click.Context, /, json: bool, **_: Any) -> int:
+    """Ship what waits in this machine's spool: of runs that were offline, cut short, or killed with their launcher."""
+    config = Config(given(ctx))
+    journal = open_journal(config["journal"], timeout=config["timeout"])
+    fates = [(spool.execution, fate) for spool, fate in recover_all(spool_root(config), journal, config["lease"])]
+    if json:
+        render.document([{"execution": execution, "result": fate.value} for execution, fate in fates])
+    else:
+        render.synced(fates)
+    return 1 if any(fate is Fate.UNREADABLE for _, fate in fates) else 0

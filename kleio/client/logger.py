@@ -1,0 +1,269 @@
+"""``kleio_logger``: what a script writes to its journal.
+
+A call appends one line to a file in the launcher's spool and returns; what returned survives a ``kill -9`` of the script.
+Nothing here stops the script: what cannot be recorded is said once on stderr (with ``KLEIO_STRICT=1`` it is raised).
+Without ``kleio`` statistics are printed on stderr and nothing is stored.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+
+from kleio.core.errors import KleioError
+from kleio.core.spool import LARGEST_RECORD, Spool, Writer, is_held
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from typing import Any, BinaryIO
+
+_PATIENCE = 0.05  # seconds between looks for an answer, at most
+
+
+class Statistic(dict):  # type: ignore[type-arg]
+    """The values of one ``log_statistic`` call; ``time`` is when, in seconds since the epoch."""
+
+    __slots__ = ("time",)
+
+    def __init__(self, values: Mapping[str, Any], time: float) -> None:
+        super().__init__(values)
+        self.time = time
+
+
+class LoggedArtifact:
+    """An artifact in the journal. ``meta`` are its keyword arguments, ``size`` is in bytes, ``time`` in seconds."""
+
+    def __init__(self, logger: Logger, values: Mapping[str, Any], time: float) -> None:
+        self._logger = logger
+        self.name: str = values["name"]
+        self.sha256: str = values["sha256"]
+        self.size: int = values["size"]
+        self.meta: dict[str, Any] = dict(values.get("meta", {}))
+        self.time = time
+
+    def open(self) -> BinaryIO:
+        """Its bytes, to be read. Raises KleioError when the launcher cannot get them."""
+        for _ in range(3):
+            answer = self._logger.ask({"op": "blob", "sha256": self.sha256})
+            try:
+                return open(answer["path"], "rb")
+            except FileNotFoundError:  # shipped in this very moment: it is elsewhere now
+                continue
+        raise KleioError(f"the bytes of artifact {self.name!r} ({self.sha256[:12]}) cannot be read")
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write its bytes to ``path``, whole or not at all."""
+        import shutil
+
+        temporary = f"{os.fspath(path)}.{os.getpid()}.tmp"
+        try:
+            with self.open() as source, open(temporary, "wb") as file:
+                shutil.copyfileobj(source, file, 1 << 20)
+            os.replace(temporary, path)
+        finally:
+            if os.path.exists(temporary):
+                os.unlink(temporary)
+
+    def __repr__(self) -> str:
+        return f"LoggedArtifact({self.name!r}, size={self.size}, meta={self.meta!r})"
+
+
+class Logger:
+    """Writes to the spool that ``KLEIO_SPOOL`` names. Safe for threads and forks; every process has files of its own."""
+
+    def __init__(self, spool: str | None = None, strict: bool = False) -> None:
+        self._directory = spool or ""
+        self._strict = strict
+        self._writers: dict[str, Writer] = {}
+        self._keys: dict[str, str] = {}
+        self._said: set[str] = set()
+        self._append: Callable[[str], None] | None = None
+        if spool and not os.path.isdir(spool):
+            self._say("the launcher's spool is not on this host, or gone; nothing is recorded")
+            self._directory = ""
+        os.register_at_fork(after_in_child=self._forked)
+
+    @property
+    def active(self) -> bool:
+        """Whether what is logged is recorded: the script runs under ``kleio``."""
+        return bool(self._directory)
+
+    # -- writing -------------------------------------------------------------------------------------------------
+
+    def log_statistic(self, **values: Any) -> None:
+        """Record values that belong together, under the present time: numbers, text, dates, arrays, nested at will."""
+        append = self._append
+        if append is None:
+            append = self._begin()
+        line = ""
+        for key, value in values.items():
+            kind = type(value)
+            if (kind is float and value - value == 0.0) or kind is int:
+                text = repr(value) if kind is float or -(1 << 63) <= value < 1 << 63 else str(value)
+            elif value is None:
+                text = "null"
+            else:
+                encoded = self._encoded(value)
+                if encoded is None:
+                    return
+                text = encoded
+            name = self._keys.get(key)
+            if name is None:
+                name = self._name(key)
+            line += name + text
+        if len(line) > LARGEST_RECORD:
+            self._refuse(ValueError(f"a statistic of {len(line):,} bytes is too large; log it with log_artifact"))
+            return
+        try:
+            append("{" + line[1:] + "}")
+        except OSError as error:
+            self._refuse(error)
+
+    def log_artifact(self, filename: str, artifact: Any, *, wait: bool = False, **meta: Any) -> None:
+        """Keep a copy of ``artifact`` (a path, bytes, or a file open for reading) under the name ``filename``.
+
+        ``meta`` are named values to find it by. The file may be changed or deleted once the call has returned. With
+        ``wait`` it returns when the bytes are in the journal.
+        """
+        if not self._directory:
+            return
+        from kleio.core.artifact import keep
+        from kleio.core.values import dumps
+
+        try:
+            record = {"name": str(filename), "meta": meta}
+            dumps(record)  # refused before anything is copied
+            digest, size = keep(os.path.join(self._directory, "blobs"), artifact)
+            self._writer("artifacts").append(dumps(record | {"sha256": digest, "size": size}))
+        except (OSError, TypeError, ValueError) as error:
+            self._refuse(error, f"artifact {filename!r} is not recorded")
+            return
+        if wait:
+            self.flush()
+
+    def flush(self, timeout: float | None = None) -> bool:
+        """Return when everything this process has logged is in the journal; False if that is not to be had.
+
+        ``timeout`` is in seconds; without one it waits for as long as the launcher lives.
+        """
+        if not self._directory or not self._writers:
+            return True
+        extents = [[writer.name, stream, writer.end()] for stream, writer in self._writers.items()]
+        try:
+            return bool(self.ask({"op": "flush", "extents": extents}, timeout).get("flushed"))
+        except KleioError as error:
+            self._refuse(error)
+            return False
+
+    # -- reading -------------------------------------------------------------------------------------------------
+
+    def load_statistic(self, *keys: str, **where: Any) -> list[Statistic]:
+        """What this trial has logged with all of ``keys`` and with the values in ``where``, in the order of its times.
+
+        Empty without ``kleio``. Raises KleioError when the launcher cannot answer.
+        """
+        if not self._directory:
+            return []
+        answer = self.ask({"op": "statistics", "keys": list(keys), "where": where})
+        return [Statistic(values, when / 1e9) for when, values in answer["records"]]
+
+    def load_artifacts(self, filename: str, where: Mapping[str, Any] | None = None) -> list[LoggedArtifact]:
+        """This trial's artifacts of that name whose metadata has the values in ``where``, in logging order."""
+        if not self._directory:
+            return []
+        answer = self.ask({"op": "artifacts", "name": filename, "where": dict(where or {})})
+        return [LoggedArtifact(self, values, when / 1e9) for when, values in answer["records"]]
+
+    def load_config(self) -> dict[str, Any]:
+        """The trial's parameters, as the command line gave them; empty without ``kleio``."""
+        if not self._directory:
+            return {}
+        launch = Spool(self._directory).read("launch") or {}
+        return dict(launch.get("trial", {}).get("params", {}))
+
+    def ask(self, request: dict[str, Any], timeout: float | None = None) -> dict[str, Any]:
+        """Put a request to the launcher and wait for its answer. Raises KleioError when there will be none."""
+        spool = Spool(self._directory)
+        name = f"{os.getpid()}-{os.urandom(8).hex()}"
+        started, pause = time.monotonic(), 0.001
+        spool.write(os.path.join("requests", name), request)
+        spool.wake()
+        path = os.path.join("answers", name)
+        while True:
+            answer = spool.read(path)
+            if answer is not None:
+                os.unlink(spool.file(f"{path}.json"))
+                if "error" in answer:
+                    raise KleioError(answer["error"])
+                return answer
+            if timeout is not None and time.monotonic() - started > timeout:
+                raise KleioError(f"no answer within {timeout} s")
+            if not is_held(spool.file("recorder.lock")):
+                raise KleioError("the launcher has gone; what was logged is in its spool, kleio sync will ship it")
+            time.sleep(pause)
+            pause = min(2 * pause, _PATIENCE)
+
+    # -- inside --------------------------------------------------------------------------------------------------
+
+    def _begin(self) -> Callable[[str], None]:
+        """Open this process's file with its first record, so that an import costs nothing."""
+        if not self._directory:
+            self._append = _print
+        else:
+            try:
+                self._append = self._writer("statistics").append
+            except OSError as error:
+                self._refuse(error)
+                return _ignore
+        return self._append
+
+    def _writer(self, stream: str) -> Writer:
+        writer = self._writers.get(stream)
+        if writer is None:
+            writer = self._writers[stream] = Writer(self._directory, stream)
+        return writer
+
+    def _forked(self) -> None:
+        for writer in self._writers.values():
+            writer.close()
+        self._writers, self._append = {}, None
+
+    def _name(self, key: str) -> str:
+        """``,"key":`` with whatever must be escaped."""
+        from json import dumps
+
+        name = self._keys[key] = f",{dumps(key)}:"
+        return name
+
+    def _encoded(self, value: Any) -> str | None:
+        from kleio.core.values import UnstorableValueError, dumps
+
+        try:
+            return dumps(value)
+        except (UnstorableValueError, ValueError, RuntimeError) as error:
+            self._refuse(error)
+            return None
+
+    def _refuse(self, error: Exception, what: str = "a record is lost") -> None:
+        if self._strict:
+            raise error
+        self._say(f"{what}: {error}")
+
+    def _say(self, message: str) -> None:
+        if message not in self._said and sys.stderr is not None:
+            self._said.add(message)
+            sys.stderr.write(f"kleio: {message}\n")
+
+
+def _print(line: str) -> None:
+    if sys.stderr is not None:
+        sys.stderr.write(f"kleio_logger: {line}\n")
+
+
+def _ignore(line: str) -> None:
+    """The spool cannot be written; that was said."""
+
+
+kleio_logger = Logger(os.environ.get("KLEIO_SPOOL"), os.environ.get("KLEIO_STRICT", "") not in ("", "0"))

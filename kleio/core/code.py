@@ -1,0 +1,432 @@
+"""The code of a run: which commit, what lies on top of it, and one fingerprint of all that counts.
+
+The fingerprint is stateless: a digest of (mode, content, path) of every file that counts, as the files are on disk, so
+committing a change does not change it. In a git repository git does the work, on a copy of the index and with an object
+directory of our own, so nothing of the user's is touched; a clean ``git status`` makes even that unnecessary.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import hashlib
+import os
+import re
+import shutil
+import stat
+import subprocess
+import time
+from dataclasses import dataclass, field
+
+from kleio.core import commandline, redact
+from kleio.core.identity import normalised_remote
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from typing import Any
+
+    from kleio.core.config import Config
+
+BUDGET = 1.0
+"""Seconds that looking at a repository may take before untracked files are left out."""
+MOST_FILES = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class CodeVersion:
+    """``document`` is what the journal keeps; ``blobs`` maps the digests it names to files with their content."""
+
+    root: str
+    project: str
+    fingerprint: str
+    document: Mapping[str, Any]
+    blobs: Mapping[str, str] = field(default_factory=dict)
+    remarks: tuple[str, ...] = ()
+
+    @property
+    def brief(self) -> dict[str, Any]:
+        """What a trial shows of it."""
+        shown = {name: self.document.get(name) for name in ("commit", "branch", "dirty", "remote")}
+        return {"fingerprint": self.fingerprint, **shown}
+
+
+class Capture:
+    """Looks at the code in two steps, so that git works while the journal is opened."""
+
+    def __init__(self, config: Config, argv: Sequence[str], scratch: str) -> None:
+        """Begin. ``scratch`` is a directory for what must be kept, made only if something must."""
+        self._config = config
+        self._argv = argv
+        self._scratch = scratch
+        self._repository = Repository.around(config.cwd)
+        if self._repository:
+            self._repository.begin()
+
+    def finish(self) -> CodeVersion:
+        """The code as it is now."""
+        counts = Counting(self._config, self._argv)
+        if self._repository:
+            found = _git_version(self._repository, self._config, counts, self._scratch)
+            if found:
+                return found
+        return _files_version(self._config, self._argv, counts, self._scratch)
+
+
+class Counting:
+    """Which files count as code."""
+
+    def __init__(self, config: Config, argv: Sequence[str]) -> None:
+        named = {os.path.normpath(word) for word in argv}
+        self._excluded = _pattern(config["exclude"])
+        self._types = tuple(kind.encode() for kind in config["source-types"])
+        self._named = {name.encode("utf-8", "surrogateescape") for name in named if name.endswith(".ipynb")}
+
+    def __call__(self, path: bytes, tracked: bool) -> bool:
+        if not tracked and not path.endswith(self._types):
+            return False
+        if self._excluded is None or not self._excluded.search(path):
+            return True
+        return any(path.endswith(name) for name in self._named)
+
+
+def _pattern(patterns: Sequence[str]) -> re.Pattern[bytes] | None:
+    """One expression for all: ``docs/`` is a directory anywhere, ``*.md`` a file anywhere, ``a/b*`` a path from the root."""
+    parts = []
+    for pattern in patterns:
+        body = fnmatch.translate(pattern.strip("/"))
+        body = re.sub(r"\\[zZ]\Z", "", body)
+        if "/" in pattern.strip("/"):
+            parts.append(rf"\A{body}(?:/|\Z)")
+        else:
+            inside = body.replace(".*", "[^/]*")
+            parts.append(rf"(?:\A|/){inside}" + ("/" if pattern.endswith("/") else r"(?:/|\Z)"))
+    return re.compile("|".join(parts).encode("utf-8", "surrogateescape")) if parts else None
+
+
+def fingerprint(entries: Iterable[tuple[bytes, bytes, bytes]]) -> str:
+    """32 hex digits of the (mode, object id, path) of every file that counts, in any order."""
+    lines = sorted(b"%s %s %s" % entry for entry in entries)
+    return hashlib.sha256(b"\n".join(lines)).hexdigest()[:32]
+
+
+# -- git -----------------------------------------------------------------------------------------------------------
+
+
+class Repository:
+    """A git work tree, looked at without touching it."""
+
+    def __init__(self, root: str) -> None:
+        self.root = root
+        self._environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+        self._environment |= {"GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"}
+        self._begun: dict[str, subprocess.Popen[bytes]] = {}
+
+    @classmethod
+    def around(cls, directory: str) -> Repository | None:
+        """The one that ``directory`` lies in."""
+        while True:
+            if os.path.exists(os.path.join(directory, ".git")):
+                return cls(directory) if shutil.which("git") else None
+            parent = os.path.dirname(directory)
+            if parent == directory:
+                return None
+            directory = parent
+
+    def start(self, *words: str, **extra: Any) -> subprocess.Popen[bytes]:
+        """Begin a git command."""
+        safe = ["-c", "core.fsmonitor=false", "-c", f"safe.directory={self.root}", "-c", "core.quotePath=false"]
+        environment = self._environment | extra.pop("environment", {})
+        options: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | extra
+        return subprocess.Popen(["git", "-C", self.root, *safe, *words], env=environment, **options)
+
+    def run(self, *words: str, feed: bytes | None = None, **extra: Any) -> bytes | None:
+        """What a git command prints; None if it fails."""
+        stdin = subprocess.DEVNULL if feed is None else subprocess.PIPE
+        process = self.start(*words, stdin=stdin, **extra)
+        out = process.communicate(feed)[0]
+        return None if process.returncode else out or b""
+
+    def begin(self) -> None:
+        """Start the three questions that every launch asks."""
+        self._begun = {
+            "status": self.start("status", *_STATUS, "--untracked-files=all"),
+            "files": self.start("ls-files", "-s", "-z"),
+            "remote": self.start("config", "--get", "remote.origin.url"),
+        }
+
+    def answer(self, question: str, timeout: float | None = None) -> bytes | None:
+        """The answer; None if git refuses or takes longer than ``timeout`` seconds."""
+        process = self._begun.pop(question)
+        try:
+            out = process.communicate(timeout=timeout)[0]
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()
+            return None
+        return None if process.returncode else out
+
+    def directories(self) -> tuple[str, str]:
+        """The (index file, object directory) of this work tree."""
+        own = os.path.join(self.root, ".git")
+        if os.path.isfile(own):
+            with open(own, encoding="utf-8", errors="surrogateescape") as file:
+                own = os.path.join(self.root, file.read().partition("gitdir:")[2].strip())
+        common = own
+        try:
+            with open(os.path.join(own, "commondir"), encoding="utf-8", errors="surrogateescape") as file:
+                common = os.path.join(own, file.read().strip())
+        except OSError:
+            pass
+        return os.path.join(own, "index"), os.path.abspath(os.path.join(common, "objects"))
+
+
+_STATUS = ("--porcelain=v2", "--branch", "-z", "--no-renames")
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What ``git status`` said. ``changed`` and ``untracked`` are paths from the root."""
+
+    commit: str | None
+    branch: str | None
+    pushed: bool | None
+    changed: tuple[bytes, ...]
+    untracked: tuple[bytes, ...]
+
+
+def _state(status: bytes) -> State:
+    heads: dict[bytes, bytes] = {}
+    changed, untracked = [], []
+    for line in status.split(b"\0"):
+        kind = line[:2]
+        if kind == b"# ":
+            name, _, value = line[2:].partition(b" ")
+            heads[name] = value
+        elif kind == b"? ":
+            untracked.append(line[2:])
+        elif kind in (b"1 ", b"u "):
+            changed.append(line.split(b" ", 8 if kind == b"1 " else 10)[-1])
+    commit = heads.get(b"branch.oid", b"(initial)").decode()
+    branch = os.fsdecode(heads.get(b"branch.head", b"(detached)"))
+    return State(
+        commit=None if commit == "(initial)" else commit,
+        branch=None if branch == "(detached)" else branch,
+        pushed=heads[b"branch.ab"].startswith(b"+0 ") if b"branch.ab" in heads else None,
+        changed=tuple(changed),
+        untracked=tuple(untracked),
+    )
+
+
+def _git_version(repository: Repository, config: Config, counts: Counting, scratch: str) -> CodeVersion | None:
+    """None when this is no repository that git can read."""
+    remarks = []
+    status = repository.answer("status", BUDGET)
+    if status is None:
+        status = repository.run("status", *_STATUS, "--untracked-files=no")
+        remarks.append("untracked files were not looked at: git took too long; name large directories in .gitignore")
+    listed, remote = repository.answer("files"), repository.answer("remote")
+    if status is None or listed is None:
+        return None
+    state = _state(status)
+    url = redact.text(os.fsdecode(remote.strip())) if remote else None
+    document: dict[str, Any] = {
+        "kind": "git", "commit": state.commit, "branch": state.branch, "pushed": state.pushed, "remote": url,
+        "dirty": bool(state.changed or state.untracked),
+    }  # fmt: skip
+    blobs: dict[str, str] = {}
+    tracked = {path for _, _, path in _index_entries(listed)}
+    if document["dirty"]:
+        wanted, left_out = _affordable(repository.root, state, config)
+        listed, patch = _work_tree(repository, state, wanted, scratch, listed)
+        document["left_out"] = left_out
+        remarks += _loudly(left_out)
+        if patch:
+            digest, path = patch
+            document["patch"], blobs[digest] = digest, path
+        else:
+            remarks.append("the uncommitted changes could not be captured; the commit is recorded")
+    entries = [entry for entry in _index_entries(listed) if counts(entry[2], entry[2] in tracked)]
+    mark = fingerprint(entries)
+    project = config["project"] or (normalised_remote(url) if url else root_commit(repository))
+    return CodeVersion(repository.root, project, mark, document | {"fingerprint": mark}, blobs, tuple(remarks))
+
+
+def root_commit(repository: Repository) -> str:
+    """The first commit along first parents, which merging branches in does not change; the directory if there is none."""
+    roots = repository.run("rev-list", "--first-parent", "--max-parents=0", "HEAD")
+    return roots.decode().split()[-1] if roots else repository.root
+
+
+def _index_entries(listed: bytes) -> list[tuple[bytes, bytes, bytes]]:
+    entries = []
+    for line in listed.split(b"\0"):
+        head, tab, path = line.partition(b"\t")
+        if tab:
+            mode, name, _ = head.split(b" ")
+            entries.append((mode, name, path))
+    return entries
+
+
+def _affordable(root: str, state: State, config: Config) -> tuple[list[bytes], list[dict[str, Any]]]:
+    """The paths to capture, and the untracked ones that are too large, unreadable or repositories of their own."""
+    wanted, left_out = list(state.changed), []
+    each, together = config["untracked-limit"], config["untracked-total"]
+    for path in state.untracked:
+        full = os.path.join(os.fsencode(root), path)
+        try:
+            status = os.lstat(full)
+        except OSError:
+            continue
+        reason = None
+        if stat.S_ISDIR(status.st_mode):
+            reason = "a repository of its own"
+        elif not (stat.S_ISREG(status.st_mode) or stat.S_ISLNK(status.st_mode)):
+            reason = "not a file"
+        elif status.st_size > min(each, together):
+            reason = "too large"
+        elif not stat.S_ISLNK(status.st_mode) and not os.access(full, os.R_OK):
+            reason = "unreadable"
+        if reason:
+            left_out.append({"path": os.fsdecode(path), "size": status.st_size, "time": status.st_mtime, "why": reason})
+        else:
+            wanted.append(path)
+            together -= status.st_size
+    return wanted, left_out
+
+
+def _loudly(left_out: list[dict[str, Any]]) -> list[str]:
+    if not left_out:
+        return []
+    first = ", ".join(f"{one['path']} ({one['size']:,} bytes, {one['why']})" for one in left_out[:3])
+    more = f" and {len(left_out) - 3} more" if len(left_out) > 3 else ""
+    return [f"not kept with the code: {first}{more}"]
+
+
+def _work_tree(
+    repository: Repository, state: State, wanted: list[bytes], scratch: str, listed: bytes
+) -> tuple[bytes, tuple[str, str] | None]:
+    """The index listing of the work tree, and its patch against HEAD as (sha256, file); in case of trouble no patch."""
+    index, objects = repository.directories()
+    own = os.path.join(scratch, "git")
+    os.makedirs(os.path.join(own, "objects", "info"), 0o700, exist_ok=True)
+    try:
+        with open(os.path.join(own, "objects", "info", "alternates"), "w", encoding="utf-8", errors="surrogateescape") as file:
+            file.write(objects + "\n")
+        if os.path.exists(index):
+            shutil.copyfile(index, os.path.join(own, "index"))
+        ours = {"GIT_INDEX_FILE": os.path.join(own, "index"), "GIT_OBJECT_DIRECTORY": os.path.join(own, "objects")}
+        fed = b"".join(path + b"\0" for path in wanted)
+        updated = repository.run("update-index", "--add", "--remove", "-z", "--stdin", feed=fed, environment=ours)
+        tree = repository.run("write-tree", environment=ours) if updated is not None else None
+        now = repository.run("ls-files", "-s", "-z", environment=ours) if tree else None
+        if not tree or now is None:
+            return _by_hand(repository.root, listed, wanted), None
+        return now, _patch(repository, state, tree.decode().strip(), scratch, ours)
+    finally:
+        shutil.rmtree(own, ignore_errors=True)
+
+
+def _patch(
+    repository: Repository, state: State, tree: str, scratch: str, environment: Mapping[str, str]
+) -> tuple[str, str] | None:
+    base = state.commit or (repository.run("hash-object", "-t", "tree", "/dev/null") or b"").decode().strip()
+    os.makedirs(os.path.join(scratch, "blobs"), 0o700, exist_ok=True)
+    path = os.path.join(scratch, "blobs", "patch")
+    words = ("diff", "--binary", "--full-index", "--no-color", "--no-ext-diff", "--no-textconv", "--no-renames")
+    with open(path, "wb") as file:
+        if repository.run(*words, base, tree, stdout=file, environment=environment) is None:
+            return None
+    digest = _sha256(path)
+    final = os.path.join(scratch, "blobs", digest)
+    os.rename(path, final)
+    return digest, final
+
+
+def _by_hand(root: str, listed: bytes, changed: list[bytes]) -> bytes:
+    """The listing that git would have made, where it cannot (a damaged index, an unreadable file)."""
+    entries = {path: (mode, name) for mode, name, path in _index_entries(listed)}
+    for path in changed:
+        entry = _entry(os.path.join(os.fsencode(root), path))
+        if entry:
+            entries[path] = entry
+        else:
+            entries.pop(path, None)
+    return b"".join(b"%s %s 0\t%s\0" % (mode, name, path) for path, (mode, name) in entries.items())
+
+
+# -- outside git ---------------------------------------------------------------------------------------------------
+
+
+def _files_version(config: Config, argv: Sequence[str], counts: Counting, scratch: str) -> CodeVersion:
+    """The script and the source files beside it, packages among them included."""
+    root = os.path.dirname(config.project_file) if config.project_file else config.cwd
+    script = commandline.script(argv)
+    path = os.path.join(config.cwd, script) if script else ""
+    found: list[str] = []
+    if script and os.path.isfile(path) and not _is_program(path):
+        found = _beside(path, counts)
+    entries, listing, blobs = [], [], {}
+    for file in found:
+        entry = _entry(os.fsencode(file))
+        if entry:
+            name = os.path.relpath(file, root)
+            entries.append((*entry, os.fsencode(name)))
+            digest = _keep(file, scratch)
+            blobs[digest[0]] = digest[1]
+            listing.append([name, entry[0].decode(), digest[0]])
+    mark = fingerprint(entries)
+    document = {"kind": "files", "files": listing, "fingerprint": mark, "commit": None, "branch": None, "dirty": None}
+    return CodeVersion(root, config["project"] or root, mark, document, blobs)
+
+
+def _is_program(path: str) -> bool:
+    with open(path, "rb") as file:
+        return b"\0" in file.read(1024)
+
+
+def _beside(script: str, counts: Counting) -> list[str]:
+    deadline = time.monotonic() + BUDGET
+    found, directories = [script], [os.path.dirname(script) or "."]
+    while directories and len(found) < MOST_FILES and time.monotonic() < deadline:
+        try:
+            listed = sorted(os.scandir(directories.pop()), key=lambda one: one.name)
+        except OSError:
+            continue
+        for one in listed:
+            if one.is_dir(follow_symlinks=False):
+                if os.path.exists(os.path.join(one.path, "__init__.py")):
+                    directories.append(one.path)
+            elif one.is_file() and one.path != script and counts(os.fsencode(one.name), False) and one.stat().st_size < 1 << 20:
+                found.append(one.path)
+    return found[:MOST_FILES]
+
+
+def _entry(path: bytes) -> tuple[bytes, bytes] | None:
+    """The (mode, object id) that git would give a file; None if it is not there or cannot be read."""
+    try:
+        status = os.lstat(path)
+        if stat.S_ISLNK(status.st_mode):
+            mode, content = b"120000", os.readlink(path)
+        else:
+            mode = b"100755" if status.st_mode & 0o100 else b"100644"
+            with open(path, "rb") as file:
+                content = file.read()
+    except OSError:
+        return None
+    return mode, hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest().encode()
+
+
+def _keep(path: str, scratch: str) -> tuple[str, str]:
+    os.makedirs(os.path.join(scratch, "blobs"), 0o700, exist_ok=True)
+    digest = _sha256(path)
+    kept = os.path.join(scratch, "blobs", digest)
+    shutil.copyfile(path, kept)
+    return digest, kept
+
+
+def _sha256(path: str) -> str:
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while piece := file.read(1 << 20):
+            digest.update(piece)
+    return digest.hexdigest()

@@ -1,0 +1,503 @@
+"""The life of one execution, from the words of a command to its exit status.
+
+Read :meth:`Launcher.run` first: it is the recipe, and the methods below it are its steps, in order.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import signal
+import threading
+import time
+from dataclasses import dataclass
+
+from kleio.core import commandline, environment, identity, plan, process, redact
+from kleio.core.code import Capture
+from kleio.core.config import CHILD_VARIABLES, IDENTITY_ENV, Config, spool_root
+from kleio.core.errors import AlreadyRunning, Changed, JournalError, JournalUnreachable, KleioError, UnknownTrial
+from kleio.core.journal import open_journal, place
+from kleio.core.lookup import SHORT, resolve
+from kleio.core.output import OutputWriter
+from kleio.core.plan import Action
+from kleio.core.recorder import Recorder
+from kleio.core.recovery import Fate, recover_all
+from kleio.core.shipping import Source
+from kleio.core.signals import Signals, name_of
+from kleio.core.spool import SHARED, Spool, hold, scratch, spools
+from kleio.core.trial import Ending, Status, Trial, verdict
+from kleio.core.view import is_alive
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from typing import Any
+
+    from kleio.core.journal.base import Journal
+    from kleio.core.trial import Entry
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How the launch ended: an exit status, or the name of the signal that the child died of."""
+
+    exit_status: int = 0
+    signal: int | None = None
+
+
+class Interrupted(KleioError):  # noqa: N818
+    """A signal asked to end before there was a child to give it to."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(f"{name_of(number)} before the command started")
+        self.number = number
+
+
+class Launcher:
+    """Launches one command, or the recorded command of one trial (``trial``)."""
+
+    def __init__(
+        self,
+        config: Config,
+        argv: Sequence[str],
+        say: Callable[[str], None],
+        trial: str | None = None,
+        ask: Callable[[str], str] | None = None,
+    ) -> None:
+        self._config, self._argv, self._say, self._only, self._ask = config, list(argv), say, trial, ask
+        self._execution = os.urandom(16).hex()
+        self._root = spool_root(config)
+        self._machine = os.path.basename(self._root)
+        self._journal: Journal | None = None
+        self._work_lock: int | None = None
+        self._program = ""
+
+    def run(self) -> Outcome:
+        """The recipe."""
+        process.fill_standard_descriptors()
+        self._signals = Signals()
+        try:
+            if self._only:
+                self._open_journal(must=True)
+                self._recall(self._only)
+            self._program = process.find_program(self._argv[0])
+            looking = Capture(self._config, self._argv, scratch(self._root, self._execution))
+            self._open_journal(must=bool(self._only))
+            self._code = looking.finish()
+            self._work = self._identify()
+            self._key = self._work.key
+            decision = self._decide()
+            if decision.action in (Action.SKIP_DONE, Action.SKIP_RUNNING):
+                return self._skip(decision)
+            return self._execute(*self._reserve(decision))
+        except Interrupted as interrupted:
+            return Outcome(128 + interrupted.number, interrupted.number)
+        finally:
+            self._signals.close()
+            Spool(scratch(self._root, self._execution)).delete()
+
+    # -- what is here --------------------------------------------------------------------------------------------
+
+    def _recall(self, prefix: str) -> None:
+        """Take the command and the directory of a recorded trial for ours."""
+        assert self._journal is not None
+        entry = resolve(self._journal, prefix)
+        self._only = entry.id
+        self._argv = self._unredacted(entry)
+        directory = next((one.cwd for one in reversed(entry.executions) if one.cwd and os.path.isdir(one.cwd)), None)
+        if directory is None:
+            raise UnknownTrial(f"the working directory of trial {entry.id[:SHORT]} is not on this machine; run it where it is")
+        os.chdir(directory)
+        self._config = Config(self._config.options, cwd=directory)
+
+    def _unredacted(self, entry: Entry) -> list[str]:
+        words = list(entry.trial.command)
+        for at, word in enumerate(words):
+            if redact.GONE in word:
+                if self._ask is None:
+                    raise UnknownTrial(
+                        f"the command of trial {entry.id[:SHORT]} holds a secret that was not recorded; type the command itself"
+                    )
+                label = word.replace(redact.GONE, "…") if word != redact.GONE else words[at - 1]
+                words[at] = word.replace(redact.GONE, self._ask(f"{label}: "))
+        return words
+
+    def _open_journal(self, must: bool) -> None:
+        """Open it, or go on without it where that is allowed."""
+        if self._journal is not None:
+            return
+        config = self._config
+        if config["offline"]:
+            if must or config["require-journal"]:
+                raise JournalError("this needs the journal; leave --offline away")
+            return
+        try:
+            self._journal = open_journal(config["journal"], timeout=config["timeout"])
+        except JournalUnreachable as error:
+            if must or config["require-journal"]:
+                raise
+            self._say(f"{error}; running offline, kleio sync will ship the records")
+
+    def _identify(self) -> identity.Work:
+        config = self._config
+        names = [*IDENTITY_ENV, *config["identity-env"]]
+        return identity.work(
+            self._argv,
+            project=self._code.project,
+            root=self._code.root,
+            cwd=config.cwd,
+            volatile=config["volatile"],
+            variables={name: os.environ[name] for name in names if name in os.environ},
+        )
+
+    # -- what to do ----------------------------------------------------------------------------------------------
+
+    def _decide(self) -> plan.Plan:
+        """Look the work up; wait and look again if that was asked for."""
+        policy = plan.Policy(self._config["fresh"], self._config["once"], self._config["if-running"])
+        if not policy.fresh:
+            self._check_here()
+        self._recover(lambda launch: launch["trial"]["work_key"] == self._key)
+        while True:
+            entries = self._entries()
+            decision = plan.decide([self._compared(entry) for entry in entries], policy)
+            entry = next((one for one in entries if one.id == (decision.trial or decision.previous)), None)
+            if decision.action is Action.REFUSE_RUNNING:
+                assert entry is not None
+                raise AlreadyRunning(self._who_runs(entry))
+            if decision.action is Action.REFUSE_CHANGED:
+                assert entry is not None
+                raise Changed(self._what_changed(entry))
+            if decision.action is not Action.WAIT:
+                self._found = entry
+                return decision
+            assert entry is not None
+            self._say(f"waiting for trial {entry.id[:SHORT]}, which runs on {_runner(entry)}")
+            self._wait_for(entry)
+
+    def _entries(self) -> list[Entry]:
+        from kleio.core.journal.base import Selection
+
+        if self._journal is None:
+            return []
+        if self._only:
+            entry = self._journal.entry(self._only)
+            return [entry] if entry else []
+        return self._journal.entries(Selection(work_key=self._key))
+
+    def _wait_for(self, entry: Entry) -> None:
+        assert self._journal is not None
+        while True:
+            self._rest(0.5)
+            again = self._journal.entry(entry.id)
+            if again is None or not is_alive(again, self._root):
+                return
+
+    def _rest(self, seconds: float) -> None:
+        """Sleep, unless a signal asks to end."""
+        info = self._signals.take(seconds)
+        if info is not None and info.si_signo in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
+            raise Interrupted(info.si_signo)
+
+    def _compared(self, entry: Entry) -> plan.Found:
+        same_code = entry.trial.code.get("fingerprint") == self._code.fingerprint
+        live = is_alive(entry, self._root)
+        resuming = not live and entry.status is not Status.COMPLETED
+        return plan.Found(
+            id=entry.id,
+            status=entry.status,
+            live=live,
+            same_code=same_code,
+            same_environment=not (same_code and (resuming or self._config["once"])) or not self._environment_changes(entry),
+            resumable=resuming and self._has_artifacts(entry),
+            created=entry.trial.created,
+        )
+
+    def _dead_holder(self, entry: Entry | None) -> str | None:
+        return entry.holder if entry and entry.holder and not is_alive(entry, self._root) else None
+
+    def _has_artifacts(self, entry: Entry) -> bool:
+        assert self._journal is not None
+        return any(True for _ in self._journal.segments(entry.id, ("artifacts",)))
+
+    def _environment_changes(self, entry: Entry) -> list[tuple[str, str, str]]:
+        assert self._journal is not None
+        digests = [one.environment for one in entry.executions if one.environment]
+        before = self._journal.document(digests[-1]) if digests else None
+        now = environment.capture(self._program, self._config["variables"])
+        return environment.changes(before, now, environment.own_packages(self._code.root))
+
+    def _check_here(self) -> None:
+        """The journal does not know of runs that are offline; the spools of this machine do."""
+        if self._journal is None:
+            os.makedirs(self._root, 0o700, exist_ok=True)
+            self._work_lock = hold(os.path.join(self._root, f"{self._key}.work"))
+            if self._work_lock is None:
+                raise AlreadyRunning("this work is running offline on this machine already")
+        for spool in spools(self._root):
+            launch = spool.read("launch") or {}
+            if launch.get("trial", {}).get("work_key") != self._key or not spool.alive() or spool.has("ending"):
+                continue
+            if launch["offline"] or self._journal is None:
+                raise AlreadyRunning(f"trial {launch['trial']['id'][:SHORT]} of this work runs on this machine already")
+
+    def _recover(self, wanted: Callable[[dict[str, Any]], bool]) -> None:
+        """Ship what runs that were offline or killed left here, so that the journal knows all there is to know."""
+        if self._journal is None:
+            return
+        try:
+            for spool, fate in recover_all(self._root, self._journal, self._config["lease"], wanted):
+                if fate is Fate.SHIPPED:
+                    self._say(f"shipped what execution {spool.execution[:SHORT]} had left in the spool")
+        except (JournalError, OSError) as error:
+            self._say(f"a spool could not be shipped: {error}")
+
+    def _who_runs(self, entry: Entry) -> str:
+        short = entry.id[:SHORT]
+        return (
+            f"trial {short} is running already on {_runner(entry)}; "
+            f"wait with --if-running=wait, watch it with: kleio tail -f {short}"
+        )
+
+    def _what_changed(self, entry: Entry) -> str:
+        short = entry.id[:SHORT]
+        changed = [f"{name} {before} → {now}" for name, before, now in self._environment_changes(entry)]
+        if entry.trial.code.get("fingerprint") != self._code.fingerprint:
+            before, now = (_described(code) for code in (entry.trial.code, self._code.brief))
+            changed.insert(0, f"the code ({before} → {now})")
+        return (
+            f"trial {short} is {entry.status} and has artifacts to resume from, but changed since: {', '.join(changed)}; "
+            "start anew with --fresh, or bring back what it ran with"
+        )
+
+    def _skip(self, decision: plan.Plan) -> Outcome:
+        entry = self._found
+        assert entry is not None
+        last = entry.executions[-1] if entry.executions else None
+        if decision.action is Action.SKIP_RUNNING:
+            self._say(f"skipped: trial {entry.id[:SHORT]} runs on {_runner(entry)}")
+        else:
+            when = time.strftime("%Y-%m-%d %H:%M", time.localtime(last.ended)) if last and last.ended else "earlier"
+            self._say(f"skipped: completed {when} by {last.user if last else 'somebody'}, trial {entry.id[:SHORT]}")
+        return Outcome(0)
+
+    # -- the reservation -----------------------------------------------------------------------------------------
+
+    def _reserve(self, decision: plan.Plan) -> tuple[Trial, Spool, int, int, int]:
+        """The trial, its spool with the descriptors of both locks, and the fencing token."""
+        trial = self._found.trial if decision.action is Action.RESUME and self._found else self._new_trial(decision)
+        data = self._execution_data()
+        launch = {
+            "trial": trial.as_dict(),
+            "execution": data,
+            "started": time.time(),
+            "annotations": self._annotations(),
+            "documents": {self._code_digest(): dict(self._code.document)},
+            "blobs": list(self._code.blobs),
+            "journal": place(self._config["journal"]),
+            "offline": self._journal is None,
+        }
+        spool, lock, recorder_lock = Spool.create(self._root, self._execution, launch)
+        token = 0
+        if self._journal is not None:
+            token = self._claim(trial, data, spool)
+        for remark in self._code.remarks:
+            self._say(remark)
+        self._tell(trial, decision)
+        return trial, spool, lock, recorder_lock, token
+
+    def _claim(self, trial: Trial, data: dict[str, Any], spool: Spool) -> int:
+        assert self._journal is not None
+        dead = self._dead_holder(self._found)
+        try:
+            self._journal.create(trial)
+            claimed = self._journal.claim(trial.id, self._execution, data, self._config["lease"], dead)
+        except BaseException:
+            spool.delete()
+            raise
+        if claimed is None:
+            spool.delete()
+            entry = self._journal.entry(trial.id)
+            assert entry is not None
+            raise AlreadyRunning(self._who_runs(entry))
+        return claimed.token
+
+    def _new_trial(self, decision: plan.Plan) -> Trial:
+        previous = decision.previous
+        nonce = None
+        if self._config["fresh"]:
+            nonce = self._execution
+        elif previous and self._found and self._journal:
+            plain = identity.trial_id(self._key, self._code.fingerprint)
+            nonce = previous if any(entry.id == plain for entry in self._entries()) else None
+        safe = redact.command(self._argv)
+        params = commandline.parameters(safe)
+        return Trial(
+            id=identity.trial_id(self._key, self._code.fingerprint, nonce=nonce),
+            work_key=self._key,
+            project=self._code.project,
+            command=safe,
+            cwd=self._work.cwd,
+            created=time.time(),
+            params=params,
+            param_sources=dict.fromkeys(params, "command line"),
+            code=self._code.brief | {"document": self._code_digest()},
+            previous=previous,
+            within=os.environ.get("KLEIO_TRIAL_ID") or None,
+            redacted=safe != tuple(self._argv),
+        )
+
+    def _code_digest(self) -> str:
+        return identity.digest(dict(self._code.document))
+
+    def _execution_data(self) -> dict[str, Any]:
+        return {
+            "host": os.uname().nodename,
+            "user": _user(),
+            "pid": os.getpid(),
+            "machine": self._machine,
+            "started": time.time(),
+            "cwd": self._config.cwd,
+            "code": self._code_digest(),
+        }
+
+    def _annotations(self) -> dict[str, Any]:
+        said = {"tags": list(self._config["tag"]), "name": self._config["name"], "note": self._config["note"]}
+        return {name: value for name, value in said.items() if value}
+
+    def _tell(self, trial: Trial, decision: plan.Plan) -> None:
+        self._say(f"trial reserved with id: {trial.id[:SHORT]}")
+        if decision.action is Action.RESUME and self._found:
+            number = len(self._found.executions) + 1
+            self._say(f"resuming trial {trial.id[:SHORT]}, which is {self._found.status} (execution {number})")
+        elif decision.previous and self._found and self._found.status is not Status.COMPLETED and not self._config["fresh"]:
+            short = decision.previous[:SHORT]
+            self._say(f"code or environment changed since trial {short}, which left nothing to resume from")
+
+    # -- the execution -------------------------------------------------------------------------------------------
+
+    def _execute(self, trial: Trial, spool: Spool, lock: int, recorder_lock: int, token: int) -> Outcome:
+        source = Source(spool, trial.id, self._execution)
+        recorder = Recorder(source, self._journal, token, self._config["lease"], self._say)
+        writers = self._writers(spool)
+        try:
+            early = self._signals.pending_end()
+            if early is not None:
+                raise Interrupted(early)
+            child = process.Child(
+                self._program,
+                self._argv,
+                self._child_environment(trial, spool),
+                self._signals,
+                {channel: writer.record for channel, writer in writers.items()},
+                lock,
+            )
+        except BaseException as error:
+            self._never_started(spool, recorder, error)
+            raise
+        recorder.start()
+        gathering = threading.Thread(target=self._gather, args=(spool,), name="kleio-environment", daemon=True)
+        gathering.start()
+        threading.Thread(target=self._recover, args=(lambda _: True,), name="kleio-recovery", daemon=True).start()
+        ending = child.wait()
+        self._signals.close()
+        for writer in writers.values():
+            writer.close()
+            if writer.failed:
+                self._say(f"output could not be recorded to its end: {writer.failed}")
+        gathering.join(self._config["drain"])
+        self._end(spool, ending)
+        os.close(lock)
+        self._finish(recorder, spool, recorder_lock)
+        return Outcome(ending.exit_code or 0, getattr(signal, ending.signal, None) if ending.signal else None)
+
+    def _writers(self, spool: Spool) -> dict[process.Channel, OutputWriter]:
+        if self._config["no-capture"]:
+            return {}
+        limit = self._config["output-limit"]
+        return {
+            channel: OutputWriter(spool.path, channel.stream, limit) for channel in process.channels(self._config["split"])
+        }
+
+    def _child_environment(self, trial: Trial, spool: Spool) -> dict[str, str]:
+        """What the child gets besides its own: where to write, and no password."""
+        given = {name: value for name, value in os.environ.items() if name not in CHILD_VARIABLES}
+        address = self._config["journal"]
+        if place(address).split("://")[0] != "sqlite":
+            private = os.open(spool.file("journal"), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with open(private, "w", encoding="utf-8") as file:
+                file.write(address)  # a kleio inside the trial finds it here
+            if redact.text(given.get("KLEIO_JOURNAL", "")) != given.get("KLEIO_JOURNAL", ""):
+                del given["KLEIO_JOURNAL"]
+        if self._config["unbuffered"]:
+            given["PYTHONUNBUFFERED"] = "1"
+        return given | {
+            "KLEIO_TRIAL_ID": trial.id,
+            "KLEIO_EXECUTION": self._execution,
+            "KLEIO_SPOOL": spool.path,
+            "KLEIO_STATISTICS": spool.file(f"{SHARED}.statistics"),
+            "KLEIO_OUTPUT_DIR": os.path.join(self._code.root, "results", trial.id[:SHORT]),
+        }
+
+    def _never_started(self, spool: Spool, recorder: Recorder, error: BaseException) -> None:
+        """The command did not begin: say so in the journal and leave nothing behind."""
+        number = error.number if isinstance(error, Interrupted) else None
+        ending = Ending(None, name_of(number), ((name_of(number), 0.0),)) if number else Ending(126)
+        self._end(spool, ending)
+        recorder.start()
+        if recorder.finish(self._config["timeout"]):
+            spool.delete()
+
+    def _gather(self, spool: Spool) -> None:
+        """The environment, while the child runs."""
+        try:
+            document = environment.capture(self._program, self._config["variables"])
+            spool.write("environment", {"digest": identity.digest(document), "document": document, "time": time.time()})
+        except OSError:
+            pass  # a full disk; the run matters more
+
+    def _end(self, spool: Spool, ending: Ending) -> None:
+        status, reason = verdict(ending)
+        data = {"status": status.value, "exit_code": ending.exit_code, "signal": ending.signal, "reason": reason}
+        try:
+            spool.write("ending", {"time": time.time(), "data": data})
+        except OSError as error:
+            self._say(f"the end could not be recorded: {error.strerror}")
+
+    def _finish(self, recorder: Recorder, spool: Spool, recorder_lock: int) -> None:
+        """Ship the rest; Ctrl-C or SIGTERM now means: later."""
+        finishing = threading.Thread(target=recorder.finish, args=(self._config["drain"],), name="kleio-drain", daemon=True)
+        finishing.start()
+        while finishing.is_alive():
+            finishing.join(0.1)
+            if self._signals.pending_end() is not None and finishing.is_alive():
+                self._signals.take(0)
+                recorder.abandon()
+        if self._journal is None:
+            os.close(recorder_lock)
+            return
+        if recorder.complete:
+            self._journal.settle()
+            spool.delete()
+        else:
+            self._say("not everything is in the journal yet; what is missing waits here, ship it with: kleio sync")
+        os.close(recorder_lock)
+
+
+def _runner(entry: Entry) -> str:
+    owner = entry.execution(entry.holder)
+    if owner is None:
+        return "another machine"
+    since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(owner.started))
+    return f"{owner.host} as process {owner.pid} since {since}"
+
+
+def _described(code: Any) -> str:
+    commit = (code.get("commit") or "no commit")[:SHORT]
+    return f"{commit}{' with changes' if code.get('dirty') else ''}"
+
+
+def _user() -> str:
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return str(os.getuid())

@@ -1,0 +1,54 @@
+"""Finding a trial by what was typed, and reading its streams in order."""
+
+from __future__ import annotations
+
+from itertools import groupby
+
+from kleio.core import output
+from kleio.core.errors import UnknownTrial
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from kleio.core.journal.base import Journal, Segment
+    from kleio.core.trial import Entry
+
+SHORT = 7
+"""Hex digits of an id shown to people."""
+
+Key = tuple[str, str, str]
+"""(execution, writer, stream)"""
+
+
+def resolve(journal: Journal, prefix: str) -> Entry:
+    """The one trial whose id begins with ``prefix``. Raises UnknownTrial."""
+    wanted = prefix.strip().lower()
+    if not wanted or not set(wanted) <= set("0123456789abcdef") or len(wanted) > 32:
+        raise UnknownTrial(f"{prefix!r} is no trial id: ids are up to 32 hex digits; kleio ls lists them")
+    found = journal.resolve(wanted)
+    if not found:
+        raise UnknownTrial(f"no trial has an id that begins with {wanted}; kleio ls --all-projects lists them")
+    if len(found) > 1:
+        several = ", ".join(one[: max(SHORT, len(wanted) + 2)] for one in found[:5])
+        raise UnknownTrial(f"{wanted} is ambiguous: {several}{', …' if len(found) > 5 else ''}; give more digits")
+    entry = journal.entry(found[0])
+    if entry is None:
+        raise UnknownTrial(f"trial {found[0]} has just been removed")
+    return entry
+
+
+def by_stream(
+    journal: Journal, trial: str, streams: Sequence[str], after: Mapping[Key, int] | None = None
+) -> Iterator[tuple[Key, Iterator[Segment]]]:
+    """A trial's segments, those of each (execution, writer, stream) together; read each group before the next."""
+    found = journal.segments(trial, streams, after)
+    yield from groupby(found, key=lambda segment: (segment.execution, segment.writer, segment.stream))
+
+
+def printed(journal: Journal, entry: Entry, streams: Sequence[str]) -> Iterator[bytes]:
+    """What a trial printed on these streams, its executions in their order."""
+    for execution in entry.executions:
+        for stream in streams:
+            own = (one for one in journal.segments(entry.id, (stream,)) if one.execution == execution.id)
+            yield from output.joined(own)

@@ -1,0 +1,218 @@
+"""The recorder: spool → journal while the command runs, and to the end of it.
+
+A thread of the launcher. It ships what is new, renews the reservation, answers what the script asks, and outlives
+every outage of the journal: it says once that the journal is away and once that it is back, and waits longer and longer
+between attempts. Whatever it could not ship by the end stays in the spool for ``kleio sync``.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import threading
+import time
+
+from kleio.core.errors import JournalError
+from kleio.core.requests import Answerer
+from kleio.core.shipping import Shipper, Source
+from kleio.core.trial import Event
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from typing import Any
+
+    from kleio.core.journal.base import Journal
+
+INTERVAL = 0.1
+"""Seconds between looks at the spool: output is on other screens well within 300 ms."""
+LONGEST_WAIT = 30.0
+GIVE_UP = 3.0
+"""Seconds for which a journal that went away is waited for once the command has ended."""
+
+
+class Recorder(threading.Thread):
+    """Ships one execution's spool. ``journal`` is None for a run that is offline: then it only answers requests."""
+
+    def __init__(
+        self,
+        source: Source,
+        journal: Journal | None,
+        token: int,
+        lease: float,
+        say: Callable[[str], None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        super().__init__(name="kleio-recorder", daemon=True)
+        self._source, self._journal, self._token, self._lease = source, journal, token, lease
+        self._say, self._clock = say, clock
+        self._fifo = os.open(source.spool.file("wake"), os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+        self._closing = threading.Event()
+        self._abandoned = threading.Event()
+        self._ours = True
+        self._away_since: float | None = None
+        self._wait = 0.0
+        self._retry_at = 0.0
+        self._renewed = clock()
+        self._uploader: threading.Thread | None = None
+        self._answerer = Answerer(source, journal, self._shipped_to)
+        self._closed_at = self._deadline = float("inf")
+        self.complete = False
+        if journal:
+            self._lines = Shipper(source, journal, lambda stream: stream != "artifacts", {})
+            self._artifacts = Shipper(source, journal, lambda stream: stream == "artifacts", {})
+
+    # -- the launcher's side -------------------------------------------------------------------------------------
+
+    def finish(self, drain: float) -> bool:
+        """The command has ended: ship the rest within ``drain`` seconds. Whether everything is in the journal."""
+        self._closed_at = self._clock()
+        self._deadline = self._closed_at + drain
+        self._closing.set()
+        self._source.spool.wake()
+        self.join()
+        return self.complete
+
+    def abandon(self) -> None:
+        """Stop shipping at once; the spool keeps the rest."""
+        self._abandoned.set()
+
+    # -- the thread ----------------------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        if self._journal:
+            self._attempt(self._introduce)
+        while not self._closing.is_set():
+            self._sleep()
+            self._answerer.answer()
+            if self._journal:
+                self._attempt(self._turn)
+        self._answerer.answer()
+        if self._journal:
+            self._drain()
+
+    def _sleep(self) -> None:
+        if select.select([self._fifo], [], [], INTERVAL)[0]:
+            os.read(self._fifo, 4096)
+
+    def _introduce(self) -> bool:
+        introduce(self._journal_here, self._source, self._token)
+        return False
+
+    @property
+    def _journal_here(self) -> Journal:
+        assert self._journal is not None
+        return self._journal
+
+    def _turn(self) -> bool:
+        """One look: send a batch, hand artifacts to their own thread, renew the reservation when it is time."""
+        sent = self._lines.round()
+        self._upload()
+        if self._ours and self._clock() - self._renewed > self._lease / 3:
+            self._renewed = self._clock()
+            self._ours = self._journal_here.renew(self._source.trial, self._source.execution, self._lease)
+            if not self._ours:
+                self._say("another launcher has taken this trial over; this run is recorded as an execution of its own")
+        return sent
+
+    def _upload(self) -> None:
+        """Large files go in a thread of their own, or they would hold up everything else."""
+        spool = self._source.spool
+        if self._uploader and self._uploader.is_alive():
+            return
+        if any(stream == "artifacts" for _, stream in spool.streams()):
+            self._uploader = threading.Thread(target=self._upload_all, name="kleio-artifacts", daemon=True)
+            self._uploader.start()
+
+    def _upload_all(self) -> None:
+        try:
+            while self._artifacts.round():
+                self._source.spool.wake()  # somebody may be waiting for it
+        except JournalError as error:
+            self._went_away(error)
+
+    def _attempt(self, action: Callable[[], bool]) -> bool:
+        """Do something with the journal; what it returned, or False while the journal is away."""
+        if self._clock() < self._retry_at and not self._closing.is_set():
+            return False
+        try:
+            done = action()
+        except JournalError as error:
+            self._went_away(error)
+            return False
+        if self._away_since is not None:
+            self._say(f"the journal is back after {self._clock() - self._away_since:.0f} s; nothing was lost")
+            self._away_since, self._wait = None, 0.0
+        return done
+
+    def _went_away(self, error: JournalError) -> None:
+        if self._away_since is None:
+            self._away_since = self._clock()
+            self._say(f"{error} (the run goes on; its records wait in the spool)")
+        self._wait = min(max(2 * self._wait, 0.5), LONGEST_WAIT)
+        self._retry_at = self._clock() + self._wait
+
+    def _drain(self) -> None:
+        """Ship until nothing is left or time is up, then say how it ended."""
+        while not self._abandoned.is_set() and self._clock() < self._deadline:
+            if self._uploader and self._uploader.is_alive():
+                self._uploader.join(INTERVAL)
+                self._answerer.answer()
+            elif self._attempt(self._round_of_all):
+                continue
+            elif self._away_since is None:
+                break
+            elif self._clock() > self._closed_at + GIVE_UP:
+                return
+            else:
+                time.sleep(INTERVAL)
+        shipped = not self._abandoned.is_set() and self._clock() < self._deadline
+        self.complete = self._attempt(self._conclude) and shipped
+
+    def _round_of_all(self) -> bool:
+        sent = self._lines.round()
+        return self._artifacts.round() or sent
+
+    def _conclude(self) -> bool:
+        introduce(self._journal_here, self._source, self._token)
+        conclude(self._journal_here, self._source, self._token)
+        return True
+
+    def _shipped_to(self, writer: str, stream: str) -> int:
+        if not self._journal:
+            return -1
+        shipper = self._artifacts if stream == "artifacts" else self._lines
+        own = shipper.streams.get((writer, stream))
+        return own.shipped if own else 0
+
+
+def introduce(journal: Journal, source: Source, token: int) -> None:
+    """Record what was launched: that it runs, its code, and what it was called. May be repeated."""
+    launch = source.spool.read("launch") or {}
+    for digest, document in launch.get("documents", {}).items():
+        journal.put_document(digest, document)
+    for digest in launch.get("blobs", ()):
+        path = source.spool.file("blobs", digest)
+        if os.path.exists(path):
+            journal.put_blob(digest, path)
+    if launch.get("annotations"):
+        journal.record(source.trial, _event(source, "annotated", launch["started"], token, launch["annotations"]))
+    journal.record(source.trial, _event(source, "running", launch["started"], token, {}))
+
+
+def conclude(journal: Journal, source: Source, token: int) -> None:
+    """Record the environment and the end; a spool without an end has lost its launcher. May be repeated."""
+    environment = source.spool.read("environment")
+    if environment:
+        journal.put_document(environment["digest"], environment["document"])
+        data = {"environment": environment["digest"]}
+        journal.record(source.trial, _event(source, "environment", environment["time"], token, data))
+    ending = source.spool.read("ending")
+    if ending is not None:
+        journal.record(source.trial, _event(source, "ended", ending["time"], token, ending["data"]))
+    else:
+        journal.record(source.trial, Event(f"failover-{source.execution}", "failover", time.time(), token, source.execution))
+
+
+def _event(source: Source, kind: str, when: float, token: int, data: Mapping[str, Any]) -> Event:
+    return Event(f"{kind}-{source.execution}", kind, when, token, source.execution, data)

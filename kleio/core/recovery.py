@@ -1,0 +1,114 @@
+"""Spools that no launcher ships any more: of runs that were offline, cut short, or killed with their launcher."""
+
+from __future__ import annotations
+
+import os
+import time
+from enum import Enum
+
+from kleio.core.recorder import conclude, introduce
+from kleio.core.shipping import Shipper, Source
+from kleio.core.spool import hold, spools
+from kleio.core.trial import Event, Trial
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from typing import Any
+
+    from kleio.core.journal.base import Journal
+    from kleio.core.spool import Spool
+
+ABANDONED = 86400.0
+"""Seconds after which what a killed kleio had half prepared is cleared away."""
+
+
+class Fate(str, Enum):
+    """What became of a spool."""
+
+    SHIPPED = "shipped"
+    RUNNING = "still running"
+    BUSY = "being shipped by another kleio"
+    ELSEWHERE = "meant for another journal"
+    UNREADABLE = "not readable"
+
+
+def recover(spool: Spool, journal: Journal, lease: float) -> Fate:
+    """Ship everything that the journal does not have yet, record the end, and delete the spool.
+
+    Raises JournalError; then everything is still there, and the next call goes on where this one stopped.
+    """
+    launch = spool.read("launch")
+    if launch is None or "trial" not in launch:
+        return Fate.UNREADABLE
+    if launch["journal"] != journal.uri:
+        return Fate.ELSEWHERE
+    if spool.alive():
+        return Fate.RUNNING
+    lock = hold(spool.file("recorder.lock"))
+    if lock is None:
+        return Fate.BUSY
+    try:
+        if spool.has("launch"):  # another kleio may have been quicker
+            _ship(spool, journal, launch, lease)
+            journal.settle()
+            spool.delete()
+        return Fate.SHIPPED
+    finally:
+        os.close(lock)
+
+
+def _ship(spool: Spool, journal: Journal, launch: dict[str, Any], lease: float) -> None:
+    trial = Trial.from_dict(launch["trial"])
+    token = _token(journal, trial.id, spool.execution)
+    if token is None:
+        if not launch["offline"]:
+            return  # killed before it had reserved anything
+        journal.create(trial)
+        claimed = journal.claim(trial.id, spool.execution, launch["execution"], lease)
+        token = claimed.token if claimed else 0
+        if claimed is None:  # somebody runs it now; what ran offline is an execution all the same
+            reserved = Event(
+                f"reserved-{spool.execution}", "reserved", launch["started"], 0, spool.execution, launch["execution"]
+            )
+            journal.record(trial.id, reserved)
+    source = Source(spool, trial.id, spool.execution)
+    introduce(journal, source, token)
+    shipper = Shipper(source, journal, lambda _: True, journal.extents(spool.execution, trial.id))
+    while shipper.round():
+        pass
+    conclude(journal, source, token)
+
+
+def _token(journal: Journal, trial: str, execution: str) -> int | None:
+    entry = journal.entry(trial)
+    own = [event for event in entry.events if event.id == f"reserved-{execution}"] if entry else []
+    return own[0].token if own else None
+
+
+def recover_all(
+    root: str, journal: Journal, lease: float, wanted: Callable[[dict[str, Any]], bool] = lambda _: True
+) -> Iterator[tuple[Spool, Fate]]:
+    """Recover every spool under ``root`` whose launch record is ``wanted``."""
+    clear_abandoned(root)
+    for spool in spools(root):
+        launch = spool.read("launch")
+        if launch is None or wanted(launch):
+            yield spool, recover(spool, journal, lease)
+
+
+def clear_abandoned(root: str) -> None:
+    """Remove what was being prepared when a kleio was killed."""
+    import shutil
+
+    try:
+        names = [name for name in os.listdir(root) if name.startswith(".")]
+    except OSError:
+        return
+    for name in names:
+        path = os.path.join(root, name)
+        try:
+            if time.time() - os.stat(path).st_mtime > ABANDONED:
+                shutil.rmtree(path, ignore_errors=True)
+        except OSError:
+            continue

@@ -1,0 +1,104 @@
+"""What a script asks and the launcher answers, through files in the spool (the child never sees a password).
+
+A request is ``requests/NAME.json`` with an ``op``; its answer is ``answers/NAME.json``, with an ``error`` when it
+failed. Both appear at once. A byte in the FIFO makes the launcher look.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+
+from kleio.core import statistics
+from kleio.core.errors import JournalError
+from kleio.core.lookup import by_stream
+from kleio.core.shipping import LineStream
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from typing import Any
+
+    from kleio.core.journal.base import Journal
+    from kleio.core.shipping import Source
+    from kleio.core.statistics import Record
+
+
+class Answerer:
+    """Answers the requests of one execution's script. ``shipped_to`` says how far a stream is in the journal."""
+
+    def __init__(self, source: Source, journal: Journal | None, shipped_to: Callable[[str, str], int]) -> None:
+        self._source, self._journal, self._shipped_to = source, journal, shipped_to
+
+    def answer(self) -> None:
+        """Answer whatever can be answered now."""
+        directory = self._source.spool.file("requests")
+        for name in os.listdir(directory):
+            if not name.endswith(".json"):
+                continue
+            stem = name[: -len(".json")]
+            request = self._source.spool.read(os.path.join("requests", stem))
+            if request is None:
+                continue
+            reply = self._reply(request)
+            if reply is not None:
+                self._source.spool.write(os.path.join("answers", stem), reply)
+                os.unlink(os.path.join(directory, name))
+
+    def _reply(self, request: dict[str, Any]) -> dict[str, Any] | None:
+        """None means not yet."""
+        try:
+            if request["op"] == "flush":
+                return self._flushed(request["extents"])
+            if request["op"] == "blob":
+                return {"path": self._blob(request["sha256"])}
+            found: list[list[Any]] = [[r.time, dict(r.values)] for r in self._records(request["op"])]
+            return {"records": [one for one in found if _matches(one[1], request)]}
+        except (JournalError, OSError, ValueError, KeyError) as error:
+            return {"error": str(error)}
+
+    def _flushed(self, extents: list[list[Any]]) -> dict[str, Any] | None:
+        if self._journal is None:
+            return {"error": "this run is offline; its records are in the spool until kleio sync ships them"}
+        if all(self._shipped_to(writer, stream) >= end for writer, stream, end in extents):
+            return {"flushed": True}
+        return None
+
+    def _records(self, stream: str) -> list[Record]:
+        """What the trial logged, in the order of its times: earlier executions from the journal, this one from the spool."""
+        return sorted([*self._earlier(stream), *self._own(stream)], key=lambda record: record.time)
+
+    def _earlier(self, stream: str) -> Iterator[Record]:
+        if self._journal is None:
+            return
+        for (execution, _, _), segments in by_stream(self._journal, self._source.trial, (stream,)):
+            if execution != self._source.execution:
+                yield from statistics.records(segments)
+
+    def _own(self, stream: str) -> Iterator[Record]:
+        for writer, kind in self._source.spool.streams():
+            if kind == stream:
+                yield from LineStream(self._source, writer, kind, 0).everything()
+
+    def _blob(self, sha256: str) -> str:
+        """A file with the artifact's bytes, for the script to read: in the spool, where it may."""
+        path = self._source.spool.file("blobs", sha256)
+        kept = self._source.spool.file("answers", sha256)
+        if os.path.exists(path) or os.path.exists(kept):
+            return path if os.path.exists(path) else kept
+        opened = self._journal.blob(sha256) if self._journal else None
+        if opened is None:
+            raise JournalError(f"the bytes of the artifact {sha256[:12]} are not in the journal")
+        with opened, open(f"{kept}.tmp", "wb") as file:
+            shutil.copyfileobj(opened, file, 1 << 20)
+        os.replace(f"{kept}.tmp", kept)
+        return kept
+
+
+def _matches(values: dict[str, Any], request: dict[str, Any]) -> bool:
+    if "name" in request and values.get("name") != request["name"]:
+        return False
+    if any(key not in values for key in request.get("keys", ())):
+        return False
+    looked_at = values.get("meta", {}) if request["op"] == "artifacts" else values
+    return all(key in looked_at and looked_at[key] == value for key, value in request.get("where", {}).items())

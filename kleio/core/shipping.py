@@ -1,0 +1,231 @@
+"""Spool → journal, one stream at a time: byte ranges that may be sent again without harm.
+
+A stream grows; its last, unfinished range is sent again with the same start and a later end, and replaces itself in
+the journal, until it is large enough to be left alone. So a record is in the journal a moment after it was written, and
+yet no trail of tiny segments remains.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+
+from kleio.core import output, statistics
+from kleio.core.journal.base import Segment, Summary
+from kleio.core.spool import LINE_STREAMS, SHARED, LineReader, parse_line
+from kleio.core.statistics import Record, Summariser
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from kleio.core.journal.base import Journal
+    from kleio.core.spool import Spool
+
+SEALED = 1 << 16  # bytes from which a range is left alone
+OUTPUT_PIECE = 1 << 20
+LINES_PIECE = 1 << 18
+BATCH = 4 << 20  # bytes sent together
+UNREADABLE = "unreadable"
+"""The stream of lines that could not be read, at the offsets where they stood."""
+
+
+@dataclass(slots=True)
+class Source:
+    """Whose records are shipped."""
+
+    spool: Spool
+    trial: str
+    execution: str
+
+
+class Stream:
+    """One stream of one writer. ``shipped`` is the offset up to which the journal has it."""
+
+    def __init__(self, source: Source, writer: str, stream: str, shipped: int) -> None:
+        self._source, self._writer, self._stream = source, writer, stream
+        self._start = self._read_to = self.shipped = shipped
+        self._unsent: list[Segment] = []
+
+    def segments(self) -> list[Segment]:
+        """What to send: again what an error may have kept from arriving, else what is new."""
+        if not self._unsent:
+            self._unsent = list(self._new())
+        return self._unsent
+
+    def _new(self) -> Iterator[Segment]:
+        raise NotImplementedError
+
+    def sent(self) -> None:
+        """The journal has what :meth:`segments` gave."""
+        self.shipped = self._read_to
+        self._unsent = []
+        if self._read_to - self._start >= SEALED:
+            self._seal()
+
+    def _seal(self) -> None:
+        self._start = self._read_to
+
+    def _segment(self, stream: str, payload: bytes, dropped: bool = False) -> Segment:
+        own = self._source
+        return Segment(own.trial, own.execution, self._writer, stream, self._start, self._read_to, payload, dropped)
+
+    def artifacts(self) -> list[Record]:
+        """The records whose bytes go before them."""
+        return []
+
+    def summary(self) -> Summary | None:
+        """Of everything read so far."""
+        return None
+
+
+class LineStream(Stream):
+    """Statistics or artifacts of one writer."""
+
+    def __init__(self, source: Source, writer: str, stream: str, shipped: int) -> None:
+        super().__init__(source, writer, stream, 0)
+        self._path = source.spool.file(f"{writer}.{stream}")
+        self._reader = LineReader(self._path)
+        self._records: list[Record] = []
+        self._unreadable: list[Record] = []
+        self._summary = Summariser()
+        while self._read_to < shipped and self._read(min(LINES_PIECE, shipped - self._read_to)):
+            self._seal()  # what an earlier launcher shipped is only summarised again
+        self.shipped = self._read_to
+
+    def _new(self) -> Iterator[Segment]:
+        if not self._read(LINES_PIECE) and not self._finished_by_hand():
+            return
+        if self._records:
+            yield self._segment(self._stream, statistics.pack(self._records))
+        if self._unreadable:
+            yield self._segment(f"{UNREADABLE}-{self._stream}", statistics.pack(self._unreadable))
+
+    def _read(self, at_most: int) -> bool:
+        data = self._reader.read(self._read_to, at_most)
+        now, at = time.time_ns(), self._read_to
+        for line in data.splitlines(keepends=True):
+            self._take(line, at, now)
+            at += len(line)
+        self._read_to += len(data)
+        return bool(data)
+
+    def _take(self, line: bytes, at: int, now: int) -> None:
+        try:
+            parsed = parse_line(line, self._writer == SHARED, now)
+            if parsed is not None:
+                record = Record(at, *parsed)
+                self._records.append(record)
+                self._summary.add(record)
+        except (ValueError, RecursionError, AttributeError):
+            self._unreadable.append(Record(at, now, {"line": line[:2000].decode("utf-8", "replace")}))
+
+    def _finished_by_hand(self) -> bool:
+        """A last line without newline that is whole all the same: ``printf '{"loss": 1}' >> "$KLEIO_STATISTICS"``."""
+        if self._writer != SHARED or not self._source.spool.has("ending"):
+            return False
+        with open(self._path, "rb") as file:
+            file.seek(self._read_to)
+            line = file.read(LINES_PIECE)
+        if not line.rstrip().endswith(b"}"):
+            return False
+        self._take(line, self._read_to, time.time_ns())
+        self._read_to += len(line)
+        return True
+
+    def everything(self) -> Iterator[Record]:
+        """Every record that is in the file now."""
+        while self._read(LINES_PIECE):
+            yield from self._records
+            self._seal()
+
+    def artifacts(self) -> list[Record]:
+        return self._records if self._stream == "artifacts" else []
+
+    def _seal(self) -> None:
+        super()._seal()
+        self._records, self._unreadable = [], []
+
+    def summary(self) -> Summary | None:
+        if self._stream != "statistics" or not self._summary.keys:
+            return None
+        own = self._source
+        return Summary(own.trial, own.execution, self._writer, self._read_to, self._summary.keys)
+
+
+class OutputStream(Stream):
+    """What the command printed on one channel."""
+
+    def __init__(self, source: Source, writer: str, stream: str, shipped: int) -> None:
+        super().__init__(source, writer, stream, shipped)
+        self._times = output.Times(source.spool.path, stream)
+
+    def _new(self) -> Iterator[Segment]:
+        piece = self._next()
+        if piece is None:
+            return
+        if piece.start > self._read_to:
+            self._start, self._read_to = self._read_to, piece.start
+            yield self._segment(self._stream, b"", dropped=True)
+            self._start = piece.start
+        self._start = max(self._start, piece.start)
+        data = output.read_piece(piece, self._start, min(piece.end, self._start + OUTPUT_PIECE))
+        self._read_to = self._start + len(data)
+        yield self._segment(self._stream, output.pack(data, self._times.within(self._start, self._read_to)))
+
+    def _next(self) -> output.Piece | None:
+        """The spool file that goes on where reading stopped. Those of the tail come and go until the end."""
+        ended = self._source.spool.has("ending")
+        for piece in output.pieces(self._source.spool.path, self._stream):
+            if piece.end > self._read_to and (piece.start == 0 or ended):
+                return piece
+        return None
+
+
+class Shipper:
+    """Ships the streams of one spool that ``wanted`` names, as they appear and grow."""
+
+    def __init__(
+        self, source: Source, journal: Journal, wanted: Callable[[str], bool], shipped: dict[tuple[str, str], int]
+    ) -> None:
+        self._source, self._journal, self._wanted, self._known = source, journal, wanted, shipped
+        self.streams: dict[tuple[str, str], Stream] = {}
+
+    def _discover(self) -> None:
+        for writer, stream in self._source.spool.streams():
+            if self._wanted(stream) and (writer, stream) not in self.streams:
+                kind = LineStream if stream in LINE_STREAMS else OutputStream
+                self.streams[writer, stream] = kind(self._source, writer, stream, self._known.get((writer, stream), 0))
+
+    def round(self) -> bool:
+        """Send one batch. False when there was nothing to send. Raises JournalError; then call it again."""
+        self._discover()
+        batch: list[Segment] = []
+        ready: list[Stream] = []
+        for stream in self.streams.values():
+            found = stream.segments()
+            if found:
+                self._send_bytes(stream)
+                batch += found
+                ready.append(stream)
+                if sum(len(one.payload) for one in batch) > BATCH:
+                    break
+        if not batch:
+            return False
+        self._journal.append(batch)
+        for stream in ready:
+            summary = stream.summary()
+            if summary:
+                self._journal.summarise(summary)
+            stream.sent()
+        return True
+
+    def _send_bytes(self, stream: Stream) -> None:
+        """An artifact's bytes are in the journal before its record, so none is ever listed in part."""
+        for record in stream.artifacts():
+            digest = str(record.values.get("sha256"))
+            path = self._source.spool.file("blobs", digest)
+            if os.path.exists(path):
+                self._journal.put_blob(digest, path)
+                os.unlink(path)

@@ -1,0 +1,107 @@
+"""A trial as programs and people see it: the stable document of ``--json``, and how far away its run is."""
+
+from __future__ import annotations
+
+import datetime
+import os
+from dataclasses import replace
+
+from kleio.core.lookup import SHORT
+from kleio.core.spool import Spool
+from kleio.core.statistics import combine
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from typing import Any
+
+    from kleio.core.journal.base import Journal
+    from kleio.core.trial import Entry, Execution
+
+def is_alive(entry: Entry, root: str) -> bool:
+    """Whether somebody owns the trial. On this machine the spool's lock, under ``root``, knows better than any clock."""
+    if entry.holder is None:
+        return False
+    spool = Spool(os.path.join(root, entry.holder))
+    return spool.alive() if os.path.isdir(spool.path) else entry.live
+
+
+def from_here(entries: Iterable[Entry], root: str) -> list[Entry]:
+    """``entries`` with what this machine knows about the life of their owners."""
+    return [replace(entry, live=is_alive(entry, root)) if entry.holder else entry for entry in entries]
+
+
+def documents(journal: Journal, entries: Sequence[Entry], whole: bool = False) -> list[dict[str, Any]]:
+    """The documents of several trials. With ``whole`` their code and environment are given in full."""
+    summaries = journal.summaries([entry.id for entry in entries])
+    found = []
+    for entry in entries:
+        summary = combine(summaries.get(entry.id, ()))
+        found.append(_document(entry, summary, _code(journal, entry, whole), _environment(journal, entry, whole)))
+    return found
+
+
+def _document(
+    entry: Entry, summary: Mapping[str, Any], code: Mapping[str, Any], environment: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    trial = entry.trial
+    return {
+        "id": trial.id,
+        "short_id": trial.id[:SHORT],
+        "work_key": trial.work_key,
+        "project": trial.project,
+        "command": list(trial.command),
+        "cwd": trial.cwd,
+        "params": dict(trial.params),
+        "param_sources": dict(trial.param_sources),
+        "status": entry.status.value,
+        "tags": list(entry.tags),
+        "name": entry.name,
+        "note": entry.note,
+        "parent": trial.parent,
+        "cut": trial.cut,
+        "previous": trial.previous,
+        "within": trial.within,
+        "code": code,
+        "environment": environment,
+        "executions": [_execution(one) for one in entry.executions],
+        "created": iso(trial.created),
+        "summary": summary,
+    }
+
+
+def _execution(one: Execution) -> dict[str, Any]:
+    return {
+        "id": one.id,
+        "number": one.number,
+        "status": one.status.value,
+        "host": one.host,
+        "user": one.user,
+        "pid": one.pid,
+        "started": iso(one.started),
+        "ended": iso(one.ended),
+        "exit_code": one.exit_code,
+        "signal": one.signal,
+        "reason": one.reason,
+    }
+
+
+def _code(journal: Journal, entry: Entry, whole: bool) -> dict[str, Any]:
+    brief = dict(entry.trial.code)
+    document = journal.document(brief["document"]) if whole and brief.get("document") else None
+    return brief | (document or {})
+
+
+def _environment(journal: Journal, entry: Entry, whole: bool) -> dict[str, Any] | None:
+    digests = [one.environment for one in entry.executions if one.environment]
+    if not digests:
+        return None
+    return {"digest": digests[-1]} | ((journal.document(digests[-1]) or {}) if whole else {})
+
+
+def iso(seconds: float | None) -> str | None:
+    """ISO-8601 in UTC, to the microsecond."""
+    if seconds is None:
+        return None
+    moment = datetime.datetime.fromtimestamp(seconds, datetime.timezone.utc)
+    return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
