@@ -35,5 +35,5 @@ def place(uri: str) -> str:
     scheme, separator, rest = uri.partition("://")
     if not separator or scheme == "sqlite":
         return uri
-    authority, slash, path = rest.partition("/")
-    return f"{scheme}://{authority.rpartition('@')[2]}{slash}{path.partition('?')[0]}"
+    # A password that was not percent-encoded may hold any of / ? and @: all up to the last @ is hidden.
+    return f"{scheme}://{rest.rpartition('@')[2].partition('?')[0]}"

@@ -97,8 +97,10 @@ class Journal(ABC):
         Succeeds if nobody holds the trial, if its reservation has expired by the journal's clock, or if its holder
         is ``dead``, an execution that the caller knows to have ended on its own machine. The fencing token then
         grows by one, and with it, in the same step, an event "reserved" with ``data`` is recorded, and a "failover"
-        of the holder before. If ``execution`` itself holds the trial, an earlier claim's reply was lost: the same
-        reservation is returned, renewed, with its token unchanged. None if somebody else holds it.
+        of the holder before; their ids are ``KIND-EXECUTION``. If ``execution`` itself holds the trial, an earlier
+        claim's reply was lost: the same reservation is returned, renewed, with its token unchanged. None if somebody
+        else holds it, or if ``execution`` held it once and lost it or gave it back: another attempt is another
+        execution.
         """
 
     @abstractmethod
@@ -110,7 +112,10 @@ class Journal(ABC):
 
     @abstractmethod
     def record(self, trial: str, event: Event) -> None:
-        """Add an event, known by its id. The end of the holder gives its reservation back."""
+        """Add an event, known by its id, to a trial that was created.
+
+        The end of the holder gives its reservation back.
+        """
 
     @abstractmethod
     def entry(self, trial: str) -> Entry | None:
@@ -175,6 +180,11 @@ class Journal(ABC):
 
     def settle(self) -> None:  # noqa: B027 - a journal whose every write is durable has nothing to do
         """Return when everything written so far survives a power cut."""
+
+
+def storable(text: str) -> str:
+    """Text to find things by, as every store takes it: what is no Unicode, as in odd file names, becomes U+FFFD."""
+    return text.encode("utf-8", "surrogatepass").decode("utf-8", "replace")
 
 
 def contiguous(ranges: Iterable[tuple[int, int]]) -> int:

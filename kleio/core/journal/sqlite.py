@@ -12,10 +12,10 @@ import json
 import os
 import sqlite3
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from kleio.core.errors import JournalError
-from kleio.core.journal.base import SCHEMA, Journal, Segment, Summary, contiguous
+from kleio.core.journal.base import SCHEMA, Journal, Segment, Summary, contiguous, storable
 from kleio.core.trial import HELD, Entry, Event, Reservation, Trial
 
 TYPE_CHECKING = False
@@ -55,6 +55,7 @@ CREATE TABLE summaries (
 CREATE TABLE documents (digest TEXT PRIMARY KEY, body TEXT NOT NULL);
 """
 
+HAPPENED = "SELECT 1 FROM events WHERE trial = ? AND id = ?"
 COLUMNS = f"id, body, holder, token, expires > {NOW}"
 
 
@@ -74,6 +75,8 @@ class SqliteJournal(Journal):
             self._stand_in()
 
     def _open(self, exists: bool, writing: bool) -> None:
+        if os.path.isdir(self.path):
+            raise JournalError(f"{self.path} is a directory, not a journal; name a file in it")
         try:
             if writing:
                 os.makedirs(self.directory, 0o700, exist_ok=True)
@@ -87,13 +90,16 @@ class SqliteJournal(Journal):
             ) from None
         with self._told():
             self._connection = self._connect(writing)
-            version = self._checked_version()
-            if version is None:
-                if writing:
+            try:
+                version = self._checked_version()
+                if version is None and writing:
                     self._create()
-                else:
-                    self._connection.close()
-                    self._stand_in()
+            except BaseException:
+                self.close()
+                raise
+            if version is None and not writing:
+                self._connection.close()
+                self._stand_in()
 
     def _stand_in(self) -> None:
         """Nothing has been journaled yet, and a reader creates nothing: an empty journal in memory answers."""
@@ -110,6 +116,7 @@ class SqliteJournal(Journal):
             try:
                 connection.execute("SELECT 1 FROM sqlite_master").fetchone()
             except sqlite3.OperationalError:  # WAL in a directory that this user cannot write: no writer can be there
+                connection.close()
                 connection = sqlite3.connect(
                     f"file:{quoted}?mode=ro&immutable=1", uri=True, isolation_level=None, check_same_thread=False
                 )
@@ -168,7 +175,7 @@ class SqliteJournal(Journal):
         """The one place where SQLite's errors become kleio's."""
         try:
             yield
-        except (sqlite3.Error, OverflowError) as error:
+        except (sqlite3.Error, OverflowError, UnicodeEncodeError) as error:
             raise JournalError(_explained(self.path, error)) from None
 
     @contextmanager
@@ -181,10 +188,11 @@ class SqliteJournal(Journal):
                 self._connection.execute("BEGIN IMMEDIATE")
                 try:
                     yield self._connection
+                    self._connection.execute("COMMIT")
                 except BaseException:
-                    self._connection.execute("ROLLBACK")
+                    if self._connection.in_transaction:  # some errors have rolled it back already
+                        self._connection.execute("ROLLBACK")
                     raise
-                self._connection.execute("COMMIT")
                 if _size(f"{self.path}-wal") > CHECKPOINT:
                     self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
             finally:
@@ -195,18 +203,20 @@ class SqliteJournal(Journal):
             return self._connection.execute(sql, values).fetchall()
 
     def settle(self) -> None:
-        assert self._lock is not None
+        if self._lock is None:
+            return
         with self._mutex, self._told():
             fcntl.flock(self._lock, fcntl.LOCK_EX)
             try:
                 self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
+                _sync(f"{self.path}-wal")  # a reader of an old state may have kept the checkpoint from doing it
             finally:
                 fcntl.flock(self._lock, fcntl.LOCK_UN)
 
     # -- trials --------------------------------------------------------------------------------------------------
 
     def create(self, trial: Trial) -> None:
-        row = (trial.id, trial.work_key, trial.project, trial.created, json.dumps(trial.as_dict()))
+        row = (trial.id, trial.work_key, storable(trial.project), trial.created, json.dumps(trial.as_dict()))
         with self._writing() as connection:
             connection.execute("INSERT OR IGNORE INTO trials VALUES (?, ?, ?, ?, ?, 'new', '', NULL, 0, NULL)", row)
 
@@ -223,6 +233,8 @@ class SqliteJournal(Journal):
             if holder not in (None, execution, dead) and expires > now:
                 return None
             if holder != execution:
+                if connection.execute(HAPPENED, (trial, f"reserved-{execution}")).fetchone():
+                    return None
                 if holder is not None:
                     silent = Event(f"failover-{holder}", "failover", now, token, holder)
                     _add(connection, trial, silent)
@@ -244,6 +256,8 @@ class SqliteJournal(Journal):
 
     def record(self, trial: str, event: Event) -> None:
         with self._writing() as connection:
+            if not connection.execute("SELECT 1 FROM trials WHERE id = ?", (trial,)).fetchone():
+                raise JournalError(f"there is no trial {trial} to record {event.kind!r} for")
             _add(connection, trial, event)
 
     def entry(self, trial: str) -> Entry | None:
@@ -278,7 +292,7 @@ class SqliteJournal(Journal):
             marks = ", ".join("?" * len(few))
             sql = f"SELECT trial, id, kind, time, token, execution, data FROM events WHERE trial IN ({marks})"
             for trial, *event, data in self._connection.execute(sql, few):
-                found.setdefault(trial, []).append(Event(*event, data=json.loads(data)))
+                found.setdefault(trial, []).append(Event(*(*event, json.loads(data))))
         return found
 
     def counts(self, selection: Selection) -> tuple[dict[str, int], dict[str, int]]:
@@ -306,21 +320,22 @@ class SqliteJournal(Journal):
     def segments(
         self, trial: str, streams: Sequence[str], after: Mapping[tuple[str, str, str], int] | None = None
     ) -> Iterator[Segment]:
-        order = 'stream, execution, writer, "start", "end", rowid'
-        for stream in streams:
-            found = self._rows(f"SELECT {order} FROM segments WHERE trial = ? AND stream = ? ORDER BY {order}", (trial, stream))
-            for _, execution, writer, start, end, rowid in found:
-                if end <= (after or {}).get((execution, writer, stream), -1):
-                    continue
-                row = self._rows('SELECT "end", payload, dropped FROM segments WHERE rowid = ?', (rowid,))
-                if not row:  # replaced by a longer one since
-                    row = self._rows(
-                        'SELECT "end", payload, dropped FROM segments WHERE trial = ? AND stream = ? AND execution = ?'
-                        ' AND writer = ? AND "start" = ?',
-                        (trial, stream, execution, writer, start),
-                    )
-                for stop, payload, dropped in row:
-                    yield Segment(trial, execution, writer, stream, start, stop, payload, bool(dropped))
+        marks = ", ".join("?" * len(streams))
+        found = self._rows(
+            f'SELECT execution, writer, stream, "start", "end", rowid FROM segments WHERE trial = ? '
+            f'AND stream IN ({marks}) ORDER BY execution, writer, stream, "start"',
+            (trial, *streams),
+        )
+        for execution, writer, stream, start, end, rowid in found:
+            if end <= (after or {}).get((execution, writer, stream), -1):
+                continue
+            # A row that was replaced by a longer one has a new number, and its old number may be another's.
+            key = (trial, stream, execution, writer, start)
+            place = 'trial = ? AND stream = ? AND execution = ? AND writer = ? AND "start" = ?'
+            select = 'SELECT "end", payload, dropped FROM segments WHERE'
+            row = self._rows(f"{select} rowid = ? AND {place}", (rowid, *key)) or self._rows(f"{select} {place}", key)
+            for stop, payload, dropped in row:
+                yield Segment(trial, execution, writer, stream, start, stop, payload, bool(dropped))
 
     def extents(self, execution: str, trial: str) -> dict[tuple[str, str], int]:
         ranges: dict[tuple[str, str], list[tuple[int, int]]] = {}
@@ -343,7 +358,7 @@ class SqliteJournal(Journal):
         for few in _fews(list(trials)):
             marks = ", ".join("?" * len(few))
             for *key, keys in self._rows(f"SELECT * FROM summaries WHERE trial IN ({marks})", few):
-                found.setdefault(key[0], []).append(Summary(*key, keys=json.loads(keys)))
+                found.setdefault(key[0], []).append(Summary(*(*key, json.loads(keys))))
         return found
 
     # -- content -------------------------------------------------------------------------------------------------
@@ -362,6 +377,8 @@ class SqliteJournal(Journal):
         return os.path.join(self.directory, "blobs", sha256[:2], sha256)
 
     def put_blob(self, sha256: str, path: str) -> None:
+        if self._lock is None:
+            raise JournalError(f"{self.path} was opened for reading only")
         final = self._blob_path(sha256)
         if os.path.exists(final):
             return
@@ -374,10 +391,12 @@ class SqliteJournal(Journal):
                 import shutil
 
                 shutil.copyfile(path, temporary)
-            with open(temporary, "rb") as file:
-                os.fsync(file.fileno())
+            _sync(temporary)
             os.replace(temporary, final)
+            _sync(os.path.dirname(final))
         except OSError as error:
+            with suppress(OSError):
+                os.unlink(temporary)
             raise JournalError(f"cannot store artifact bytes in {os.path.dirname(final)}: {error.strerror}") from None
 
     def blob(self, sha256: str) -> BinaryIO | None:
@@ -400,13 +419,13 @@ def _where(selection: Selection) -> tuple[str, list[Any]]:
         wanted = getattr(selection, column)
         if wanted is not None:
             conditions.append(f"{column} = ?")
-            values.append(wanted)
+            values.append(storable(wanted))
     if selection.statuses:
         conditions.append(f"{STATUS} IN ({', '.join('?' * len(selection.statuses))})")
         values += selection.statuses
     for tag in selection.tags:
         conditions.append("id IN (SELECT trial FROM tags WHERE tag = ?)")
-        values.append(tag)
+        values.append(storable(tag))
     return ("WHERE " + " AND ".join(conditions) if conditions else ""), values
 
 
@@ -427,7 +446,7 @@ def _add(connection: sqlite3.Connection, trial: str, event: Event) -> None:
             "UPDATE trials SET holder = NULL, expires = NULL WHERE id = ? AND holder = ?", (trial, event.execution)
         )
     for tag in event.data.get("tags", ()) if event.kind == "annotated" else ():
-        connection.execute("INSERT OR IGNORE INTO tags VALUES (?, ?)", (tag, trial))
+        connection.execute("INSERT OR IGNORE INTO tags VALUES (?, ?)", (storable(tag), trial))
 
 
 def _fews(many: list[str]) -> Iterator[list[str]]:
@@ -446,6 +465,20 @@ def _path(uri: str) -> str:
     from urllib.parse import unquote
 
     return os.path.abspath(unquote(path[1:]) if "%" in path else path[1:])
+
+
+def _sync(path: str) -> None:
+    """Bring a file, or the names in a directory, to the disk; what is not there needs no bringing."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        raise JournalError(f"{path} does not reach the disk: {error.strerror}") from None
+    finally:
+        os.close(descriptor)
 
 
 def _size(path: str) -> int:

@@ -1,0 +1,483 @@
+"""The shared journal: a MongoDB database of its own, server 4.4 or newer.
+
+Whatever the user says (parameters, event data, documents) is stored as JSON text and never as BSON: keys with ``$``,
+dots or NUL, integers beyond 64 bits and lone surrogates come back as they went in. A trial carries its events, so a
+claim is one atomic update of one document. Leases are decided by the server's clock (``$$NOW``, ms), wherever the
+launchers are. Every write is acknowledged by a majority and is in the server's own journal: without ``j``, killing a
+standalone server lost acknowledged writes.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import warnings
+from contextlib import contextmanager, suppress
+
+from bson.errors import BSONError
+from pymongo import IndexModel, MongoClient, ReturnDocument, UpdateOne
+from pymongo.errors import (
+    BulkWriteError,
+    ConfigurationError,
+    ConnectionFailure,
+    DocumentTooLarge,
+    DuplicateKeyError,
+    OperationFailure,
+    PyMongoError,
+    ServerSelectionTimeoutError,
+    WriteConcernError,
+)
+
+from kleio.core.errors import JournalError, JournalUnreachable
+from kleio.core.journal import pipelines, place
+from kleio.core.journal.base import SCHEMA, Journal, Segment, Summary, contiguous, storable
+from kleio.core.trial import Entry, Event, Reservation, Trial
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from typing import Any, BinaryIO
+
+    from _typeshed import WriteableBuffer
+    from gridfs import GridFSBucket, GridIn, GridOut
+
+    from kleio.core.journal.base import Selection
+
+    Document = dict[str, Any]
+
+DATABASE = "kleio"  # when the URI names none
+CHUNK = 255 << 10  # bytes of an artifact in one document: twice as fast as 4 MiB
+BATCH = 8 << 20  # bytes of payload asked for at once
+PATIENCE = 30_000  # milliseconds for one answer of a server that is there: a list of all trials may take a while
+DUPLICATE = 11000
+
+INDEXES = {
+    "trials": [
+        IndexModel([("work_key", 1)]),
+        IndexModel([("project", 1), ("created", -1), ("_id", -1)]),
+        IndexModel([("created", -1), ("_id", -1)]),
+    ],
+    # It holds whatever says which bytes are there, so that nobody reads payloads to learn that.
+    "segments": [IndexModel([*((f"_id.{part}", 1) for part in pipelines.SEGMENT), ("end", 1)])],
+    "summaries": [IndexModel([("_id.trial", 1)])],
+    "blobs.files": [IndexModel([("filename", 1)], unique=True)],
+    "blobs.chunks": [IndexModel([("files_id", 1), ("n", 1)], unique=True)],
+}
+OWN = {*INDEXES, "documents", "journal"}
+
+
+class MongoJournal(Journal):
+    """See :class:`~kleio.core.journal.base.Journal`."""
+
+    def __init__(self, uri: str, timeout: float = 3.0, writing: bool = True) -> None:
+        self.uri = place(uri)
+        self._reading_only = not writing
+        self._client = _connect(uri, self.uri, timeout)
+        self._db = self._client.get_default_database(DATABASE)
+        self._blobs: GridFSBucket | None = None
+        try:
+            with self.told():
+                self._check_schema()
+        except BaseException:
+            self.close()
+            raise
+
+    def _check_schema(self) -> None:
+        schema = self._db.journal.find_one({"_id": "schema"})
+        if schema is None:
+            self._first_use()
+        elif not isinstance(version := schema.get("version"), int):
+            raise JournalError(f"the database at {self.uri} is no kleio journal; name another")
+        elif version > SCHEMA:
+            raise JournalError(
+                f"{self.uri} was written by a newer kleio (schema {version}, this one knows {SCHEMA}); "
+                "upgrade kleio: pip install -U kleio"
+            )
+
+    def _first_use(self) -> None:
+        """Any number of first users may come here together; each step may be repeated, and the mark comes last."""
+        names = self._db.list_collection_names()
+        if foreign := sorted(name for name in names if name not in OWN and not name.startswith("system.")):
+            raise JournalError(
+                f"the database at {self.uri} holds something else ({foreign[0]}), but no kleio journal; "
+                "name another: mongodb://HOST/DATABASE"
+            )
+        if self._reading_only:
+            return
+        for name, indexes in INDEXES.items():
+            self._db[name].create_indexes(indexes)
+        self._insert("journal", "schema", {"version": SCHEMA})
+
+    def close(self) -> None:
+        self._client.close()
+
+    @contextmanager
+    def told(self) -> Iterator[None]:
+        """The one place where MongoDB's errors become kleio's; the last three are those that are no PyMongoError."""
+        try:
+            yield
+        except (PyMongoError, BSONError, OverflowError, UnicodeEncodeError) as error:
+            raise _explained(self.uri, error) from None
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        if self._reading_only:
+            raise JournalError(f"{self.uri} was opened for reading only")
+        with self.told():
+            yield
+
+    def _insert(self, collection: str, key: Any, document: Document) -> None:
+        """Unless a document with this ``_id`` is there. Of two at once the server may refuse one as a duplicate."""
+        with suppress(DuplicateKeyError):
+            self._db[collection].update_one({"_id": key}, {"$setOnInsert": document}, upsert=True)
+
+    # -- trials --------------------------------------------------------------------------------------------------
+
+    def create(self, trial: Trial) -> None:
+        document = {
+            "work_key": trial.work_key, "project": storable(trial.project), "created": trial.created,
+            "body": json.dumps(trial.as_dict()), "status": "new", "status_order": "", "holder": None, "token": 0,
+            "expires": None, "tags": [], "events": [],
+        }  # fmt: skip
+        with self._writing():
+            self._insert("trials", trial.id, document)
+
+    def claim(
+        self, trial: str, execution: str, data: Mapping[str, Any], lease: float, dead: str | None = None
+    ) -> Reservation | None:
+        with self._writing():
+            held = self._db.trials.find_one_and_update(
+                pipelines.free(trial, execution, dead),
+                pipelines.claimed(execution, data, lease),
+                projection={"token": 1, "expires": 1},
+                return_document=ReturnDocument.AFTER,
+            )
+            if held is None:
+                self._must_exist(trial, "to reserve")
+                return None
+        expires = held["expires"]
+        now = expires - pipelines.milliseconds(lease)
+        return Reservation(trial, execution, held["token"], expires / 1000, now / 1000)
+
+    def renew(self, trial: str, execution: str, lease: float) -> bool:
+        longer = [{"$set": {"expires": {"$add": [pipelines.NOW, pipelines.milliseconds(lease)]}}}]
+        with self._writing():
+            found = self._db.trials.update_one({"_id": trial, "holder": execution}, longer)
+        return found.matched_count == 1
+
+    def record(self, trial: str, event: Event) -> None:
+        with self._writing():
+            # An event that is known matches nothing, so repeating one changes nothing.
+            unknown = {"_id": trial, "events.id": {"$ne": event.id}}
+            if not self._db.trials.update_one(unknown, pipelines.recorded(event)).matched_count:
+                self._must_exist(trial, f"to record {event.kind!r} for")
+
+    def _must_exist(self, trial: str, purpose: str) -> None:
+        if self._db.trials.find_one({"_id": trial}, {"_id": 1}) is None:
+            raise JournalError(f"there is no trial {trial} {purpose}")
+
+    def entry(self, trial: str) -> Entry | None:
+        found = self._entries([{"$match": {"_id": trial}}])
+        return found[0] if found else None
+
+    def resolve(self, prefix: str, limit: int = 10) -> list[str]:
+        with self.told():
+            found = self._db.trials.find({"_id": {"$gte": prefix, "$lt": prefix + "g"}}, {"_id": 1})
+            return [one["_id"] for one in found.sort("_id", 1).limit(limit)]
+
+    def entries(self, selection: Selection, limit: int | None = None) -> list[Entry]:
+        newest: list[Document] = [{"$match": pipelines.selected(selection)}, {"$sort": {"created": -1, "_id": -1}}]
+        if limit is None:
+            return self._entries(newest)
+        return self._entries([*newest, {"$limit": limit}]) if limit > 0 else []
+
+    def _entries(self, stages: list[Document]) -> list[Entry]:
+        with self.told():
+            found = list(self._db.trials.aggregate([*stages, {"$project": pipelines.ENTRY}]))
+        return [
+            Entry(
+                Trial.from_dict(json.loads(one["body"])),
+                tuple(Event(**(event | {"data": json.loads(event["data"])})) for event in one["events"]),
+                one["holder"],
+                one["live"],
+                one["token"],
+            )
+            for one in found
+        ]
+
+    def counts(self, selection: Selection) -> tuple[dict[str, int], dict[str, int]]:
+        with self.told():
+            (found,) = self._db.trials.aggregate(pipelines.counted(selection))
+        statuses, tags = ({one["_id"]: one["count"] for one in found[kind]} for kind in ("statuses", "tags"))
+        return dict(sorted(statuses.items())), dict(sorted(tags.items()))
+
+    # -- streams -------------------------------------------------------------------------------------------------
+
+    def append(self, segments: Sequence[Segment]) -> None:
+        rows = [
+            (
+                {part: getattr(one, part) for part in pipelines.SEGMENT},
+                {"end": one.end, "dropped": one.dropped, "payload": one.payload},
+            )
+            for one in segments
+        ]
+        with self._writing():
+            self._keep_longest("segments", rows)
+
+    def _keep_longest(self, collection: str, rows: list[tuple[Document, Document]]) -> None:
+        """Set each (``_id``, content), unless one that reaches as far is there.
+
+        A duplicate means just that, or that a shorter one was inserted at the same time: the second round, which only
+        updates, settles it.
+        """
+        for upsert in (True, False):
+            if not rows:
+                return
+            writes = [
+                UpdateOne({"_id": key, "end": {"$lt": content["end"]}}, {"$set": content}, upsert=upsert)
+                for key, content in rows
+            ]
+            try:
+                self._db[collection].bulk_write(writes, ordered=False)
+                return
+            except BulkWriteError as error:
+                refused = error.details["writeErrors"]
+                if error.details["writeConcernErrors"] or any(one["code"] != DUPLICATE for one in refused):
+                    raise
+                rows = [rows[one["index"]] for one in refused]
+
+    def segments(
+        self, trial: str, streams: Sequence[str], after: Mapping[tuple[str, str, str], int] | None = None
+    ) -> Iterator[Segment]:
+        batch: list[Document] = []
+        size = 0
+        for key, end in self._beyond(trial, streams, after or {}):
+            if size > BATCH:
+                yield from self._fetched(batch)
+                batch, size = [], 0
+            batch.append(key)
+            size += end - key["start"] + 200
+        yield from self._fetched(batch)
+
+    def _beyond(
+        self, trial: str, streams: Sequence[str], after: Mapping[tuple[str, str, str], int]
+    ) -> list[tuple[Document, int]]:
+        """The keys and ends of what lies beyond ``after``, in order, from the index alone."""
+        with self.told():
+            found = list(self._db.segments.aggregate(pipelines.beyond(trial, streams, after)))
+        return [({part: one["_id"][part] for part in pipelines.SEGMENT}, one["end"]) for one in found]
+
+    def _fetched(self, keys: list[Document]) -> Iterator[Segment]:
+        """What is stored under ``keys``, in their order; a segment may have become longer since."""
+        if not keys:
+            return
+        with self.told():
+            found = {json.dumps(one["_id"]): one for one in self._db.segments.find({"_id": {"$in": keys}})}
+        for key in keys:
+            if one := found.get(json.dumps(key)):
+                yield Segment(**key, end=one["end"], payload=bytes(one["payload"]), dropped=one["dropped"])
+
+    def extents(self, execution: str, trial: str) -> dict[tuple[str, str], int]:
+        ranges: dict[tuple[str, str], list[tuple[int, int]]] = {}
+        with self.told():
+            for one in self._db.segments.find({"_id.trial": trial, "_id.execution": execution}, pipelines.EXTENT):
+                key = one["_id"]
+                ranges.setdefault((key["writer"], key["stream"]), []).append((key["start"], one["end"]))
+        return {key: contiguous(own) for key, own in ranges.items()}
+
+    def summarise(self, summary: Summary) -> None:
+        key = {"trial": summary.trial, "execution": summary.execution, "writer": summary.writer}
+        with self._writing():
+            self._keep_longest("summaries", [(key, {"end": summary.end, "keys": json.dumps(dict(summary.keys))})])
+
+    def summaries(self, trials: Sequence[str]) -> dict[str, list[Summary]]:
+        found: dict[str, list[Summary]] = {}
+        with self.told():
+            for one in self._db.summaries.find({"_id.trial": {"$in": list(trials)}}).sort("_id", 1):
+                summary = Summary(**one["_id"], end=one["end"], keys=json.loads(one["keys"]))
+                found.setdefault(summary.trial, []).append(summary)
+        return found
+
+    # -- content -------------------------------------------------------------------------------------------------
+
+    def put_document(self, digest: str, document: Mapping[str, Any]) -> None:
+        with self._writing():
+            if self._db.documents.find_one({"_id": digest}, {"_id": 1}) is None:  # mostly there, and perhaps large
+                self._insert("documents", digest, {"body": json.dumps(dict(document))})
+
+    def document(self, digest: str) -> dict[str, Any] | None:
+        with self.told():
+            found = self._db.documents.find_one({"_id": digest})
+        return None if found is None else dict(json.loads(found["body"]))
+
+    def _bucket(self) -> GridFSBucket:
+        if self._blobs is None:
+            from gridfs import GridFSBucket  # only where there are artifacts
+
+            self._blobs = GridFSBucket(self._db, "blobs", chunk_size_bytes=CHUNK)
+        return self._blobs
+
+    def put_blob(self, sha256: str, path: str) -> None:
+        with self._writing():
+            if self._db["blobs.files"].find_one({"filename": sha256}, {"_id": 1}) is not None:
+                return
+            try:
+                with open(path, "rb") as file:
+                    self._upload(sha256, file)
+            except OSError as error:
+                raise JournalError(f"cannot read artifact bytes from {path}: {error.strerror}") from None
+
+    def _upload(self, sha256: str, file: BinaryIO) -> None:
+        """The document that lists the bytes is written last, by ``close``, when all of them are in the journal."""
+        from gridfs.errors import FileExists
+
+        upload = self._bucket().open_upload_stream(sha256)
+        try:
+            while piece := file.read(CHUNK):
+                upload.write(piece)
+        except BaseException:
+            with suppress(PyMongoError):
+                self._forget(upload)
+            raise
+        try:
+            upload.close()
+        except FileExists:  # somebody else was quicker
+            stored = self._db["blobs.files"].find_one({"filename": sha256}, {"_id": 1})
+            if stored is None:
+                raise
+            if stored["_id"] != upload._id:  # noqa: SLF001 - GridFS spells its public id so
+                self._forget(upload)
+        # After any other failure nobody knows whether it is listed: the chunks stay, and gc finds the orphans.
+
+    def _forget(self, upload: GridIn) -> None:
+        self._db["blobs.chunks"].delete_many({"files_id": upload._id})  # noqa: SLF001 - as above
+
+    def blob(self, sha256: str) -> BinaryIO | None:
+        with self.told():
+            from gridfs.errors import NoFile
+
+            try:
+                return io.BufferedReader(_Blob(self, self._bucket().open_download_stream_by_name(sha256)), CHUNK)
+            except NoFile:
+                return None
+
+
+class _Blob(io.RawIOBase):
+    """Bytes in GridFS as a file, whose errors are the journal's."""
+
+    def __init__(self, journal: MongoJournal, stored: GridOut) -> None:
+        self._journal = journal
+        self._stored = stored
+
+    def readinto(self, buffer: WriteableBuffer) -> int:
+        view = memoryview(buffer).cast("B")
+        with self._journal.told():
+            piece = self._stored.read(len(view))
+        view[: len(piece)] = piece
+        return len(piece)
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        return self._stored.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._stored.tell()
+
+
+def _connect(uri: str, address: str, timeout: float) -> MongoClient[Document]:
+    """A client that has not yet said a word to the server. What the URI says of times is respected.
+
+    Polling, the driver watches the server through one connection, not two.
+    """
+    soon = max(1, pipelines.milliseconds(timeout))  # 0 would mean for ever
+    wanted = {
+        "serverSelectionTimeoutMS": soon,
+        "connectTimeoutMS": soon,
+        "socketTimeoutMS": max(soon, PATIENCE),
+        "wTimeoutMS": max(soon, PATIENCE),
+        "serverMonitoringMode": "poll",
+        "appname": "kleio",
+    }
+    options = {name: value for name, value in wanted.items() if f"{name}=".lower() not in uri.lower()}
+    if "." in address.partition("://")[2].partition("/")[2]:
+        raise JournalError(f"the journal's address {address} names a database with a dot, which MongoDB forbids")
+    try:
+        return _client(uri, options)
+    except (PyMongoError, Warning, ValueError, TypeError) as error:
+        if _passing(error):
+            raise _explained(address, error) from None
+        raise JournalError(f"the journal's address {address} is malformed: {_fault(uri, options, error)}") from None
+
+
+def _client(uri: str, options: Mapping[str, Any]) -> MongoClient[Document]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # of a misspelt option, or tls=maybe, the driver only warns
+        return MongoClient(uri, w="majority", journal=True, **options)
+
+
+def _fault(uri: str, options: Mapping[str, Any], error: Exception) -> str:
+    """What the driver has against ``uri``. Its words may quote the password, so it is asked again without one."""
+    scheme, _, rest = uri.partition("://")
+    if "@" not in rest:
+        return _line(error)
+    try:
+        _client(f"{scheme}://{rest.rpartition('@')[2]}", options).close()
+    except (PyMongoError, Warning, ValueError, TypeError) as without:
+        return _line(without)
+    return "write reserved characters in user and password (as / : @ ? %) in percent-encoding, as %2F"
+
+
+def _explained(address: str, error: Exception) -> JournalError:
+    """One line that says what to do; whether the server did not answer, or refused."""
+    code = _code(error)
+    if isinstance(error, ServerSelectionTimeoutError):
+        return JournalUnreachable(f"nobody answers at {address} ({_line(error)})")
+    if _passing(error):
+        return JournalUnreachable(f"the journal {address} went away ({_line(error)})")
+    if code == AUTHENTICATION_FAILED:
+        return JournalError(f"{address} refuses the user or the password; check both, and authSource=, in the URI")
+    if code == UNAUTHORIZED:
+        return JournalError(f"{address} does not allow this ({_line(error)}); name a user with the role readWrite")
+    if code in TOO_LARGE or isinstance(error, (DocumentTooLarge, OverflowError)):
+        return JournalError(f"a value is too large for the journal {address} ({_line(error)}); log it as an artifact")
+    return JournalError(f"the journal {address} failed: {_line(error)}")
+
+
+AUTHENTICATION_FAILED = 18
+UNAUTHORIZED = 13
+TOO_LARGE = (10334, 17419, 17420)
+PASSING = (6, 7, 24, 50, 64, 89, 91, 112, 189, 262, 9001, 10107, 11600, 11602, 13435, 13436)
+"""Of hosts and sockets, locks, time limits, conflicts, primaries that step down and servers that shut down."""
+
+
+def _passing(error: Exception) -> bool:
+    """Whether sending it again may help."""
+    if isinstance(error, BulkWriteError) and error.details["writeConcernErrors"]:
+        return True
+    if isinstance(error, OperationFailure):
+        return _code(error) in PASSING or isinstance(error, WriteConcernError)
+    # Names that no name server resolves, as without a network, are no fault of the URI.
+    unresolved = isinstance(error, ConfigurationError) and type(error.__cause__).__module__.startswith("dns.")
+    return unresolved or isinstance(error, ConnectionFailure)
+
+
+def _code(error: Exception) -> int | None:
+    """What the server calls the error; of many writes that failed, the first says it."""
+    if isinstance(error, BulkWriteError):
+        return next((int(one["code"]) for one in error.details["writeErrors"]), None)
+    return error.code if isinstance(error, OperationFailure) else None
+
+
+def _line(error: Exception) -> str:
+    """The driver's words without its account of the topology."""
+    said = str(error)
+    if isinstance(error, BulkWriteError):
+        said = "; ".join(one["errmsg"] for one in error.details["writeErrors"][:1])
+    for verbose in (" (configured timeouts", ", Timeout:", ", full error:"):
+        said = said.partition(verbose)[0]
+    return " ".join(said.split())[:300]

@@ -1,0 +1,649 @@
+"""Every sentence of ``kleio/core/journal/base.py``, held against each journal.
+
+A test module for a journal subclasses :class:`JournalContract` and gives it the fixture ``uri``, the address of a
+store that nobody has used. No test sleeps: a lease of zero or less has expired by the store's clock at once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+from uuid import uuid4
+
+import journal_workers
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from kleio.core.errors import JournalError
+from kleio.core.journal import open_journal
+from kleio.core.journal.base import Segment, Selection, Summary, contiguous, storable
+from kleio.core.trial import Event, Status, Trial, fold
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pathlib import Path
+
+AWKWARD = {
+    "nul\0key": "nul\0value",
+    "$set": {"$inc": "$$NOW"},
+    "dotted.key": [{"a.b": 1}],
+    "": "no name",
+    "surrogate\udc80": "\ud800",
+    "big": [2**63, -(2**63) - 1, 2**64, 10**30],
+    "infinite": [math.inf, -math.inf],
+    "nothing": None,
+}
+
+fuzz = settings(
+    max_examples=25,
+    deadline=None,
+    database=None,
+    # The journal is the same in all examples, each of which makes a trial of its own; two classes inherit the test.
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.differing_executors],
+)
+
+
+def a_trial(**said) -> Trial:
+    known = {
+        "id": uuid4().hex, "work_key": "work", "project": "project", "command": ("python", "train.py"), "cwd": ".",
+        "created": 1700000000.25,
+    }  # fmt: skip
+    return Trial(**(known | said))
+
+
+def read(journal, trial: str, *streams: str, after=None) -> dict[tuple[str, str, str], bytes]:
+    """What a reader sees of each stream, each offset taken once. A gap is a failure."""
+    found: dict[tuple[str, str, str], bytearray] = {}
+    for one in journal.segments(trial, streams, after):
+        own = found.setdefault((one.execution, one.writer, one.stream), bytearray())
+        assert one.start <= len(own), "bytes are missing"
+        own += one.payload[max(0, len(own) - one.start) :]
+    return {key: bytes(own) for key, own in found.items()}
+
+
+class Crowd:
+    """Several processes that begin together."""
+
+    def __init__(self, *commands: tuple[object, ...]) -> None:
+        self.processes = [
+            subprocess.Popen(
+                [sys.executable, journal_workers.__file__, *map(str, command)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+            )
+            for command in commands
+        ]
+
+    def begin(self) -> Crowd:
+        for process in self.processes:
+            assert process.stdout.readline() == "ready\n"
+        for process in self.processes:
+            process.stdin.write("go\n")
+            process.stdin.flush()
+        return self
+
+    def answers(self) -> list:
+        return [json.loads(process.stdout.readline()) for process in self.processes]
+
+    def __enter__(self) -> Crowd:
+        return self
+
+    def __exit__(self, *_) -> None:
+        for process in self.processes:
+            process.kill()
+            process.communicate()
+
+
+class JournalContract:
+    @pytest.fixture
+    def opened(self, uri):
+        """Opens the journal, as often as asked; closes all of them."""
+        journals = []
+
+        def opening(**how):
+            journals.append(open_journal(uri, **how))
+            return journals[-1]
+
+        yield opening
+        for journal in journals:
+            journal.close()
+
+    @pytest.fixture
+    def journal(self, opened):
+        return opened()
+
+    @pytest.fixture
+    def trial(self, journal):
+        trial = a_trial()
+        journal.create(trial)
+        return trial
+
+    # -- trials --------------------------------------------------------------------------------------------------
+
+    def test_a_trial_comes_back_as_it_was(self, journal, opened):
+        trial = a_trial(
+            params=AWKWARD, param_sources={"lr": "default"}, code={"commit": "abc"}, parent="p" * 32, cut={"end": 3},
+            previous="q" * 32, within="r" * 32, redacted=True,
+        )  # fmt: skip
+        journal.create(trial)
+        for other in (journal, opened(), opened(writing=False)):
+            entry = other.entry(trial.id)
+            assert entry.trial == trial
+            assert (entry.status, entry.holder, entry.live, entry.token) == (Status.NEW, None, False, 0)
+
+    def test_create_changes_nothing_the_second_time(self, journal, trial):
+        journal.claim(trial.id, "e1", {}, 60)
+        journal.create(a_trial(id=trial.id, project="another"))
+        entry = journal.entry(trial.id)
+        assert (entry.trial.project, entry.status, entry.holder) == ("project", Status.RESERVED, "e1")
+
+    def test_an_unknown_trial(self, journal):
+        assert journal.entry("0" * 32) is None
+        assert journal.renew("0" * 32, "e", 60) is False
+        with pytest.raises(JournalError, match=r"there is no trial 0+ to reserve"):
+            journal.claim("0" * 32, "e", {}, 60)
+        with pytest.raises(JournalError, match=r"there is no trial 0+ to record"):
+            journal.record("0" * 32, Event("x", "annotated", 1.0))
+        assert journal.entries(Selection()) == []
+
+    # -- reservations --------------------------------------------------------------------------------------------
+
+    def test_a_claim(self, journal, trial):
+        held = journal.claim(trial.id, "e1", {"host": "$here", **AWKWARD}, 60)
+        assert (held.trial, held.execution, held.token) == (trial.id, "e1", 1)
+        assert held.expires - held.now == pytest.approx(60)
+        assert held.now == pytest.approx(time.time(), abs=30)
+        entry = journal.entry(trial.id)
+        assert (entry.status, entry.holder, entry.live, entry.token) == (Status.RESERVED, "e1", True, 1)
+        (event,) = entry.events
+        assert (event.id, event.kind, event.token, event.execution) == ("reserved-e1", "reserved", 1, "e1")
+        assert event.time == pytest.approx(held.now, abs=0.01)
+        assert event.data == {"host": "$here", **AWKWARD}
+
+    def test_a_held_trial_is_refused(self, journal, trial):
+        journal.claim(trial.id, "e1", {}, 60)
+        before = journal.entry(trial.id)
+        assert journal.claim(trial.id, "e2", {}, 60) is None
+        assert journal.claim(trial.id, "e2", {}, 60, dead="e3") is None
+        assert journal.entry(trial.id) == before
+
+    def test_a_lost_reply_does_not_refuse_itself(self, journal, trial):
+        first = journal.claim(trial.id, "e1", {"pid": 1}, -5)  # even when it has expired meanwhile
+        before = journal.entry(trial.id).events
+        again = journal.claim(trial.id, "e1", {"pid": 2}, 60)
+        assert again.token == first.token == 1
+        assert again.expires > again.now
+        assert again.expires > first.expires
+        entry = journal.entry(trial.id)
+        assert entry.events == before
+        assert entry.live
+
+    @pytest.mark.parametrize("lease", [0, -1, -1e6])
+    def test_an_expired_reservation_can_be_claimed(self, journal, trial, lease):
+        journal.claim(trial.id, "e1", {}, lease)
+        entry = journal.entry(trial.id)
+        assert (entry.status, entry.holder, entry.live) == (Status.FAILOVER, "e1", False)
+        held = journal.claim(trial.id, "e2", {}, 60)
+        assert held.token == 2
+        self._assert_superseded(journal.entry(trial.id))
+
+    def test_the_reservation_of_a_dead_holder_can_be_claimed(self, journal, trial):
+        journal.claim(trial.id, "e1", {}, 600)
+        assert journal.claim(trial.id, "e2", {}, 60, dead="e1").token == 2
+        self._assert_superseded(journal.entry(trial.id))
+
+    def _assert_superseded(self, entry):
+        assert (entry.status, entry.holder, entry.token) == (Status.RESERVED, "e2", 2)
+        assert sorted((event.id, event.kind, event.token, event.execution) for event in entry.events) == [
+            ("failover-e1", "failover", 1, "e1"),
+            ("reserved-e1", "reserved", 1, "e1"),
+            ("reserved-e2", "reserved", 2, "e2"),
+        ]
+        assert [one.status for one in entry.executions] == [Status.FAILOVER, Status.RESERVED]
+
+    def test_an_execution_has_one_reservation_in_its_life(self, journal, trial):
+        journal.claim(trial.id, "e1", {}, -1)
+        journal.claim(trial.id, "e2", {}, -1)
+        assert journal.claim(trial.id, "e1", {}, 60) is None  # it lost it
+        journal.record(trial.id, Event("end", "ended", 2.0, 2, "e2", {"status": "broken"}))
+        before = journal.entry(trial.id)
+        for execution in ("e1", "e2"):  # which gave it back
+            assert journal.claim(trial.id, execution, {}, 60) is None
+            assert journal.claim(trial.id, execution, {}, 60, dead="e2") is None
+        assert journal.entry(trial.id) == before
+        assert journal.claim(trial.id, "e3", {}, 60).token == 3
+
+    def test_a_failover_that_is_known_is_not_recorded_again(self, journal, trial):
+        journal.record(trial.id, Event("failover-e1", "failover", 1.0, 0, "e1"))
+        journal.claim(trial.id, "e1", {}, -1)
+        journal.claim(trial.id, "e2", {}, 60)
+        ids = [event.id for event in journal.entry(trial.id).events]
+        assert sorted(ids) == ["failover-e1", "reserved-e1", "reserved-e2"]
+
+    def test_leases_go_by_the_clock_of_the_store(self, journal, trial, monkeypatch):
+        real = time.time()
+        for wrong in (0.0, 4e9):
+            monkeypatch.setattr(time, "time", lambda wrong=wrong: wrong)
+            held = journal.claim(trial.id, "e1", {}, 60)
+            assert held.now == pytest.approx(real, abs=30)
+            assert journal.claim(trial.id, "e2", {}, 60) is None
+            assert journal.entry(trial.id).live
+
+    def test_renewing(self, journal, trial):
+        journal.claim(trial.id, "e1", {}, 0)
+        assert journal.renew(trial.id, "e1", 60)  # expired, but nobody has claimed it since
+        assert journal.entry(trial.id).live
+        assert journal.claim(trial.id, "e2", {}, 60) is None
+        assert journal.renew(trial.id, "e1", -1)
+        assert not journal.entry(trial.id).live
+        assert not journal.renew(trial.id, "e2", 60)
+        assert journal.claim(trial.id, "e2", {}, 60).token == 2
+        assert not journal.renew(trial.id, "e1", 60)
+        assert journal.entry(trial.id).holder == "e2"
+
+    def test_the_end_of_the_holder_gives_the_reservation_back(self, journal, trial):
+        token = journal.claim(trial.id, "e1", {}, 600).token
+        journal.record(trial.id, Event("end", "ended", 2.0, token, "e1", {"status": "completed", "exit_code": 0}))
+        entry = journal.entry(trial.id)
+        assert (entry.status, entry.holder, entry.live, entry.token) == (Status.COMPLETED, None, False, 1)
+        assert not journal.renew(trial.id, "e1", 60)
+        assert journal.claim(trial.id, "e2", {}, 60).token == 2
+        kinds = [event.kind for event in journal.entry(trial.id).events]
+        assert sorted(kinds) == ["ended", "reserved", "reserved"]
+
+    def test_a_late_owner_closes_only_its_own_execution(self, journal, trial):
+        journal.claim(trial.id, "e1", {}, -1)
+        journal.record(trial.id, Event("r1", "running", 1.0, 1, "e1"))
+        journal.claim(trial.id, "e2", {}, 60)
+        journal.record(trial.id, Event("r2", "running", 2.0, 2, "e2"))
+        late = {"status": "broken", "exit_code": 3}
+        journal.record(trial.id, Event("end1", "ended", 9e9, 1, "e1", late))
+        entry = journal.entry(trial.id)
+        assert (entry.status, entry.holder, entry.live) == (Status.RUNNING, "e2", True)
+        first, second = entry.executions
+        assert (first.status, first.exit_code, first.ended) == (Status.BROKEN, 3, 9e9)
+        assert (second.status, second.ended) == (Status.RUNNING, None)
+        assert journal.counts(Selection())[0] == {"running": 1}
+
+    def test_a_late_end_overrules_an_inferred_failover(self, journal, trial):
+        journal.claim(trial.id, "e1", {}, -1)
+        journal.record(trial.id, Event("f", "failover", 5.0, 1, "e1"))
+        assert journal.entry(trial.id).holder is None
+        journal.record(trial.id, Event("end", "ended", 4.0, 1, "e1", {"status": "completed"}))
+        assert journal.entry(trial.id).status == Status.COMPLETED
+        assert journal.counts(Selection())[0] == {"completed": 1}
+
+    # -- events --------------------------------------------------------------------------------------------------
+
+    def test_an_event_is_recorded_once(self, journal, trial):
+        event = Event("id", "annotated", 1.5, data={"tags": ["a"], "note": "n", **AWKWARD})
+        for _ in range(3):
+            journal.record(trial.id, event)
+        journal.record(trial.id, Event("id", "ended", 9.0, 9, "e", {"status": "broken"}))
+        entry = journal.entry(trial.id)
+        assert entry.events == (event,)
+        assert (entry.tags, entry.note, entry.status) == (("a",), "n", Status.NEW)
+
+    EVENTS = (
+        Event("run1", "running", 10.0, 1, "e1"),
+        Event("end1", "ended", 30.0, 1, "e1", {"status": "suspended", "signal": "SIGINT"}),
+        Event("run2", "running", 20.0, 2, "e2"),
+        Event("silent2", "failover", 99.0, 2, "e2"),
+        Event("end2", "ended", 21.0, 2, "e2", {"status": "broken", "exit_code": 1}),
+        Event("over", "switchover", 50.0, 2),
+        Event("seen", "acknowledged", 50.0, 2),
+        Event("tags1", "annotated", 5.0, data={"tags": ["b", "a"], "name": "first"}),
+        Event("tags2", "annotated", 6.0, data={"tags": ["c", "a"], "name": "second"}),
+    )
+
+    @fuzz
+    @given(st.lists(st.sampled_from(EVENTS), max_size=14))
+    def test_events_mean_the_same_in_any_order(self, journal, events):
+        trial = a_trial(work_key=uuid4().hex)
+        journal.create(trial)
+        for event in events:
+            journal.record(trial.id, event)
+        (entry,) = journal.entries(Selection(work_key=trial.work_key))
+        assert sorted(event.id for event in entry.events) == sorted({event.id for event in events})
+        read_as = Status.FAILOVER if fold(events) == Status.RUNNING else fold(events)
+        assert entry.status == read_as
+        statuses, tags = journal.counts(Selection(work_key=trial.work_key))
+        assert statuses == {read_as.value: 1}
+        assert tags == dict.fromkeys(sorted(entry.tags), 1)
+        in_order = a_trial()
+        journal.create(in_order)
+        for event in sorted(events, key=lambda event: event.id):
+            journal.record(in_order.id, event)
+        other = journal.entry(in_order.id)
+        seen = [(one.executions, one.tags, one.name, one.status) for one in (entry, other)]
+        assert seen[0] == seen[1]
+
+    # -- finding -------------------------------------------------------------------------------------------------
+
+    def test_prefixes(self, journal):
+        ids = sorted(["ab" + "0" * 30, "ab" + "f" * 30, "ac" + "0" * 30, "f" * 32])
+        for trial in reversed(ids):
+            journal.create(a_trial(id=trial))
+        assert journal.resolve("ab") == ids[:2]
+        assert journal.resolve("ab", limit=1) == ids[:1]
+        assert journal.resolve("") == ids
+        assert journal.resolve("f" * 32) == ["f" * 32]
+        assert journal.resolve("abab") == journal.resolve("zz") == journal.resolve(".*") == []
+
+    def test_newest_first_and_then_by_id(self, journal):
+        ids = [letter * 32 for letter in "abcd"]
+        for trial, created in zip(ids, (3.0, 1.0, 3.0, 2.0), strict=True):
+            journal.create(a_trial(id=trial, created=created))
+        newest = [entry.id[0] for entry in journal.entries(Selection())]
+        assert newest == ["c", "a", "d", "b"]
+        assert [entry.id[0] for entry in journal.entries(Selection(), limit=2)] == ["c", "a"]
+        assert journal.entries(Selection(), limit=0) == []
+
+    def test_selections(self, journal):
+        for letter, project, work in (("a", "p", "u"), ("b", "p", "v"), ("c", "q", "v"), ("d", "q", "v")):
+            journal.create(a_trial(id=letter * 32, project=project, work_key=work))
+        for letter, tags in (("a", ["x", "$y"]), ("b", ["x"]), ("c", ["$y", "x", "\udc80"])):
+            journal.record(letter * 32, Event(letter, "annotated", 1.0, data={"tags": tags}))
+        journal.claim("a" * 32, "ea", {}, 600)
+        journal.claim("b" * 32, "eb", {}, -1)
+        journal.claim("c" * 32, "ec", {}, 600)
+        journal.record("c" * 32, Event("end", "ended", 1.0, 1, "ec", {"status": "completed"}))
+
+        def found(**how):
+            selection = Selection(**how)
+            letters = "".join(sorted(entry.id[0] for entry in journal.entries(selection)))
+            assert sum(journal.counts(selection)[0].values()) == len(letters)
+            return letters
+
+        assert found() == "abcd"
+        assert (found(project="p"), found(project="p", work_key="v"), found(project="$p")) == ("ab", "b", "")
+        assert (found(statuses=("reserved",)), found(statuses=("failover",))) == ("a", "b")
+        assert (found(statuses=("completed", "new")), found(statuses=("running",))) == ("cd", "")
+        assert (found(tags=("x",)), found(tags=("x", "$y")), found(tags=("\udc80",))) == ("abc", "ac", "c")
+        assert found(project="q", work_key="v", statuses=("completed",), tags=("x",)) == "c"
+        statuses, tags = journal.counts(Selection())
+        assert statuses == {"completed": 1, "failover": 1, "new": 1, "reserved": 1}
+        assert list(statuses) == sorted(statuses)
+        assert tags == {"$y": 2, "x": 3, storable("\udc80"): 1}
+        assert journal.counts(Selection(project="p")) == ({"failover": 1, "reserved": 1}, {"$y": 1, "x": 2})
+
+    def test_a_project_named_by_no_unicode(self, journal):
+        trial = a_trial(project="/home/\udcff/x")
+        journal.create(trial)
+        assert journal.entries(Selection(project=trial.project))[0].trial == trial
+
+    # -- streams -------------------------------------------------------------------------------------------------
+
+    def test_segments_in_order(self, journal):
+        keys = [(e, w, s, n) for e in ("e1", "e2") for w in ("a", "b") for s in ("stderr", "stdout") for n in (0, 9, 100)]
+        written = [Segment("t", e, w, s, n, n + 9, bytes(range(n, n + 9))) for e, w, s, n in keys]
+        shuffled = random.Random(1).sample(written, len(written))
+        journal.append(shuffled[:7])
+        journal.append(shuffled[7:])
+        journal.append([Segment("u", "e1", "a", "stdout", 0, 1, b"x")])
+        assert list(journal.segments("t", ["stdout", "stderr"])) == written
+        assert list(journal.segments("t", ["stderr"])) == [one for one in written if one.stream == "stderr"]
+        assert list(journal.segments("t", [])) == list(journal.segments("none", ["stdout"])) == []
+        journal.append([])
+
+    def test_segments_after_an_offset(self, journal):
+        pieces = [Segment("t", "e", "w", "out", start, start + 10, bytes(10)) for start in range(0, 50, 10)]
+        journal.append([*pieces, Segment("t", "e", "v", "out", 0, 5, bytes(5))])
+
+        def starts(**after):
+            found = journal.segments("t", ["out"], {("e", writer, "out"): end for writer, end in after.items()})
+            return [(one.writer, one.start) for one in found]
+
+        assert starts(v=5) == [("w", start) for start in range(0, 50, 10)]
+        assert starts(v=5, w=30) == [("w", 30), ("w", 40)]
+        assert starts(v=4, w=39) == [("v", 0), ("w", 30), ("w", 40)]
+        assert starts(v=5, w=50) == []
+        assert starts(x=50, w=50) == [("v", 0)]
+
+    def test_the_longer_segment_is_kept(self, journal):
+        long = Segment("t", "e", "w", "out", 0, 6, b"abcdef")
+        short = Segment("t", "e", "w", "out", 0, 3, b"abc")
+        for segments in ([short], [long], [short], [short, long], [long, short]):
+            journal.append(segments)
+        assert list(journal.segments("t", ["out"])) == [long]
+
+    def test_dropped_bytes(self, journal):
+        dropped = Segment("t", "e", "w", "out", 3, 9_000_000_000, b"", dropped=True)
+        journal.append([Segment("t", "e", "w", "out", 0, 3, b"abc"), dropped])
+        assert list(journal.segments("t", ["out"]))[1] == dropped
+        assert journal.extents("e", "t") == {("w", "out"): 9_000_000_000}
+
+    def test_extents_end_at_the_first_gap(self, journal):
+        def put(writer, *ranges):
+            journal.append([Segment("t", "e", writer, "out", start, end, bytes(end - start)) for start, end in ranges])
+
+        put("whole", (0, 5), (5, 9), (3, 7))
+        put("gap", (0, 5), (6, 9))
+        put("late", (1, 5))
+        journal.append([Segment("t", "other", "w", "out", 0, 5, bytes(5))])
+        assert journal.extents("e", "t") == {("whole", "out"): 9, ("gap", "out"): 5, ("late", "out"): 0}
+        assert journal.extents("none", "t") == journal.extents("e", "none") == {}
+
+    CONTENT = random.Random(7).randbytes(200)
+
+    @fuzz
+    @given(
+        st.lists(st.tuples(st.sets(st.integers(1, 199), max_size=6), st.randoms(use_true_random=False)), min_size=1, max_size=4)
+    )
+    def test_batches_cut_at_other_offsets(self, journal, batches):
+        trial = uuid4().hex
+        for cuts, order in batches:
+            bounds = [0, *sorted(cuts), 200]
+            pieces = [
+                Segment(trial, "e", "w", "out", start, end, self.CONTENT[start:end])
+                for start, end in pairwise(bounds)
+            ]
+            order.shuffle(pieces)
+            for piece in pieces:
+                journal.append([piece])
+        assert read(journal, trial, "out") == {("e", "w", "out"): self.CONTENT}
+        assert journal.extents("e", trial) == {("w", "out"): 200}
+
+    def test_recovery_goes_on_from_the_contiguous_end(self, journal, trial):
+        content = random.Random(3).randbytes(100_000)
+        lost = (5, 6, 11)
+        for number, start in enumerate(range(0, 100_000, 7_000)):
+            if number not in lost:
+                end = min(start + 7_000, 100_000)
+                journal.append([Segment(trial.id, "e", "w", "out", start, end, content[start:end])])
+        begin = journal.extents("e", trial.id)[("w", "out")]
+        assert begin == 35_000
+        for start in range(begin, 100_000, 4_096):
+            end = min(start + 4_096, 100_000)
+            journal.append([Segment(trial.id, "e", "w", "out", start, end, content[start:end])])
+        assert read(journal, trial.id, "out") == {("e", "w", "out"): content}
+
+    # -- summaries -----------------------------------------------------------------------------------------------
+
+    def test_summaries(self, journal):
+        def a_summary(end, trial="t", writer="w", **keys):
+            return Summary(trial, "e", writer, end, keys or {"$loss.x\0": {"last": float(end), "max": math.inf}})
+
+        for end in (5, 9, 7, 9):
+            journal.summarise(a_summary(end))
+        journal.summarise(a_summary(9, lr={"last": 1}))  # reaches no further
+        journal.summarise(a_summary(1, writer="v"))
+        journal.summarise(a_summary(2, trial="u"))
+        found = journal.summaries(["t", "u", "none"])
+        assert sorted(found["t"], key=lambda one: one.writer) == [a_summary(1, writer="v"), a_summary(9)]
+        assert found["u"] == [a_summary(2, trial="u")]
+        assert set(found) == {"t", "u"}
+        assert journal.summaries([]) == {}
+
+    # -- content -------------------------------------------------------------------------------------------------
+
+    def test_documents(self, journal, opened):
+        journal.put_document("d1", AWKWARD)
+        journal.put_document("d1", AWKWARD)
+        assert opened(writing=False).document("d1") == AWKWARD
+        journal.put_document("d1", {"other": 1})
+        assert journal.document("d1") == AWKWARD
+        assert journal.document("d2") is None
+
+    @pytest.mark.parametrize("size", [0, 1, 255 << 10, 3_000_000])
+    def test_blobs(self, journal, opened, tmp_path, size):
+        content = random.Random(size).randbytes(size)
+        digest = self._put(journal, tmp_path / "file", content)
+        self._put(journal, tmp_path / "again", content)
+        (tmp_path / "file").unlink(missing_ok=True)
+        with opened(writing=False).blob(digest) as file:
+            assert file.read(10) == content[:10]
+            assert file.read() == content[10:]
+            assert file.read() == b""
+            assert file.seek(-min(7, size), os.SEEK_END) == max(0, size - 7)
+            assert file.read() == content[-7:]
+        assert journal.blob("0" * 64) is None
+
+    def _put(self, journal, path: Path, content: bytes) -> str:
+        path.write_bytes(content)
+        digest = hashlib.sha256(content).hexdigest()
+        journal.put_blob(digest, str(path))
+        return digest
+
+    def test_a_file_that_is_gone(self, journal, tmp_path):
+        with pytest.raises(JournalError, match="No such file"):
+            journal.put_blob("1" * 64, str(tmp_path / "none"))
+        assert journal.blob("1" * 64) is None
+
+    def test_one_content_stored_by_several_at_once(self, uri, journal, tmp_path):
+        content = random.Random(5).randbytes(2_000_000)
+        digest = hashlib.sha256(content).hexdigest()
+        for number in range(4):
+            (tmp_path / f"{number}").write_bytes(content)
+        with Crowd(*(("put", uri, digest, tmp_path / f"{number}") for number in range(4))) as crowd:
+            assert crowd.begin().answers() == [digest] * 4
+        with journal.blob(digest) as file:
+            assert hashlib.sha256(file.read()).hexdigest() == digest
+        self.assert_stored_once(uri, digest, len(content))
+
+    def assert_stored_once(self, uri, digest, size) -> None:
+        """That nothing is left of the others."""
+        raise NotImplementedError
+
+    # -- opening -------------------------------------------------------------------------------------------------
+
+    def test_a_reader_finds_an_empty_journal_and_creates_nothing(self, uri, opened):
+        reader = opened(writing=False)
+        assert reader.entries(Selection()) == []
+        assert reader.counts(Selection()) == ({}, {})
+        assert reader.entry("a" * 32) is reader.document("d") is reader.blob("0" * 64) is None
+        assert reader.resolve("") == list(reader.segments("t", ["out"])) == []
+        assert reader.extents("e", "t") == reader.summaries(["t"]) == {}
+        self.assert_nothing_there(uri)
+
+    def assert_nothing_there(self, uri) -> None:
+        raise NotImplementedError
+
+    def test_a_reader_writes_nothing(self, journal, trial, opened, tmp_path):
+        reader = opened(writing=False)
+        (tmp_path / "file").write_bytes(b"x")
+        for write in (
+            lambda: reader.create(a_trial()),
+            lambda: reader.claim(trial.id, "e", {}, 60),
+            lambda: reader.renew(trial.id, "e", 60),
+            lambda: reader.record(trial.id, Event("x", "annotated", 1.0)),
+            lambda: reader.append([Segment("t", "e", "w", "out", 0, 1, b"x")]),
+            lambda: reader.summarise(Summary("t", "e", "w", 1, {})),
+            lambda: reader.put_document("d", {}),
+            lambda: reader.put_blob("0" * 64, str(tmp_path / "file")),
+        ):
+            with pytest.raises(JournalError, match="reading only"):
+                write()
+        reader.settle()
+
+    def test_a_closed_journal_says_so(self, journal, trial):
+        journal.close()
+        with pytest.raises(JournalError):
+            journal.entry(trial.id)
+        journal.close()
+
+    def test_settle(self, journal, trial):
+        journal.settle()
+
+    def test_all_threads_of_a_process_may_use_it(self, journal, trial):
+        def use(writer):
+            journal.claim(trial.id, f"e{writer}", {}, 600)
+            for number in range(50):
+                journal.append([Segment("t", "e", writer, "out", number, number + 1, b"x")])
+                journal.record(trial.id, Event(f"{writer}{number}", "annotated", 1.0, data={"tags": [writer]}))
+                assert journal.entry(trial.id) is not None
+
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(use, "abcdefgh"))
+        assert journal.extents("e", "t") == {(writer, "out"): 50 for writer in "abcdefgh"}
+        entry = journal.entry(trial.id)
+        assert entry.token == 1
+        assert len(entry.events) == 401
+
+    # -- many processes ------------------------------------------------------------------------------------------
+
+    def test_sixteen_processes_reserve_five_hundred_trials(self, uri, journal):
+        trials = [a_trial(id=f"{number:032x}") for number in range(500)]
+        for trial in trials:
+            journal.create(trial)
+        ids = [trial.id for trial in trials]
+        with Crowd(*(("reserve", uri, f"e{number}", *ids) for number in range(16))) as crowd:
+            won = crowd.begin().answers()
+        owners = {trial: f"e{number}" for number, tokens in enumerate(won) for trial in tokens}
+        assert sum(map(len, won)) == len(owners) == 500, "a trial has two owners, or none"
+        assert {token for tokens in won for token in tokens.values()} == {1}
+        entries = journal.entries(Selection())
+        assert {entry.id: entry.holder for entry in entries} == owners
+        assert {len(entry.events) for entry in entries} == {1}
+
+    def test_eight_processes_append_from_an_empty_store(self, uri, opened):
+        with Crowd(*(("append", uri, f"w{number}", 5000) for number in range(8))) as crowd:
+            assert crowd.begin().answers() == [5000] * 8
+        journal = opened(writing=False)
+        assert len(journal.entries(Selection())) == 1
+        found: dict[str, list[Segment]] = {}
+        for one in journal.segments("f" * 32, ["stdout"]):
+            found.setdefault(one.writer, []).append(one)
+        assert sorted(found) == [f"w{number}" for number in range(8)]
+        for writer, segments in found.items():
+            expected = [journal_workers.piece(writer, number) for number in range(5000)]
+            assert [one.payload for one in segments] == expected
+        assert set(journal.extents("e", "f" * 32).values()) == {5000 * journal_workers.PIECE}
+
+    def test_a_writer_killed_in_the_middle(self, uri, journal, trial, opened):
+        with Crowd(*(("write_on", uri, trial.id, writer) for writer in "ab")) as crowd:
+            killed, other = crowd.begin().processes
+            while int(killed.stdout.readline()) < 200:
+                pass
+            killed.send_signal(signal.SIGKILL)
+            acknowledged = max(int(line) for line in killed.stdout.read().split("\n")[:-1] or ["200"])
+            journal.append([Segment(trial.id, "e", "c", "stdout", 0, 1, b"x")])  # it left no lock behind
+            before = int(other.stdout.readline())
+            while int(other.stdout.readline()) < before + 100:
+                pass
+        fresh = opened()
+        content = read(fresh, trial.id, "stdout")[("e", "a", "stdout")]
+        written = len(content) // journal_workers.PIECE
+        assert written >= acknowledged + 1
+        assert content == b"".join(journal_workers.piece("a", number) for number in range(written))
+        tags = set(fresh.entry(trial.id).tags)
+        assert {f"a-{number}" for number in range(acknowledged + 1)} <= tags
+        assert fresh.counts(Selection())[1] == dict.fromkeys(sorted(tags), 1)
+        ends = {one.writer: one.end for one in fresh.summaries([trial.id])[trial.id]}
+        assert ends["a"] >= acknowledged
+
+
+def test_what_covers_from_the_beginning():
+    assert contiguous([]) == contiguous([(1, 5)]) == 0
+    assert contiguous([(4, 9), (0, 5), (10, 12)]) == 9
