@@ -1,0 +1,69 @@
+"""Running kleio as a user does, and reading back what it kept."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+KLEIO = [sys.executable, "-m", "kleio"]
+PYTHON = sys.executable
+
+
+def kleio(*words, cwd=None, check=None, input=None, timeout=60, **environment):
+    """Run ``kleio WORDS``; ``check`` is the exit status that is expected. Output as text."""
+    done = subprocess.run(
+        [*KLEIO, *map(os.fspath, words)],
+        cwd=cwd,
+        env=os.environ | {name: str(value) for name, value in environment.items()},
+        input=input,
+        stdin=subprocess.DEVNULL if input is None else None,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+    )
+    if check is not None:
+        assert done.returncode == check, f"exit status {done.returncode}, not {check}\n{done.stdout}\n{done.stderr}"
+    assert "Traceback" not in done.stderr or "Traceback" in (words[-1] if words else ""), done.stderr
+    return done
+
+
+def start(*words, cwd=None, **environment):
+    """``kleio WORDS`` in the background, in a process group of its own; its output can be read line by line."""
+    return subprocess.Popen(
+        [*KLEIO, *map(os.fspath, words)],
+        cwd=cwd,
+        env=os.environ | {name: str(value) for name, value in environment.items()},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def trials(cwd=None, **environment):
+    """``kleio ls --json --all-projects``: newest first."""
+    return json.loads(kleio("ls", "--json", "--all-projects", "-n", "0", cwd=cwd, check=0, **environment).stdout)
+
+
+def info(trial, cwd=None, **environment):
+    return json.loads(kleio("info", "--json", trial, cwd=cwd, check=0, **environment).stdout)
+
+
+def until(condition, seconds=30.0):
+    """The first true value of ``condition``; fails when it never comes."""
+    deadline = time.monotonic() + seconds
+    while not (value := condition()):
+        assert time.monotonic() < deadline, f"waited {seconds} s in vain for {condition}"
+        time.sleep(0.01)
+    return value
+
+
+def script(directory: Path, text: str, name: str = "train.py") -> Path:
+    path = directory / name
+    path.write_text(text)
+    return path

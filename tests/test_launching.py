@@ -1,0 +1,383 @@
+"""Every row of the launching table and every option, as a user meets them."""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+import signal
+import subprocess
+
+import git
+import pytest
+from commands import KLEIO, PYTHON, info, kleio, script, start, trials, until
+
+CHECKPOINTED = """
+import sys
+from kleio.client.logger import kleio_logger
+done = kleio_logger.load_artifacts("state")
+first = done[-1].meta["epoch"] + 1 if done else 0
+print("first epoch", first)
+for epoch in range(first, 4):
+    kleio_logger.log_statistic(epoch=epoch)
+    kleio_logger.log_artifact("state", b"x" * epoch, epoch=epoch)
+    if epoch == 1 and first == 0:
+        sys.exit(3)
+"""
+WAITING = "import sys; print('ready', flush=True); sys.stdin.read(); input()"
+
+
+@pytest.fixture
+def project(tmp_path):
+    """A repository with one commit."""
+    directory = tmp_path / "project"
+    directory.mkdir()
+    repository = git.Repo.init(directory)
+    with repository.config_writer() as settings:
+        settings.set_value("user", "name", "A").set_value("user", "email", "a@b.c")
+    script(directory, CHECKPOINTED)
+    repository.index.add(["train.py"])
+    repository.index.commit("first")
+    repository.close()
+    return directory
+
+
+def running(project, *options):
+    """A command that runs until its FIFO ``go`` is written to; returned once it has started."""
+    fifo = project.parent / "go"
+    if not fifo.exists():
+        os.mkfifo(fifo)
+    process = start(*options, "sh", "-c", "echo ready; read line < ../go; echo done", cwd=project)
+    assert process.stdout.readline() == "ready\n"
+    return process, fifo
+
+
+def finish(process, fifo):
+    fifo.write_text("go\n")
+    process.communicate(timeout=30)
+    return process.returncode
+
+
+# -- the table -------------------------------------------------------------------------------------------------------
+
+
+def test_nothing_found_is_a_new_trial_and_says_so(project):
+    done = kleio("sh", "-c", "echo hi", cwd=project, check=0)
+    (trial,) = trials()
+    assert done.stdout == "hi\n"
+    assert f"kleio: trial reserved with id: {trial['short_id']}\n" in done.stderr
+    assert trial["status"] == "completed"
+    assert trial["command"] == ["sh", "-c", "echo hi"]
+
+
+def test_broken_with_artifacts_is_resumed_when_nothing_changed(project):
+    first = kleio(PYTHON, "train.py", cwd=project, check=3)
+    second = kleio(PYTHON, "train.py", cwd=project, check=0)
+    assert "first epoch 0" in first.stdout
+    assert "first epoch 2" in second.stdout
+    (trial,) = trials()
+    assert [one["status"] for one in trial["executions"]] == ["broken", "completed"]
+    assert trial["summary"]["epoch"] == {"last": 3, "min": 0, "max": 3, "mean": 1.5, "count": 4}
+
+
+def test_broken_with_artifacts_and_changed_code_is_refused_and_nothing_is_lost(project):
+    kleio(PYTHON, "train.py", cwd=project, check=3)
+    script(project, CHECKPOINTED + "\nprint('changed')\n")
+    refused = kleio(PYTHON, "train.py", cwd=project, check=78)
+    (trial,) = trials()
+    assert trial["short_id"] in refused.stderr
+    assert "--fresh" in refused.stderr
+    assert len(trial["executions"]) == 1
+    kleio("--fresh", PYTHON, "train.py", cwd=project, check=3)
+    newest, oldest = trials()
+    assert newest["previous"] == oldest["id"]
+
+
+def test_broken_without_artifacts_and_changed_code_starts_anew_naming_the_previous(project):
+    script(project, "raise SystemExit(1)\n", "crash.py")
+    kleio(PYTHON, "crash.py", cwd=project, check=1)
+    script(project, "print('fixed')\n", "crash.py")
+    said = kleio(PYTHON, "crash.py", cwd=project, check=0).stderr
+    newest, oldest = trials()
+    assert newest["previous"] == oldest["id"]
+    assert oldest["short_id"] in said
+
+
+def test_committing_what_was_run_changes_nothing(project):
+    script(project, "raise SystemExit(1)\n", "crash.py")
+    kleio(PYTHON, "crash.py", cwd=project, check=1)
+    repository = git.Repo(project)
+    repository.index.add(["crash.py"])
+    repository.index.commit("second")
+    repository.close()
+    kleio(PYTHON, "crash.py", cwd=project, check=1)
+    (trial,) = trials()
+    assert len(trial["executions"]) == 2
+
+
+def test_what_does_not_count_as_code_changes_nothing(project):
+    kleio(PYTHON, "train.py", cwd=project, check=3)
+    (project / "README.md").write_text("words")
+    (project / "results").mkdir()
+    (project / "results" / "a.py").write_text("1")
+    (project / "data.csv").write_text("1,2")
+    kleio(PYTHON, "train.py", cwd=project, check=0)
+    assert len(trials()) == 1
+
+
+def test_completed_runs_again_as_a_new_trial(project):
+    kleio("true", cwd=project, check=0)
+    kleio("true", cwd=project, check=0)
+    newest, oldest = trials()
+    assert newest["previous"] == oldest["id"]
+
+
+@pytest.mark.parametrize("how", ["option", "variable", "file"])
+def test_once_does_completed_work_once(project, how):
+    words, variables = [], {}
+    if how == "option":
+        words = ["--once"]
+    elif how == "variable":
+        variables = {"KLEIO_ONCE": "1"}
+    else:
+        (project / "pyproject.toml").write_text("[tool.kleio]\nonce = true\n")
+    kleio(*words, "sh", "-c", "echo ran", cwd=project, check=0, **variables)
+    again = kleio(*words, "sh", "-c", "echo ran", cwd=project, check=0, **variables)
+    assert again.stdout == ""
+    (trial,) = trials()
+    assert trial["short_id"] in again.stderr
+
+
+def test_a_live_trial_is_refused_with_who_and_since_when(project):
+    process, fifo = running(project)
+    refused = kleio("sh", "-c", "echo ready; read line < ../go; echo done", cwd=project, check=75)
+    assert str(process.pid) in refused.stderr
+    assert os.uname().nodename in refused.stderr
+    skipped = kleio("--if-running=skip", "sh", "-c", "echo ready; read line < ../go; echo done", cwd=project, check=0)
+    assert skipped.stdout == ""
+    assert finish(process, fifo) == 0
+    assert len(trials()) == 1
+
+
+def test_waiting_for_a_live_trial_runs_after_it(project):
+    process, fifo = running(project)
+    waiting = start("--if-running=wait", "--once", "sh", "-c", "echo ready; read line < ../go; echo done", cwd=project)
+    assert "waiting" in waiting.stderr.readline()
+    assert finish(process, fifo) == 0
+    out, _ = waiting.communicate(timeout=30)
+    assert (waiting.returncode, out) == (0, "")  # --once: it was completed while we waited
+    assert len(trials()) == 1
+
+
+def test_waiting_can_be_interrupted(project):
+    process, fifo = running(project)
+    waiting = start("--if-running=wait", "sh", "-c", "echo ready; read line < ../go; echo done", cwd=project)
+    assert "waiting" in waiting.stderr.readline()
+    waiting.send_signal(signal.SIGINT)
+    waiting.communicate(timeout=30)
+    assert waiting.returncode == -signal.SIGINT
+    assert finish(process, fifo) == 0
+    assert len(trials()) == 1
+
+
+def test_a_killed_run_is_resumed_at_once_on_its_own_machine(project):
+    process, _ = running(project)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate(timeout=30)
+    again, fifo = running(project)
+    assert finish(again, fifo) == 0
+    (trial,) = trials()
+    assert [one["status"] for one in trial["executions"]] == ["failover", "completed"]
+    assert kleio("cat", trial["id"], check=0).stdout == "ready\nready\ndone\n"
+
+
+def test_while_the_child_of_a_killed_launcher_lives_the_trial_is_running(project):
+    process, fifo = running(project)
+    process.kill()
+    process.wait()
+    kleio("sh", "-c", "echo ready; read line < ../go; echo done", cwd=project, check=75)
+    fifo.write_text("go\n")
+    until(lambda: kleio("--if-running=skip", "--once", "true", cwd=project).returncode == 0)
+    process.communicate(timeout=30)
+
+
+# -- by id -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("verb", ["run", "exec"])
+def test_a_trial_is_resumed_by_its_id_from_anywhere(project, tmp_path, verb):
+    kleio(PYTHON, "train.py", cwd=project, check=3)
+    (trial,) = trials()
+    done = kleio(verb, trial["id"][:8], cwd=tmp_path, check=0)
+    assert "first epoch 2" in done.stdout
+    assert [one["status"] for one in trials()[0]["executions"]] == ["broken", "completed"]
+    kleio(verb, trial["id"][:8], cwd=tmp_path, check=3)  # completed: runs anew
+    assert trials()[0]["previous"] == trial["id"]
+
+
+def test_unknown_and_ambiguous_ids(project):
+    for n in range(20):
+        kleio("true", str(n), cwd=project, check=0)
+    assert "kleio ls" in kleio("exec", "f" * 32, cwd=project, check=125).stderr
+    assert "kleio ls" in kleio("info", "f" * 32, cwd=project, check=1).stderr
+    ids = [one["id"] for one in trials()]
+    shared = next(one[0] for one in ids if sum(other[0] == one[0] for other in ids) > 1)
+    assert "ambiguous" in kleio("info", shared, cwd=project, check=1).stderr
+    assert "hex" in kleio("info", "xyz", cwd=project, check=1).stderr
+
+
+# -- options ---------------------------------------------------------------------------------------------------------
+
+
+def test_tags_name_and_note(project):
+    kleio("--tag", "a", "--tag", "b", "--name", "n", "--note", "some words", "true", cwd=project, check=0)
+    (trial,) = trials()
+    assert (trial["tags"], trial["name"], trial["note"]) == (["a", "b"], "n", "some words")
+    kleio("run", "--tag=c", "true", "--tag", "x", cwd=project, check=0, KLEIO_NAME="m")
+    trial = trials()[0]
+    assert (trial["tags"], trial["name"], trial["command"]) == (["c"], "m", ["true", "--tag", "x"])
+    assert [one["id"] for one in json.loads(kleio("ls", "--json", "--tag", "c", cwd=project, check=0).stdout)] == [trial["id"]]
+
+
+def test_no_capture_leaves_the_output_alone(project):
+    kleio("--no-capture", "sh", "-c", "echo hi", cwd=project, check=0)
+    assert kleio("cat", trials()[0]["id"], check=0).stdout == ""
+
+
+def test_unbuffered_is_asked_for_not_given(project, monkeypatch):
+    monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)
+    show = (PYTHON, "-c", "import os; print(os.environ.get('PYTHONUNBUFFERED'))")
+    assert kleio(*show, cwd=project, check=0).stdout == "None\n"
+    assert kleio("--unbuffered", *show, cwd=project, check=0).stdout == "1\n"
+
+
+def test_quiet_says_nothing(project):
+    for words in (["-q"], ["--quiet"], ["run", "-q"]):
+        assert kleio(*words, "true", cwd=project, check=0).stderr == ""
+    assert kleio("true", cwd=project, check=0, KLEIO_QUIET="1").stderr == ""
+
+
+@pytest.mark.parametrize("option", ["--allow-code-change", "--allow-env-change", "--allow-any-change"])
+def test_branching_is_not_there_yet(project, option):
+    assert "not there yet" in kleio(option, "true", cwd=project, check=125).stderr
+    assert trials() == []
+
+
+def test_words_after_the_command_are_the_commands(project):
+    words = ["--help", "--", "--tag", "x", "-q", "--version"]
+    assert kleio("echo", *words, cwd=project, check=0).stdout == "--help -- --tag x -q --version\n"
+    assert kleio("--", "echo", *words, cwd=project, check=0).stdout == "--help -- --tag x -q --version\n"
+    assert kleio("run", "--", "ls", "-d", ".", cwd=project, check=0).stdout == ".\n"
+    assert kleio("--", "ls", "-d", ".", cwd=project, check=0).stdout == ".\n"
+
+
+# -- the journal away ------------------------------------------------------------------------------------------------
+
+NOBODY = "mongodb://127.0.0.1:9/x"
+
+
+def test_without_a_journal_it_runs_and_sync_ships_it(project):
+    done = kleio("--offline", PYTHON, "train.py", cwd=project, check=3)
+    assert "first epoch 0" in done.stdout
+    assert trials() == []
+    kleio("sync", cwd=project, check=0)
+    (trial,) = trials()
+    assert trial["status"] == "broken"
+    assert trial["summary"]["epoch"]["count"] == 2
+    assert kleio("cat", trial["id"], check=0).stdout == done.stdout
+    assert "nothing waits" in kleio("sync", cwd=project, check=0).stderr
+    assert "first epoch 2" in kleio(PYTHON, "train.py", cwd=project, check=0).stdout
+
+
+def test_the_next_launch_ships_what_ran_offline(project):
+    kleio("--offline", "sh", "-c", "echo one", cwd=project, check=0)
+    kleio("sh", "-c", "echo two", cwd=project, check=0)
+    until(lambda: len(trials()) == 2)
+
+
+def test_the_same_work_offline_and_later_online_is_one_trial(project):
+    kleio("--offline", "sh", "-c", "exit 1", cwd=project, check=1)
+    kleio("sh", "-c", "exit 1", cwd=project, check=1)
+    (trial,) = trials()
+    assert len(trial["executions"]) == 2
+
+
+def test_an_unreachable_journal_is_said_once(project):
+    done = kleio("echo", "hi", cwd=project, check=0, KLEIO_JOURNAL=NOBODY, KLEIO_TIMEOUT="0.3")
+    assert done.stdout == "hi\n"
+    assert done.stderr.count("running offline") == 1
+    assert "kleio sync" in done.stderr
+
+
+@pytest.mark.parametrize("words", [["--require-journal", "true"], ["exec", "abcd"]])
+def test_some_things_need_the_journal(project, words):
+    done = kleio(*words, cwd=project, check=125, KLEIO_JOURNAL=NOBODY, KLEIO_TIMEOUT="0.3")
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_offline_the_same_work_does_not_run_twice_at_once(project):
+    process, fifo = running(project, "--offline")
+    for words in (["--offline"], []):
+        kleio(*words, "sh", "-c", "echo ready; read line < ../go; echo done", cwd=project, check=75)
+    assert finish(process, fifo) == 0
+
+
+# -- what the child gets ---------------------------------------------------------------------------------------------
+
+
+def test_the_child_gets_kleios_variables_and_nothing_else(project):
+    show = (PYTHON, "-c", "import os, json; print(json.dumps(dict(os.environ)))")
+    plain = json.loads(subprocess.run(show, capture_output=True, check=True, cwd=project).stdout)
+    under = json.loads(kleio(*show, cwd=project, check=0).stdout)
+    new = {name for name in under if under[name] != plain.get(name)}
+    assert new == {"KLEIO_TRIAL_ID", "KLEIO_EXECUTION", "KLEIO_SPOOL", "KLEIO_STATISTICS", "KLEIO_OUTPUT_DIR"}
+    assert not set(plain) - set(under)
+    (trial,) = trials()
+    assert under["KLEIO_TRIAL_ID"] == trial["id"]
+    assert under["KLEIO_EXECUTION"] == trial["executions"][0]["id"]
+
+
+def test_a_kleio_inside_a_trial_makes_its_own(project):
+    kleio("sh", "-c", f"{PYTHON} -m kleio sh -c 'echo inner'", cwd=project, check=0)
+    inner, outer = sorted(trials(), key=lambda one: one["within"] is None)
+    assert inner["within"] == outer["id"]
+    assert inner["command"] == ["sh", "-c", "echo inner"]
+
+
+def test_arguments_of_any_kind_are_recorded_as_they_were(project):
+    words = ["a b", "", "new\nline", "quo'te\"", "*", "ü", b"\xff\xfe", "--", "-x"]
+    done = subprocess.run([*KLEIO, "printf", "%s|", *words], cwd=project, capture_output=True, check=True)
+    assert done.stdout == b"|".join(w if isinstance(w, bytes) else w.encode() for w in words) + b"|"
+    (trial,) = trials()
+    assert trial["command"] == ["printf", "%s|", *[os.fsdecode(word) for word in words]]
+
+
+def test_secrets_are_not_recorded_and_asked_for_when_needed(project):
+    kleio("sh", "-c", "echo ran", "x", "--api-key", "TOPSECRET", cwd=project, check=0)
+    (trial,) = trials()
+    assert "TOPSECRET" not in json.dumps(info(trial["id"]))
+    assert "secret" in kleio("exec", trial["id"], cwd=project, check=125).stderr
+    home = os.environ["KLEIO_HOME"]
+    assert subprocess.run(["grep", "-r", "TOPSECRET", home], capture_output=True).returncode == 1
+
+
+def test_the_code_is_recorded_with_what_lies_on_top(project):
+    (project / "new.py").write_text("print(1)\n")
+    kleio("true", cwd=project, check=0)
+    code = info(trials()[0]["id"])["code"]
+    repository = git.Repo(project)
+    assert code["commit"] == repository.head.commit.hexsha
+    assert code["branch"] == repository.active_branch.name
+    assert code["dirty"] is True
+    patch = os.path.join(os.environ["KLEIO_HOME"], "blobs", code["patch"][:2], code["patch"])
+    assert "+print(1)" in pathlib.Path(patch).read_text()
+    repository.close()
+    assert len(code["fingerprint"]) == 32
+
+
+def test_the_environment_is_recorded(project):
+    kleio(PYTHON, "-c", "pass", cwd=project, check=0, OMP_NUM_THREADS="3", CUDA_API_TOKEN="x")
+    environment = info(trials()[0]["id"])["environment"]
+    assert environment["packages"]["pytest"] == pytest.__version__
+    assert environment["variables"]["OMP_NUM_THREADS"] == "3"
+    assert environment["variables"]["CUDA_API_TOKEN"] == "<redacted>"
