@@ -17,6 +17,7 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
+from threading import Barrier
 from uuid import uuid4
 
 import journal_workers
@@ -417,6 +418,18 @@ class JournalContract:
         for segments in ([short], [long], [short], [short, long], [long, short]):
             journal.append(segments)
         assert list(journal.segments("t", ["out"])) == [long]
+
+    def test_the_longer_of_two_that_come_together_is_kept(self, journal):
+        together = Barrier(4)
+
+        def put(length):
+            for start in range(0, 1000, 10):
+                together.wait(timeout=60)
+                journal.append([Segment("t", "e", "w", "out", start, start + length, bytes(length))])
+
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(put, (1, 4, 7, 10)))
+        assert [one.end for one in journal.segments("t", ["out"])] == list(range(10, 1001, 10))
 
     def test_dropped_bytes(self, journal):
         dropped = Segment("t", "e", "w", "out", 3, 9_000_000_000, b"", dropped=True)
