@@ -56,7 +56,8 @@ class Door(click.Group):
 
 
 @click.group(cls=Door, name="kleio", params=run_options(), context_settings={"help_option_names": ["--help", "-h"]})
-@click.version_option(kleio.__version__, prog_name="kleio", message="%(prog)s %(version)s")
+@click.version_option(kleio.__version__, prog_name="kleio", message="%(prog)s %(version)s",
+                      help="show the version")
 def group(**_: Any) -> None:
     """Put kleio before any command, and the run is journaled: its code, environment, output and results.
 
@@ -71,5 +72,12 @@ def door(words: list[str]) -> Outcome | int | None:
     except click.Abort:
         raise KeyboardInterrupt from None
     except click.ClickException as error:
-        raise UsageError(" ".join(error.format_message().split())) from None
+        raise UsageError(_one_line(error)) from None
     return outcome
+
+
+def _one_line(error: click.ClickException) -> str:
+    """click's complaint in the form of kleio's own, and where to read on."""
+    said = " ".join(error.format_message().split()).rstrip(".").replace(". Did you", "; did you")
+    ctx = getattr(error, "ctx", None)
+    return f"{said[:1].lower()}{said[1:]}{'' if said.endswith('?') else ';'} see: {ctx.command_path if ctx else 'kleio'} --help"

@@ -20,10 +20,12 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.option("--all-projects", "-a", is_flag=True, help="trials of every project, not only of the one here")
-@click.option("--project", help="trials of this project")
-@click.option("--status", multiple=True, type=click.Choice([one.value for one in Status]), help="with this status; repeatable")
-@click.option("--tag", multiple=True, help="only with this tag; repeatable, then all are needed")
-@click.option("-n", "limit", type=click.IntRange(min=0), default=20, show_default=True, help="how many at most; 0: all")
+@click.option("--project", metavar="NAME", help="trials of this project")
+@click.option("--status", multiple=True, metavar="STATUS", type=click.Choice([one.value for one in Status]),
+              help="with this status; repeatable: " + ", ".join(Status))
+@click.option("--tag", multiple=True, metavar="TAG", help="only with this tag; repeatable, then all are needed")
+@click.option("-n", "limit", metavar="N", type=click.IntRange(min=0), default=20, show_default=True,
+              help="how many at most; 0: all")
 @as_json
 @reading
 def ls(
@@ -44,4 +46,13 @@ def ls(
         render.document(found)
     else:
         render.trials(found, with_project=all_projects)
+        if not found:
+            render.complain(_nothing(with_.journal.uri, project, bool(status or tag)))
         render.waiting(spool_root(with_.config), with_.journal)
+
+
+def _nothing(journal: str, project: str | None, chosen: bool) -> str:
+    which = "such trials" if chosen else "trials"
+    if project is None:
+        return f"no {which} in {journal}"
+    return f"no {which} of this project in {journal}; --all-projects lists those of others"

@@ -27,11 +27,12 @@ def _option(setting: Setting) -> click.Option:
     shown = f"{setting.help}  [{setting.variable}]"
     if setting.kind == "bool":
         return click.Option(names, is_flag=True, default=None, help=shown)
+    metavar = "URI" if setting.key == "journal" else setting.key.upper() if setting.key in ("tag", "name") else "TEXT"
     if setting.kind == "list":
-        return click.Option(names, multiple=True, help=shown)
+        return click.Option(names, multiple=True, metavar=metavar, help=shown)
     if setting.kind == "choice":
         return click.Option(names, type=click.Choice(setting.choices), help=shown)
-    return click.Option(names, help=shown)
+    return click.Option(names, metavar=metavar, help=shown)
 
 
 def given(ctx: click.Context) -> dict[str, Any]:
@@ -60,7 +61,7 @@ class Reading:
 def reading(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command ``--journal`` and a :class:`Reading`; a pipe that closes ends it without a word."""
 
-    @click.option("--journal", help="the journal to read  [KLEIO_JOURNAL]")
+    @click.option("--journal", metavar="URI", help="the journal to read  [KLEIO_JOURNAL]")
     @click.pass_context
     @functools.wraps(command)
     def wrapped(ctx: click.Context, /, journal: str | None, **rest: Any) -> Any:  # noqa: ARG001 - read by given()

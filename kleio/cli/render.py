@@ -65,40 +65,72 @@ def raw(data: bytes) -> None:
 
 
 def table(
-    headings: Sequence[str], rows: Iterable[Sequence[str]], style: Callable[[str, str], str | None] | None = None
+    headings: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    style: Callable[[str, str], str | None] | None = None,
+    elastic: Sequence[str] = (),
 ) -> None:
-    """Rows of text: the last column takes what room there is. ``style`` gives a rich style for (heading, cell)."""
+    """Rows of text. On a terminal that is too narrow the ``elastic`` columns give way, the longest first, and empty ones
+    are left out. ``style`` gives a rich style for (heading, cell).
+    """
     clean = [[printable(cell) for cell in row] for row in rows]
     if not sys.stdout.isatty():
         for row in (list(headings), *clean):
             sys.stdout.write("\t".join(row) + "\n")
         return
+    from rich.cells import cell_len
     from rich.console import Console  # 25 ms, on terminals only
     from rich.table import Table
     from rich.text import Text
 
-    shown = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in headings:
-        last = heading == headings[-1]
-        shown.add_column(heading, no_wrap=True, overflow="ellipsis", ratio=1 if last else None, min_width=10 if last else None)
-    shown.expand = True
-    for row in clean:
-        styled = [style(h, cell) if style else None for h, cell in zip(headings, row, strict=True)]
-        shown.add_row(*[Text(cell, style=s or "") for cell, s in zip(row, styled, strict=True)])
-    Console().print(shown)
+    columns = [(heading, [row[at] for row in clean]) for at, heading in enumerate(headings)]
+    columns = [(heading, cells) for heading, cells in columns if any(cells) or not clean or heading not in elastic]
+    natural = [max(map(cell_len, (heading, *cells))) for heading, cells in columns]
+    console = Console()
+    widths = fitted(natural, [heading in elastic for heading, _ in columns], console.width - 2 * (len(columns) - 1))
+    shown = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for (heading, _), width in zip(columns, widths, strict=True):
+        shown.add_column(heading, no_wrap=True, overflow="ellipsis", width=width)
+    for shown_row in zip(*(cells for _, cells in columns), strict=True):
+        fitting = [cut(cell, width) for cell, width in zip(shown_row, widths, strict=True)]
+        styles = [(style and style(heading, cell)) or "" for (heading, _), cell in zip(columns, shown_row, strict=True)]
+        shown.add_row(*map(Text, fitting, styles))
+    console.print(shown)
+
+
+def fitted(natural: Sequence[int], elastic: Sequence[bool], room: int, least: int = 8) -> list[int]:
+    """Widths of columns that together take no more than ``room``: elastic ones are cut to a common length."""
+    widths = list(natural)
+    left = room - sum(width for width, gives in zip(natural, elastic, strict=True) if not gives)
+    giving = sorted((at for at, gives in enumerate(elastic) if gives), key=lambda at: natural[at])
+    for rank, at in enumerate(giving):
+        widths[at] = min(natural[at], max(left // (len(giving) - rank), least))
+        left -= widths[at]
+    return widths
+
+
+def cut(text: str, width: int) -> str:
+    """``text`` in no more than ``width`` characters, cut between words where that costs less than a third of it."""
+    if len(text) <= width:
+        return text
+    space = text.rfind(" ", 0, width)
+    return text[: space + 1 if space >= 2 * width // 3 else width - 1] + "…"
 
 
 def trials(found: Sequence[Mapping[str, Any]], with_project: bool) -> None:
     """``kleio ls``."""
-    headings = ["ID", "STATUS", "CREATED", "TIME", *(["PROJECT"] if with_project else []), "TAGS", "LAST", "COMMAND"]
+    headings = ["ID", "STATUS", "CREATED", "TIME", *(["PROJECT"] if with_project else []), "TAGS", "COMMAND", "LAST"]
+    moment = recently if sys.stdout.isatty() else when
     rows = [
         [
-            one["short_id"], one["status"], when(one["created"]), duration(one), *([one["project"]] if with_project else []),
-            ",".join(one["tags"]), _last(one["summary"]), one["name"] or command(one["command"]),
+            one["short_id"], one["status"], moment(one["created"]), duration(one),
+            *([one["project"]] if with_project else []),
+            ",".join(one["tags"]), one["name"] or command(one["command"]), _last(one["summary"]),
         ]
         for one in found
     ]  # fmt: skip
-    table(headings, rows, lambda heading, cell: COLOURS.get(cell) if heading == "STATUS" else None)
+    colour = (lambda heading, cell: COLOURS.get(cell) if heading == "STATUS" else None)  # noqa: E731
+    table(headings, rows, colour, ("PROJECT", "TAGS", "COMMAND", "LAST"))
 
 
 def _last(summary: Mapping[str, Any], most: int = 3) -> str:
@@ -126,6 +158,12 @@ def when(stamp: str) -> str:
 
     moment = datetime.datetime.fromisoformat(stamp.replace("Z", "+00:00"))
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(moment.timestamp()))
+
+
+def recently(stamp: str) -> str:
+    """An ISO time as local time, short: without the year if it is this one."""
+    full = when(stamp)
+    return full[5:16] if full[:4] == time.strftime("%Y") else full[:10]
 
 
 def seconds_of(execution: Mapping[str, Any]) -> float | None:
@@ -184,10 +222,10 @@ def trial(one: Mapping[str, Any], artifacts: Sequence[Mapping[str, Any]], unread
     parameters = [(name, f"{printable(str(value))}  {dim(f'({sources.get(name)})')}") for name, value in one["params"].items()]
     _section(bold("parameters"), parameters)
     _section(bold("executions"), [(f"{e['number']}", _attempt(e, colour)) for e in one["executions"]])
-    _section(bold("statistics"), [(key, _summary(own)) for key, own in one["summary"].items()])
-    _section(bold("artifacts"), [(a["name"], f"{size(a['size'])}  {_meta(a['meta'])}".rstrip()) for a in artifacts[-10:]])
-    if len(artifacts) > 10:
-        out(f"  … and {len(artifacts) - 10} earlier ones\n")
+    _summaries(bold("statistics"), one["summary"])
+    newest = f" (the last 10 of {len(artifacts)})" if len(artifacts) > 10 else ""
+    listed = [(a["name"], f"{size(a['size'])}  {_meta(a['meta'])}".rstrip()) for a in artifacts[-10:]]
+    _section(bold("artifacts") + newest, listed)
     if unreadable:
         out(f"{unreadable} lines of statistics could not be read and were set aside\n")
     for left in one["code"].get("left_out") or ():
@@ -246,13 +284,25 @@ def _machine(environment: Mapping[str, Any] | None) -> str:
 def _attempt(one: Mapping[str, Any], colour: Callable[[str], str]) -> str:
     taken = seconds_of(one)
     lasted = span(taken) if taken is not None else "?"
-    where = f"{one['user']}@{one['host']} pid {one['pid']}"
-    return f"{colour(one['status'])}  {when(one['started'])}  {lasted}  {where}  {one['reason'] or ''}".rstrip()
+    running = one["status"] in ("running", "reserved")
+    where = f"{one['user']}@{one['host']}{' pid {}'.format(one['pid']) if running else ''}"  # of use while there is a process
+    padding = " " * (len("interrupted") - len(one["status"]))
+    return f"{colour(one['status'])}{padding}  {when(one['started'])}  {lasted:>6}  {where}  {one['reason'] or ''}".rstrip()
 
 
-def _summary(own: Mapping[str, Any]) -> str:
-    parts = [f"{name} {number(own[name])}" for name in ("last", "min", "max", "mean") if name in own]
-    return printable("  ".join([*parts, f"count {own['count']}"]))
+def _summaries(title: str, summary: Mapping[str, Mapping[str, Any]]) -> None:
+    """A line for each key; what a key has no values for, as text has no mean, stays empty."""
+    if not summary:
+        return
+    names = ("last", "min", "max", "mean", "count")
+    cells = [[number(own[name]) if name in own else "" for name in names] for own in summary.values()]
+    widths = [max(map(len, column)) for column in zip(names, *cells, strict=True)]
+    margin = min(max(8, *map(len, summary)), 30)  # "statistics" itself is in the way
+    rows = [(title + " " * (margin + 2 - len("statistics")), list(names))]
+    rows += [(f"  {printable(key):<{margin}}", own) for key, own in zip(summary, cells, strict=True)]
+    for head, own in rows:
+        values = "  ".join(f"{printable(cell):>{width}}" for cell, width in zip(own, widths, strict=True))
+        sys.stdout.write(f"{head}  {values}".rstrip() + "\n")
 
 
 def _meta(meta: Mapping[str, Any]) -> str:
@@ -319,7 +369,7 @@ def counts(statuses: Mapping[str, int], tags: Mapping[str, int]) -> None:
 def settings(found: Mapping[str, Value], variables: Mapping[str, str]) -> None:
     """``kleio config``."""
     rows = [[key, variables[key], one.source, _setting(one.value)] for key, one in found.items()]
-    table(["SETTING", "VARIABLE", "SOURCE", "VALUE"], rows)
+    table(["SETTING", "VARIABLE", "SOURCE", "VALUE"], rows, elastic=("SOURCE", "VALUE"))
 
 
 def _setting(value: Any) -> str:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.option("--all-projects", "-a", is_flag=True, help="trials of every project, not only of the one here")
-@click.option("--project", help="trials of this project")
+@click.option("--project", metavar="NAME", help="trials of this project")
 @as_json
 @reading
 def status(with_: Reading, all_projects: bool, project: str | None, json: bool) -> None:

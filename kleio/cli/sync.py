@@ -14,7 +14,7 @@ from kleio.core.recovery import Fate, recover_all
 
 
 @click.command()
-@click.option("--journal", help="the journal to ship to  [KLEIO_JOURNAL]")
+@click.option("--journal", metavar="URI", help="the journal to ship to  [KLEIO_JOURNAL]")
 @as_json
 @click.pass_context
 def sync(ctx: click.Context, /, json: bool, **_: Any) -> int:

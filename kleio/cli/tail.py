@@ -24,7 +24,8 @@ INTERVAL = 0.1
 @click.command()
 @click.argument("trial", metavar="ID")
 @click.option("-f", "--follow", is_flag=True, help="go on until the trial ends")
-@click.option("-n", "lines", type=click.IntRange(min=0), default=10, show_default=True, help="how many lines from the end")
+@click.option("-n", "lines", metavar="N", type=click.IntRange(min=0), default=10, show_default=True,
+              help="how many lines from the end")
 @click.option("--json", "json", is_flag=True, help="one JSON object a line")
 @reading
 def tail(with_: Reading, trial: str, follow: bool, lines: int, json: bool) -> None:
