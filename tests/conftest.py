@@ -164,3 +164,11 @@ def mongod_with_users():
             first.admin.command("createUser", "root", pwd="root", roles=["root"])
         with MongoClient(f"mongodb://root:root@{server.address}/") as client:
             yield server, client
+
+
+@pytest.fixture(params=["sqlite", "mongo"])
+def journal_uri(request, home, monkeypatch):
+    """The journal that ``kleio`` uses in this test: one that nobody has used, of each kind."""
+    uri = f"sqlite:///{home}/journal.db" if request.param == "sqlite" else request.getfixturevalue("mongo_uri")
+    monkeypatch.setenv("KLEIO_JOURNAL", uri)
+    return uri

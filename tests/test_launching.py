@@ -327,7 +327,7 @@ def test_offline_the_same_work_does_not_run_twice_at_once(project):
 
 def test_the_child_gets_kleios_variables_and_nothing_else(project):
     show = (PYTHON, "-c", "import os, json; print(json.dumps(dict(os.environ)))")
-    plain = json.loads(subprocess.run(show, capture_output=True, check=True, cwd=project).stdout)
+    plain = json.loads(subprocess.run(show, capture_output=True, check=True, cwd=project, env=os.environ).stdout)
     under = json.loads(kleio(*show, cwd=project, check=0).stdout)
     new = {name for name in under if under[name] != plain.get(name)}
     assert new == {"KLEIO_TRIAL_ID", "KLEIO_EXECUTION", "KLEIO_SPOOL", "KLEIO_STATISTICS", "KLEIO_OUTPUT_DIR"}

@@ -11,14 +11,15 @@ import fnmatch
 import hashlib
 import os
 import re
-import shutil
+import select
+import signal
 import stat
-import subprocess
 import time
 from dataclasses import dataclass, field
 
 from kleio.core import commandline, redact
 from kleio.core.identity import normalised_remote
+from kleio.core.spool import private
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ class Capture:
         self._scratch = scratch
         self._repository = Repository.around(config.cwd)
         if self._repository:
-            self._repository.begin()
+            self._repository.ask("remote", "status", "files")
 
     def finish(self) -> CodeVersion:
         """The code as it is now."""
@@ -112,6 +113,43 @@ def fingerprint(entries: Iterable[tuple[bytes, bytes, bytes]]) -> str:
 # -- git -----------------------------------------------------------------------------------------------------------
 
 
+class Running:
+    """A program at work. Not by subprocess, whose import takes 3 ms, a twentieth of what a launch may cost."""
+
+    def __init__(self, words: Sequence[str], environment: Mapping[str, str], stdin: int | None, stdout: int | None) -> None:
+        """Start it. Without ``stdin`` it has nothing to read, without ``stdout`` :meth:`wait` returns what it prints."""
+        self._printed, printing = os.pipe()
+        actions: list[tuple[Any, ...]] = [
+            (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0) if stdin is None else (os.POSIX_SPAWN_DUP2, stdin, 0),
+            (os.POSIX_SPAWN_DUP2, printing if stdout is None else stdout, 1),
+            (os.POSIX_SPAWN_OPEN, 2, os.devnull, os.O_WRONLY, 0),
+        ]
+        try:
+            undone = [signal.SIGPIPE, signal.SIGXFSZ]  # Python ignores these two
+            self._pid = os.posix_spawnp(words[0], words, environment, file_actions=actions, setsigdef=undone)
+        except OSError:
+            os.close(self._printed)
+            raise
+        finally:
+            os.close(printing)
+
+    def wait(self, timeout: float | None = None) -> bytes | None:
+        """What it prints; None if it fails, or is stopped because it takes longer than ``timeout`` seconds."""
+        deadline = None if timeout is None else time.monotonic() + timeout
+        out = bytearray()
+        ready = select.poll()
+        ready.register(self._printed, select.POLLIN)
+        while ready.poll(None if deadline is None else max(deadline - time.monotonic(), 0) * 1000):
+            piece = os.read(self._printed, 1 << 20)
+            if not piece:
+                break
+            out += piece
+        else:
+            os.kill(self._pid, signal.SIGKILL)
+        os.close(self._printed)
+        return None if os.waitpid(self._pid, 0)[1] else bytes(out)
+
+
 class Repository:
     """A git work tree, looked at without touching it."""
 
@@ -119,51 +157,41 @@ class Repository:
         self.root = root
         self._environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
         self._environment |= {"GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"}
-        self._begun: dict[str, subprocess.Popen[bytes]] = {}
+        self._asked: dict[str, Running] = {}
 
     @classmethod
     def around(cls, directory: str) -> Repository | None:
         """The one that ``directory`` lies in."""
         while True:
             if os.path.exists(os.path.join(directory, ".git")):
-                return cls(directory) if shutil.which("git") else None
+                there = any(os.access(os.path.join(place, "git"), os.X_OK) for place in os.get_exec_path())
+                return cls(directory) if there else None
             parent = os.path.dirname(directory)
             if parent == directory:
                 return None
             directory = parent
 
-    def start(self, *words: str, **extra: Any) -> subprocess.Popen[bytes]:
+    def start(
+        self, *words: str, environment: Mapping[str, str] | None = None, stdin: int | None = None, stdout: int | None = None
+    ) -> Running:
         """Begin a git command."""
         safe = ["-c", "core.fsmonitor=false", "-c", f"safe.directory={self.root}", "-c", "core.quotePath=false"]
-        environment = self._environment | extra.pop("environment", {})
-        options: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | extra
-        return subprocess.Popen(["git", "-C", self.root, *safe, *words], env=environment, **options)
+        return Running(["git", "-C", self.root, *safe, *words], self._environment | dict(environment or {}), stdin, stdout)
 
-    def run(self, *words: str, feed: bytes | None = None, **extra: Any) -> bytes | None:
+    def run(self, *words: str, **how: Any) -> bytes | None:
         """What a git command prints; None if it fails."""
-        stdin = subprocess.DEVNULL if feed is None else subprocess.PIPE
-        process = self.start(*words, stdin=stdin, **extra)
-        out = process.communicate(feed)[0]
-        return None if process.returncode else out or b""
+        return self.start(*words, **how).wait()
 
-    def begin(self) -> None:
-        """Start the three questions that every launch asks."""
-        self._begun = {
-            "status": self.start("status", *_STATUS, "--untracked-files=all"),
-            "files": self.start("ls-files", "-s", "-z"),
-            "remote": self.start("config", "--get", "remote.origin.url"),
-        }
+    def ask(self, *questions: str) -> None:
+        """Let git begin to answer them."""
+        for question in questions:
+            self._asked[question] = self.start(*QUESTIONS[question])
 
     def answer(self, question: str, timeout: float | None = None) -> bytes | None:
         """The answer; None if git refuses or takes longer than ``timeout`` seconds."""
-        process = self._begun.pop(question)
-        try:
-            out = process.communicate(timeout=timeout)[0]
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.communicate()
-            return None
-        return None if process.returncode else out
+        if question not in self._asked:
+            self.ask(question)
+        return self._asked.pop(question).wait(timeout)
 
     def directories(self) -> tuple[str, str]:
         """The (index file, object directory) of this work tree."""
@@ -180,7 +208,13 @@ class Repository:
         return os.path.join(own, "index"), os.path.abspath(os.path.join(common, "objects"))
 
 
-_STATUS = ("--porcelain=v2", "--branch", "-z", "--no-renames")
+_STATUS = ("status", "--porcelain=v2", "--branch", "-z", "--no-renames")
+QUESTIONS = {
+    "remote": ("config", "--get", "remote.origin.url"),
+    "status": (*_STATUS, "--untracked-files=all"),
+    "files": ("ls-files", "-s", "-z"),
+    "root": ("rev-list", "--first-parent", "--max-parents=0", "HEAD"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,15 +254,19 @@ def _state(status: bytes) -> State:
 def _git_version(repository: Repository, config: Config, counts: Counting, scratch: str) -> CodeVersion | None:
     """None when this is no repository that git can read."""
     remarks = []
+    remote = repository.answer("remote")
+    url = redact.text(os.fsdecode(remote.strip())) if remote else None
+    if not url and not config["project"]:
+        repository.ask("root")  # git finds it while it answers the rest
     status = repository.answer("status", BUDGET)
     if status is None:
-        status = repository.run("status", *_STATUS, "--untracked-files=no")
+        status = repository.run(*_STATUS, "--untracked-files=no")
         remarks.append("untracked files were not looked at: git took too long; name large directories in .gitignore")
-    listed, remote = repository.answer("files"), repository.answer("remote")
+    listed = repository.answer("files")
+    project = config["project"] or (normalised_remote(url) if url else root_commit(repository))
     if status is None or listed is None:
         return None
     state = _state(status)
-    url = redact.text(os.fsdecode(remote.strip())) if remote else None
     document: dict[str, Any] = {
         "kind": "git", "commit": state.commit, "branch": state.branch, "pushed": state.pushed, "remote": url,
         "dirty": bool(state.changed or state.untracked),
@@ -247,13 +285,12 @@ def _git_version(repository: Repository, config: Config, counts: Counting, scrat
             remarks.append("the uncommitted changes could not be captured; the commit is recorded")
     entries = [entry for entry in _index_entries(listed) if counts(entry[2], entry[2] in tracked)]
     mark = fingerprint(entries)
-    project = config["project"] or (normalised_remote(url) if url else root_commit(repository))
     return CodeVersion(repository.root, project, mark, document | {"fingerprint": mark}, blobs, tuple(remarks))
 
 
 def root_commit(repository: Repository) -> str:
     """The first commit along first parents, which merging branches in does not change; the directory if there is none."""
-    roots = repository.run("rev-list", "--first-parent", "--max-parents=0", "HEAD")
+    roots = repository.answer("root")
     return roots.decode().split()[-1] if roots else repository.root
 
 
@@ -307,16 +344,21 @@ def _work_tree(
 ) -> tuple[bytes, tuple[str, str] | None]:
     """The index listing of the work tree, and its patch against HEAD as (sha256, file); in case of trouble no patch."""
     index, objects = repository.directories()
-    own = os.path.join(scratch, "git")
-    os.makedirs(os.path.join(own, "objects", "info"), 0o700, exist_ok=True)
+    import shutil
+
+    own = private(scratch, "git")
+    os.makedirs(os.path.join(own, "objects", "info"))
     try:
         with open(os.path.join(own, "objects", "info", "alternates"), "w", encoding="utf-8", errors="surrogateescape") as file:
             file.write(objects + "\n")
         if os.path.exists(index):
             shutil.copyfile(index, os.path.join(own, "index"))
         ours = {"GIT_INDEX_FILE": os.path.join(own, "index"), "GIT_OBJECT_DIRECTORY": os.path.join(own, "objects")}
-        fed = b"".join(path + b"\0" for path in wanted)
-        updated = repository.run("update-index", "--add", "--remove", "-z", "--stdin", feed=fed, environment=ours)
+        with open(os.path.join(own, "paths"), "w+b") as paths:
+            paths.write(b"".join(path + b"\0" for path in wanted))
+            paths.seek(0)
+            how = ("--add", "--remove", "-z", "--stdin")
+            updated = repository.run("update-index", *how, stdin=paths.fileno(), environment=ours)
         tree = repository.run("write-tree", environment=ours) if updated is not None else None
         now = repository.run("ls-files", "-s", "-z", environment=ours) if tree else None
         if not tree or now is None:
@@ -330,14 +372,14 @@ def _patch(
     repository: Repository, state: State, tree: str, scratch: str, environment: Mapping[str, str]
 ) -> tuple[str, str] | None:
     base = state.commit or (repository.run("hash-object", "-t", "tree", "/dev/null") or b"").decode().strip()
-    os.makedirs(os.path.join(scratch, "blobs"), 0o700, exist_ok=True)
-    path = os.path.join(scratch, "blobs", "patch")
+    blobs = private(scratch, "blobs")
+    path = os.path.join(blobs, "patch")
     words = ("diff", "--binary", "--full-index", "--no-color", "--no-ext-diff", "--no-textconv", "--no-renames")
     with open(path, "wb") as file:
-        if repository.run(*words, base, tree, stdout=file, environment=environment) is None:
+        if repository.run(*words, base, tree, stdout=file.fileno(), environment=environment) is None:
             return None
     digest = _sha256(path)
-    final = os.path.join(scratch, "blobs", digest)
+    final = os.path.join(blobs, digest)
     os.rename(path, final)
     return digest, final
 
@@ -417,10 +459,11 @@ def _entry(path: bytes) -> tuple[bytes, bytes] | None:
 
 
 def _keep(path: str, scratch: str) -> tuple[str, str]:
-    os.makedirs(os.path.join(scratch, "blobs"), 0o700, exist_ok=True)
     digest = _sha256(path)
-    kept = os.path.join(scratch, "blobs", digest)
-    shutil.copyfile(path, kept)
+    kept = os.path.join(private(scratch, "blobs"), digest)
+    from shutil import copyfile
+
+    copyfile(path, kept)
     return digest, kept
 
 

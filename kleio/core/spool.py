@@ -100,7 +100,7 @@ class Spool:
         making = cls(scratch(root, execution))
         try:
             for name in ("blobs", "requests", "answers"):
-                os.makedirs(making.file(name), 0o700, exist_ok=True)
+                private(making.path, name)
             os.mkfifo(making.file("wake"), 0o600)
             with open(making.file(f"{SHARED}.statistics"), "xb") as shared:
                 shared.write(b"# " + header("statistics"))
@@ -122,7 +122,7 @@ class Spool:
 
         path = self.file(f"{name}.json")
         temporary = f"{path}.{os.getpid()}.tmp"
-        with open(temporary, "w", encoding="ascii") as file:
+        with open(temporary, "w", encoding="utf-8") as file:
             file.write(dumps(document))
         os.replace(temporary, path)
 
@@ -169,6 +169,18 @@ class Spool:
         import shutil
 
         shutil.rmtree(self.path, ignore_errors=True)
+
+
+def private(directory: str, name: str) -> str:
+    """The directory ``name`` in ``directory``, both made for their owner alone where they are not there yet."""
+    path = os.path.join(directory, name)
+    os.makedirs(os.path.dirname(directory), 0o700, exist_ok=True)
+    for one in (directory, path):
+        try:
+            os.mkdir(one, 0o700)
+        except FileExistsError:
+            continue
+    return path
 
 
 def scratch(root: str, execution: str) -> str:
