@@ -285,7 +285,8 @@ def _attempt(one: Mapping[str, Any], colour: Callable[[str], str]) -> str:
     taken = seconds_of(one)
     lasted = span(taken) if taken is not None else "?"
     running = one["status"] in ("running", "reserved")
-    where = f"{one['user']}@{one['host']}{' pid {}'.format(one['pid']) if running else ''}"  # of use while there is a process
+    process = f" pid {one['pid']}" if running else ""
+    where = f"{one['user']}@{one['host']}{process}"
     padding = " " * (len("interrupted") - len(one["status"]))
     return f"{colour(one['status'])}{padding}  {when(one['started'])}  {lasted:>6}  {where}  {one['reason'] or ''}".rstrip()
 

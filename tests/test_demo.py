@@ -1,0 +1,132 @@
+"""The first things that a newcomer runs: the example, the demonstration, the MongoDB of docker-compose.yml."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from commands import PYTHON, info, kleio, start, trials
+
+from kleio.core import statistics
+from kleio.core.journal import open_journal
+from kleio.core.lookup import by_stream
+
+ROOT = Path(__file__).parent.parent
+EPOCHS = 12
+COMMAND = [PYTHON, "digits.py", "--lr", "0.1", "--epochs", EPOCHS, "--hidden", 256]
+
+
+@pytest.fixture
+def checkout(tmp_path, monkeypatch):
+    """A repository with the examples in it, and nobody else at work there."""
+    shutil.copytree(ROOT / "examples", tmp_path / "work" / "examples", ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.chdir(tmp_path / "work")
+    for words in (["init", "-q"], ["add", "."], ["-c", "user.name=n", "-c", "user.email=e", "commit", "-qm", "examples"]):
+        subprocess.run(["git", *words], check=True)
+    return tmp_path / "work"
+
+
+def records(uri, trial, stream):
+    journal = open_journal(uri, writing=False)
+    try:
+        found = [one for _, segments in by_stream(journal, trial, (stream,)) for one in statistics.records(segments)]
+        return [dict(one.values) for one in sorted(found, key=lambda one: one.time)]
+    finally:
+        journal.close()
+
+
+def by_epoch(uri, trial):
+    """What a run measured and kept, epoch by epoch. An epoch that was done twice came out the same both times."""
+    measured, kept = {}, {}
+    for one in records(uri, trial, "statistics"):
+        assert measured.setdefault(one["epoch"], one) == one
+    for one in records(uri, trial, "artifacts"):
+        assert kept.setdefault(one["meta"]["epoch"], one["sha256"]) == one["sha256"]
+    return measured, kept
+
+
+def test_a_stopped_and_resumed_run_ends_with_the_very_bits_of_an_uninterrupted_one(checkout, journal_uri):
+    command = [*map(str, COMMAND)]
+    examples = checkout / "examples"
+    run = start(*command, cwd=examples)
+    for line in run.stdout:
+        if line.startswith("epoch   5/"):
+            run.send_signal(signal.SIGTERM)
+    assert run.wait(60) == -signal.SIGTERM
+    run.stderr.close()
+    run.stdout.close()
+    (stopped,) = trials()
+    assert stopped["status"] == "interrupted"
+    assert 5 <= stopped["summary"]["epoch"]["last"] < EPOCHS
+
+    again = kleio(*command, cwd=examples, check=0)
+    assert "continuing after epoch" in again.stdout
+    (resumed,) = trials()
+    assert resumed["id"] == stopped["id"]
+    assert [one["status"] for one in resumed["executions"]] == ["interrupted", "completed"]
+
+    kleio("--fresh", *command, cwd=examples, check=0)
+    whole = trials()[0]["id"]
+    measured, kept = by_epoch(journal_uri, whole)
+    assert sorted(measured) == sorted(kept) == list(range(1, EPOCHS + 1))
+    assert by_epoch(journal_uri, resumed["id"]) == (measured, kept)
+    assert measured[EPOCHS]["accuracy"] > 0.9
+
+
+def test_the_example_runs_without_kleio(checkout):
+    command = [*map(str, [*COMMAND[:5], 2])]
+    alone = subprocess.run(command, cwd="examples", capture_output=True, text=True, check=True)
+    journaled = kleio(*command, cwd="examples", check=0)
+    untimed = re.compile(r"\(.*\)")
+    assert untimed.sub("", alone.stdout) == untimed.sub("", journaled.stdout)
+    assert alone.stderr.count("kleio_logger: {") == 2
+    assert trials()[0]["params"] == {"lr": 0.1, "epochs": 2}
+
+
+def test_the_demonstration_holds(checkout):
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    environment = os.environ | {"PATH": path, "EPOCHS": "14", "KLEIO_TAG": "not,for,the,demonstration"}
+    done = subprocess.run(["sh", "examples/demo.sh"], env=environment, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "continuing after epoch" in done.stdout
+    (trial,) = trials(KLEIO_HOME=".demo")
+    assert (trial["status"], trial["tags"], trial["summary"]["epoch"]["max"]) == ("completed", [], 14)
+
+
+def test_the_example_of_secrets_names_all_that_the_server_takes():
+    wanted = set(re.findall(r"\$\{(\w+)", (ROOT / "docker-compose.yml").read_text()))
+    assert wanted == set(re.findall(r"^(\w+)=", (ROOT / ".env.example").read_text(), re.MULTILINE))
+
+
+def test_the_users_of_the_server_may_do_what_kleio_needs(mongod_with_users, monkeypatch):
+    """The image's shell is not here: the users that its script would make are made as it would."""
+    server, administrator = mongod_with_users
+    script = (ROOT / "docker" / "mongo-users.js").read_text()
+    users = json.loads(re.search(r"const USERS = (\[.*?\]);", script, re.DOTALL)[1])
+    assert {one["password"] for one in users} <= set(re.findall(r"\w+", (ROOT / "docker-compose.yml").read_text()))
+    for one in users:
+        roles = [{"role": one["role"], "db": "kleio"}]
+        administrator.kleio.command("createUser", one["user"], pwd=f"secret-of-{one['user']}", roles=roles)
+    uris = {one["user"]: f"mongodb://{one['user']}:secret-of-{one['user']}@{server.address}/kleio" for one in users}
+    try:
+        program = "import os; print('secret-of' in str(os.environ))"
+        written = kleio("--require-journal", PYTHON, "-c", program, check=0, KLEIO_JOURNAL=uris["kleio"])
+        assert written.stdout == "False\n"
+        (trial,) = trials(KLEIO_JOURNAL=uris["reader"])
+        assert info(trial["id"], KLEIO_JOURNAL=uris["reader"])["status"] == "completed"
+        assert kleio("cat", trial["id"], check=0, KLEIO_JOURNAL=uris["reader"]).stdout == "False\n"
+        refused = kleio("--require-journal", PYTHON, "-c", "pass", check=125, KLEIO_JOURNAL=uris["reader"])
+        assert refused.stderr.startswith("kleio: ")
+        wrong = kleio("ls", check=1, KLEIO_JOURNAL=uris["kleio"].replace("secret-of", "a-wrong-guess"))
+        assert "a-wrong-guess" not in wrong.stderr
+    finally:
+        administrator.drop_database("kleio")
+        for one in users:
+            administrator.kleio.command("dropUser", one["user"])
