@@ -116,7 +116,7 @@ def fingerprint(entries: Iterable[tuple[bytes, bytes, bytes]]) -> str:
 class Running:
     """A program at work. Not by subprocess, whose import takes 3 ms, a twentieth of what a launch may cost."""
 
-    def __init__(self, words: Sequence[str], environment: Mapping[str, str], stdin: int | None, stdout: int | None) -> None:
+    def __init__(self, words: list[str], environment: Mapping[str, str], stdin: int | None, stdout: int | None) -> None:
         """Start it. Without ``stdin`` it has nothing to read, without ``stdout`` :meth:`wait` returns what it prints."""
         self._printed, printing = os.pipe()
         actions: list[tuple[Any, ...]] = [
@@ -459,11 +459,11 @@ def _entry(path: bytes) -> tuple[bytes, bytes] | None:
 
 
 def _keep(path: str, scratch: str) -> tuple[str, str]:
+    import shutil
+
     digest = _sha256(path)
     kept = os.path.join(private(scratch, "blobs"), digest)
-    from shutil import copyfile
-
-    copyfile(path, kept)
+    shutil.copyfile(path, kept)
     return digest, kept
 
 

@@ -1,6 +1,7 @@
 """The life of one execution, from the words of a command to its exit status.
 
-Read :meth:`Launcher.run` first: it is the recipe, and the methods below it are its steps, in order.
+Read :meth:`Launcher.run` first: it is the recipe, and the methods below it are its steps, in order. What only the
+recording needs is imported once the child has been started, so that it costs the command nothing.
 """
 
 from __future__ import annotations
@@ -12,21 +13,17 @@ import threading
 import time
 from dataclasses import dataclass
 
-from kleio.core import commandline, environment, identity, plan, process, redact
+from kleio.core import commandline, identity, plan, process, redact
 from kleio.core.code import Capture
 from kleio.core.config import CHILD_VARIABLES, IDENTITY_ENV, Config, spool_root
 from kleio.core.errors import AlreadyRunning, Changed, JournalError, JournalUnreachable, KleioError, UnknownTrial
 from kleio.core.journal import open_journal, place
-from kleio.core.lookup import SHORT, resolve
+from kleio.core.lookup import SHORT, is_alive, resolve
 from kleio.core.output import OutputWriter
 from kleio.core.plan import Action
-from kleio.core.recorder import Recorder
-from kleio.core.recovery import Fate, recover_all
-from kleio.core.shipping import Source
-from kleio.core.signals import Signals, name_of
+from kleio.core.signals import ENDING, Signals, name_of, number_of
 from kleio.core.spool import SHARED, Spool, hold, scratch, spools
 from kleio.core.trial import Ending, Status, Trial, verdict
-from kleio.core.view import is_alive
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,6 +31,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from kleio.core.journal.base import Journal
+    from kleio.core.recorder import Recorder
     from kleio.core.trial import Entry
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +193,9 @@ class Launcher:
     def _rest(self, seconds: float) -> None:
         """Sleep, unless a signal asks to end."""
         info = self._signals.take(seconds)
-        if info is not None and info.si_signo in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
+        if info is not None and info.si_signo == signal.SIGTSTP:
+            self._signals.stop_like(signal.SIGTSTP)
+        elif info is not None and info.si_signo in ENDING:
             raise Interrupted(info.si_signo)
 
     def _compared(self, entry: Entry) -> plan.Found:
@@ -220,6 +220,8 @@ class Launcher:
         return any(True for _ in self._journal.segments(entry.id, ("artifacts",)))
 
     def _environment_changes(self, entry: Entry) -> list[tuple[str, str, str]]:
+        from kleio.core import environment
+
         assert self._journal is not None
         digests = [one.environment for one in entry.executions if one.environment]
         before = self._journal.document(digests[-1]) if digests else None
@@ -242,8 +244,10 @@ class Launcher:
 
     def _recover(self, wanted: Callable[[dict[str, Any]], bool]) -> None:
         """Ship what runs that were offline or killed left here, so that the journal knows all there is to know."""
-        if self._journal is None:
+        if self._journal is None or not any(spools(self._root)):
             return
+        from kleio.core.recovery import Fate, recover_all
+
         try:
             for spool, fate in recover_all(self._root, self._journal, self._config["lease"], wanted):
                 if fate is Fate.SHIPPED:
@@ -328,7 +332,7 @@ class Launcher:
             nonce = self._execution
         elif previous and self._found and self._journal:
             plain = identity.trial_id(self._key, self._code.fingerprint)
-            nonce = previous if any(entry.id == plain for entry in self._entries()) else None
+            nonce = previous if self._journal.entry(plain) else None
         safe = redact.command(self._argv)
         params = commandline.parameters(safe)
         return Trial(
@@ -376,8 +380,6 @@ class Launcher:
     # -- the execution -------------------------------------------------------------------------------------------
 
     def _execute(self, trial: Trial, spool: Spool, lock: int, recorder_lock: int, token: int) -> Outcome:
-        source = Source(spool, trial.id, self._execution)
-        recorder = Recorder(source, self._journal, token, self._config["lease"], self._say)
         writers = self._writers(spool)
         try:
             early = self._signals.pending_end()
@@ -392,14 +394,17 @@ class Launcher:
                 lock,
             )
         except BaseException as error:
-            self._never_started(spool, recorder, error)
+            self._never_started(spool, self._recorder(trial, spool, token), error)
             raise
+        recorder = self._recorder(trial, spool, token)
         recorder.start()
         gathering = threading.Thread(target=self._gather, args=(spool,), name="kleio-environment", daemon=True)
         gathering.start()
         threading.Thread(target=self._recover, args=(lambda _: True,), name="kleio-recovery", daemon=True).start()
         ending = child.wait()
         self._signals.close()
+        for complaint in child.unwritten:
+            self._say(f"output was lost on its way to {complaint}")
         for writer in writers.values():
             writer.close()
             if writer.failed:
@@ -408,7 +413,13 @@ class Launcher:
         self._end(spool, ending)
         os.close(lock)
         self._finish(recorder, spool, recorder_lock)
-        return Outcome(ending.exit_code or 0, getattr(signal, ending.signal, None) if ending.signal else None)
+        return Outcome(ending.exit_code or 0, number_of(ending.signal) if ending.signal else None)
+
+    def _recorder(self, trial: Trial, spool: Spool, token: int) -> Recorder:
+        from kleio.core.recorder import Recorder  # 4 ms, in which the command starts
+        from kleio.core.shipping import Source
+
+        return Recorder(Source(spool, trial.id, self._execution), self._journal, token, self._config["lease"], self._say)
 
     def _writers(self, spool: Spool) -> dict[process.Channel, OutputWriter]:
         if self._config["no-capture"]:
@@ -420,7 +431,7 @@ class Launcher:
 
     def _child_environment(self, trial: Trial, spool: Spool) -> dict[str, str]:
         """What the child gets besides its own: where to write, and no password."""
-        given = {name: value for name, value in os.environ.items() if name not in CHILD_VARIABLES}
+        given = {name: value for name, value in process.inherited_environment().items() if name not in CHILD_VARIABLES}
         address = self._config["journal"]
         if place(address).split("://")[0] != "sqlite":
             private = os.open(spool.file("journal"), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -449,6 +460,8 @@ class Launcher:
 
     def _gather(self, spool: Spool) -> None:
         """The environment, while the child runs."""
+        from kleio.core import environment
+
         try:
             document = environment.capture(self._program, self._config["variables"])
             spool.write("environment", {"digest": identity.digest(document), "document": document, "time": time.time()})

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from itertools import groupby
 
-from kleio.core import output
 from kleio.core.errors import UnknownTrial
+from kleio.core.spool import Spool
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -38,6 +39,14 @@ def resolve(journal: Journal, prefix: str) -> Entry:
     return entry
 
 
+def is_alive(entry: Entry, root: str) -> bool:
+    """Whether somebody owns the trial. On this machine the spool's lock, under ``root``, knows better than any clock."""
+    if entry.holder is None:
+        return False
+    spool = Spool(os.path.join(root, entry.holder))
+    return spool.alive() if os.path.isdir(spool.path) else entry.live
+
+
 def by_stream(
     journal: Journal, trial: str, streams: Sequence[str], after: Mapping[Key, int] | None = None
 ) -> Iterator[tuple[Key, Iterator[Segment]]]:
@@ -48,6 +57,8 @@ def by_stream(
 
 def printed(journal: Journal, entry: Entry, streams: Sequence[str]) -> Iterator[bytes]:
     """What a trial printed on these streams, its executions in their order."""
+    from kleio.core import output  # a launch looks up trials, but reads no output
+
     for execution in entry.executions:
         for stream in streams:
             own = (one for one in journal.segments(entry.id, (stream,)) if one.execution == execution.id)

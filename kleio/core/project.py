@@ -20,7 +20,7 @@ def project_here(config: Config) -> str:
     repository = Repository.around(config.cwd)
     if repository is None:
         return os.path.dirname(config.project_file) if config.project_file else config.cwd
-    remote = repository.run("config", "--get", "remote.origin.url")
+    remote = repository.answer("remote")
     if remote:
         return normalised_remote(text(os.fsdecode(remote.strip())))
     return root_commit(repository)

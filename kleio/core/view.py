@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import datetime
-import os
 from dataclasses import replace
 
-from kleio.core.lookup import SHORT
-from kleio.core.spool import Spool
+from kleio.core.lookup import SHORT, is_alive
 from kleio.core.statistics import combine
 
 TYPE_CHECKING = False
@@ -17,13 +15,6 @@ if TYPE_CHECKING:
 
     from kleio.core.journal.base import Journal
     from kleio.core.trial import Entry, Execution
-
-def is_alive(entry: Entry, root: str) -> bool:
-    """Whether somebody owns the trial. On this machine the spool's lock, under ``root``, knows better than any clock."""
-    if entry.holder is None:
-        return False
-    spool = Spool(os.path.join(root, entry.holder))
-    return spool.alive() if os.path.isdir(spool.path) else entry.live
 
 
 def from_here(entries: Iterable[Entry], root: str) -> list[Entry]:
