@@ -8,7 +8,7 @@ import sys
 from kleio.cli.render import complain
 from kleio.core.config import Config
 from kleio.core.errors import CommandNotFound, KleioError, UsageError
-from kleio.core.launcher import Launcher
+from kleio.core.repository import Repository
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,12 +24,17 @@ def launch(options: Mapping[str, Any], words: Sequence[str], trial: str | None =
         config = Config(options, cwd=_here())
     except FileNotFoundError:
         raise KleioError("the working directory does not exist any more; change to another") from None
+    config.check()
     for name in ("allow-code-change", "allow-env-change", "allow-any-change"):
         if config[name]:
             raise UsageError(f"--{name}: branching is not there yet in this version; start anew with --fresh")
+    repository = None if trial else Repository.asked(config.cwd)
+    from kleio.core.launcher import Launcher  # 20 ms, in which git finds the answers
+
     say = _quiet if config["quiet"] else complain
+    ask = _ask if sys.stdin and sys.stdin.isatty() else None
     try:
-        return Launcher(config, words, say, trial=trial, ask=_ask if sys.stdin and sys.stdin.isatty() else None).run()
+        return Launcher(config, words, say, trial, ask, repository).run()
     except CommandNotFound as error:
         raise CommandNotFound(str(error) + _suggestion(words[0] if words else "")) from None
 
@@ -69,6 +74,6 @@ def _suggestion(word: str) -> str:
             programs.update(os.listdir(directory or "."))
         except OSError:
             continue
-    if near := difflib.get_close_matches(word, programs, 1, 0.7):
+    if near := difflib.get_close_matches(word, programs, 1, 0.8):
         return f"; did you mean: {near[0]}?"
     return "; check its spelling, or give its path"

@@ -91,10 +91,9 @@ def table(
     shown = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for (heading, _), width in zip(columns, widths, strict=True):
         shown.add_column(heading, no_wrap=True, overflow="ellipsis", width=width)
-    for shown_row in zip(*(cells for _, cells in columns), strict=True):
-        fitting = [cut(cell, width) for cell, width in zip(shown_row, widths, strict=True)]
-        styles = [(style and style(heading, cell)) or "" for (heading, _), cell in zip(columns, shown_row, strict=True)]
-        shown.add_row(*map(Text, fitting, styles))
+    for cells in zip(*(cells for _, cells in columns), strict=True):
+        styles = [(style and style(heading, cell)) or "" for (heading, _), cell in zip(columns, cells, strict=True)]
+        shown.add_row(*map(Text, cells, styles))
     console.print(shown)
 
 
@@ -109,32 +108,39 @@ def fitted(natural: Sequence[int], elastic: Sequence[bool], room: int, least: in
     return widths
 
 
-def cut(text: str, width: int) -> str:
-    """``text`` in no more than ``width`` characters, cut between words where that costs less than a third of it."""
-    if len(text) <= width:
-        return text
-    space = text.rfind(" ", 0, width)
-    return text[: space + 1 if space >= 2 * width // 3 else width - 1] + "…"
-
-
 def trials(found: Sequence[Mapping[str, Any]], with_project: bool) -> None:
     """``kleio ls``."""
-    headings = ["ID", "STATUS", "CREATED", "TIME", *(["PROJECT"] if with_project else []), "TAGS", "COMMAND", "LAST"]
-    moment = recently if sys.stdout.isatty() else when
-    rows = [
-        [
-            one["short_id"], one["status"], moment(one["created"]), duration(one),
-            *([one["project"]] if with_project else []),
-            ",".join(one["tags"]), one["name"] or command(one["command"]), _last(one["summary"]),
-        ]
-        for one in found
-    ]  # fmt: skip
-    colour = (lambda heading, cell: COLOURS.get(cell) if heading == "STATUS" else None)  # noqa: E731
-    table(headings, rows, colour, ("PROJECT", "TAGS", "COMMAND", "LAST"))
+    room = _columns() if sys.stdout.isatty() else None  # on a terminal: short, and only what is worth its width
+    columns: list[tuple[str, Callable[[Mapping[str, Any]], str]]] = [
+        ("ID", lambda one: one["short_id"]),
+        ("STATUS", lambda one: one["status"]),
+        ("CREATED", lambda one: when(one["created"]) if room is None else recently(one["created"])),
+        ("TIME", duration),
+        ("PROJECT", lambda one: one["project"]),
+        ("TAGS", lambda one: ",".join(one["tags"])),
+        ("COMMAND", lambda one: one["name"] or command(one["command"])),
+        ("LAST", lambda one: _last(one["summary"], 3 if room is None else room // 20 - 3)),
+    ]
+    hidden = {*([] if with_project else ["PROJECT"]), *(["TAGS"] if room is not None and room < 100 else [])}
+    shown = [(heading, value) for heading, value in columns if heading not in hidden]
+    rows = [[value(one) for _, value in shown] for one in found]
+
+    def colour(heading: str, cell: str) -> str | None:
+        return COLOURS.get(cell) if heading == "STATUS" else None
+
+    table([heading for heading, _ in shown], rows, colour, ("PROJECT", "TAGS", "COMMAND", "LAST"))
 
 
-def _last(summary: Mapping[str, Any], most: int = 3) -> str:
-    return " ".join(f"{key}={number(own.get('last'))}" for key, own in list(summary.items())[:most])
+def _last(summary: Mapping[str, Any], most: int) -> str:
+    """The last values of some keys: a value that is cut in two says nothing, so there are no more than fit."""
+    shown = [f"{key}={number(own.get('last'))}" for key, own in list(summary.items())[: min(max(most, 1), 3)]]
+    return " ".join([*shown, "…"] if len(shown) < min(len(summary), 3) else shown)
+
+
+def _columns() -> int:
+    import shutil
+
+    return shutil.get_terminal_size().columns
 
 
 def number(value: Any) -> str:
