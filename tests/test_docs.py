@@ -1,0 +1,65 @@
+"""The pages say what the program does."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from pathlib import Path
+
+import pytest
+
+from kleio.cli.main import COMMANDS
+from kleio.core.config import SETTINGS
+from kleio.core.trial import Status
+
+ROOT = Path(__file__).parent.parent
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
+GENERATE = "is stale; write it anew: python docs/generate_cli.py"
+
+
+@pytest.fixture(scope="module")
+def generator():
+    spec = importlib.util.spec_from_file_location("generate_cli", ROOT / "docs" / "generate_cli.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_page_of_the_command_line_is_fresh(generator):
+    assert (ROOT / "docs" / "cli.md").read_text(encoding="utf-8") == generator.page(), f"docs/cli.md {GENERATE}"
+
+
+def test_the_settings_in_the_readme_are_fresh(generator):
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert text == generator.readme(text), f"README.md {GENERATE}"
+
+
+def test_every_command_and_setting_is_documented():
+    page = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    for name in COMMANDS:
+        assert f"\n## kleio {name}\n" in page
+        assert f"`kleio {name}" in readme, name
+    for setting in SETTINGS:
+        assert setting.variable in page
+    for status in Status:
+        assert f"`{status.value}`" in readme, status
+
+
+def test_every_module_is_in_the_layout():
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    modules = [path.relative_to(ROOT).as_posix() for path in ROOT.glob("kleio/**/*.py") if path.stat().st_size]
+    missing = [path for path in modules if f"`{path.removeprefix('kleio/')}`" not in text and path != "kleio/__init__.py"]
+    assert not missing, "CONTRIBUTING.md has a line for each module"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_between_pages_lead_somewhere(page):
+    for target in re.findall(r"\]\((?!https?:)([^)\s]+)\)", page.read_text(encoding="utf-8")):
+        path, _, anchor = target.partition("#")
+        linked = page.parent / path if path else page
+        assert linked.exists(), target
+        if anchor:
+            headings = re.findall(r"^#+ (.*)$", linked.read_text(encoding="utf-8"), re.MULTILINE)
+            anchors = {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+            assert anchor in anchors, target
