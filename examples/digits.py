@@ -17,7 +17,7 @@ from sklearn.datasets import load_digits
 from kleio.client.logger import kleio_logger
 
 MOMENTUM = 0.9
-TRAINING = 1437  # the first so many of the 1,797 images; the others, by other hands, are for testing
+TRAINING = 1437  # the first so many of the 1,797 images; the others are for testing
 
 
 def main():
