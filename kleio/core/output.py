@@ -105,7 +105,10 @@ def pieces(directory: str, stream: str) -> list[Piece]:
         if name == head or name.startswith(f"{head}.tail."):
             start = 0 if name == head else int(name.rpartition(".")[2])
             path = os.path.join(directory, name)
-            size = max(os.stat(path).st_size - skip, 0)
+            try:
+                size = max(os.stat(path).st_size - skip, 0)
+            except FileNotFoundError:  # the tail moved on
+                continue
             found.append(Piece(start, start + size, path, skip))
     return found
 

@@ -20,7 +20,7 @@ import time
 from dataclasses import dataclass
 
 from kleio.core.errors import CannotExecute, CommandNotFound
-from kleio.core.signals import SI_KERNEL, PassedOn, name_of
+from kleio.core.signals import ENDING, SI_KERNEL, PassedOn, name_of, send
 from kleio.core.trial import Ending
 
 TYPE_CHECKING = False
@@ -35,6 +35,8 @@ PIECE = 1 << 18  # bytes read at once
 PIPE_SIZE = 1 << 20
 LINGER = 2.0
 """Seconds for which writers in the background are heard once the child has ended."""
+TERMINAL_HOLDS = 1 << 17
+"""Bytes that a pseudo-terminal holds at most; unlike a pipe it does not say how many wait in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +51,7 @@ class Channel:
 def channels(split: bool = False) -> list[Channel]:
     """The channels that this process's own stdout and stderr ask for; closed ones ask for none."""
     out, err = _open_file(1), _open_file(2)
-    if out is not None and out == err and not split:
+    if out is not None and out == err and not split and _write_to_one_place():
         return [Channel("output", (1, 2), 1)]
     found = []
     if out is not None:
@@ -64,19 +66,43 @@ def _open_file(fd: int) -> tuple[int, ...] | None:
     try:
         status = os.fstat(fd)
         flags = fcntl.fcntl(fd, fcntl.F_GETFL)
+        if fcntl.fcntl(fd, fcntl.F_GETFD) & fcntl.FD_CLOEXEC:  # not inherited: it was closed, and we filled it
+            return None
     except OSError:
         return None
     position = os.lseek(fd, 0, os.SEEK_CUR) if stat.S_ISREG(status.st_mode) else 0
     return status.st_dev, status.st_ino, status.st_rdev, flags & (os.O_APPEND | os.O_ACCMODE), position
 
 
-def fill_standard_descriptors() -> None:
-    """Occupy a closed 0, 1 or 2, which the child will find closed as before, so that no file of ours lands there."""
-    for fd in (0, 1, 2):
+def _write_to_one_place() -> bool:
+    """Whether stdout and stderr, the same file as it seems, go on one behind the other: ``2>&1``, not ``2>log``.
+
+    Two that were opened apart have a position each and write over each other. Whether they share it shows in a flag
+    that they would share too; this one means nothing for files.
+    """
+    flags = fcntl.fcntl(1, fcntl.F_GETFL)
+    if not stat.S_ISREG(os.fstat(1).st_mode) or flags & os.O_APPEND:
+        return True
+    fcntl.fcntl(1, fcntl.F_SETFL, flags ^ os.O_NONBLOCK)
+    try:
+        return fcntl.fcntl(2, fcntl.F_GETFL) & os.O_NONBLOCK != flags & os.O_NONBLOCK
+    finally:
+        fcntl.fcntl(1, fcntl.F_SETFL, flags)
+
+
+def inherited_environment() -> dict[str, str]:
+    """The variables as they were given to us: where the locale is C, Python sets LC_CTYPE, for its children too."""
+    variables = dict(os.environ)
+    if "LC_CTYPE" in variables:
         try:
-            os.fstat(fd)
+            with open("/proc/self/environ", "rb") as file:
+                given = [entry for entry in file.read().split(b"\0") if entry.startswith(b"LC_CTYPE=")]
         except OSError:
-            os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
+            return variables
+        del variables["LC_CTYPE"]
+        if given:
+            variables["LC_CTYPE"] = os.fsdecode(given[0].partition(b"=")[2])
+    return variables
 
 
 def find_program(word: str) -> str:
@@ -89,8 +115,8 @@ def find_program(word: str) -> str:
         try:
             mode = os.stat(path).st_mode
         except OSError as error:
-            if error.errno == errno.EACCES:
-                refused = refused or f"cannot execute {path}: permission denied"
+            if error.errno == errno.EACCES or ("/" in word and error.errno == errno.ENOTDIR):
+                refused = refused or f"cannot execute {path}: {(error.strerror or '').lower()}"
             continue
         if stat.S_ISDIR(mode):
             refused = refused or (f"cannot execute {path}: it is a directory" if "/" in word else None)
@@ -119,6 +145,10 @@ def _check_interpreter(path: str) -> None:
         words = first[2:].split(b"\n")[0].split()
         if words and not os.path.exists(words[0]):
             raise CommandNotFound(f"{path}: its interpreter {os.fsdecode(words[0])} does not exist")
+        if words and (os.path.isdir(words[0]) or not os.access(words[0], os.X_OK)):
+            raise CannotExecute(f"cannot execute {path}: its interpreter {os.fsdecode(words[0])} is no program")
+    elif b"\0" in first.split(b"\n")[0] and not first.startswith(b"\x7fELF"):  # what shells go by
+        raise CannotExecute(f"cannot execute {path}: it is neither a program for this machine nor a script")
 
 
 class Child:
@@ -135,56 +165,88 @@ class Child:
     ) -> None:
         """Start it. ``records`` gives for each channel where to keep what is read; ``lock`` is inherited."""
         self._signals = signals
-        self._received: list[tuple[str, float]] = []
         self._ended, self._ending = os.pipe()
+        early = signals.early()
+        self._received = [(name_of(number), time.monotonic()) for number in early]
         self._pumps: list[_Pump] = []
-        actions: list[tuple[int, ...]] = []
-        theirs: list[int] = []
+        theirs: dict[int, int] = {}
         for channel, record in records.items():
             ours, child_end = _open_channel(channel)
             self._pumps.append(_Pump(channel, ours, record, self._ended))
-            theirs.append(child_end)
-            actions += [(os.POSIX_SPAWN_DUP2, child_end, fd) for fd in channel.fds]
+            theirs |= dict.fromkeys(channel.fds, child_end)
         inherited = [] if lock is None else [_out_of_the_way(lock)]
         try:
-            self.pid = _spawn(program, argv, environment, actions, signals)
+            self.pid = _spawn(program, argv, environment, theirs, signals)
         finally:
-            for fd in theirs + inherited:
+            for fd in {*theirs.values(), *inherited}:
                 os.close(fd)
+        for number in early:
+            send(self.pid, number)
         for pump in self._pumps:
             pump.start()
 
+    @property
+    def unwritten(self) -> list[str]:
+        """What could not be passed on, and why: ``stdout: No space left on device``."""
+        return [f"{pump.stream}: {pump.failed}" for pump in self._pumps if pump.failed]
+
     def wait(self) -> Ending:
         """Attend to its signals until it has ended and what it printed has been moved."""
+        status = self._until_ended()
+        ended = time.monotonic()
+        os.close(self._ending)
+        killed = self._until_moved()
+        received = tuple((name, ended - when) for name, when in self._received)
+        return Ending(None, name_of(killed), received) if killed else _ending(status, received)
+
+    def _until_ended(self) -> int:
+        """Its wait status."""
         passed_on = PassedOn(self._signals, self.pid)
         while True:
             info = self._signals.take(passed_on.timeout())
             if info is not None:
                 status = self._attend(info, passed_on)
                 if status is not None:
-                    break
+                    return status
             passed_on.settle()
-        ended = time.monotonic()
-        os.close(self._ending)
+
+    def _until_moved(self) -> int | None:
+        """Wait for what it printed to be moved. The signal that ended us instead, while nobody took its own output."""
+        killed = None
+        while killed is None and not all(pump.done for pump in self._pumps):
+            info = self._signals.take()  # a pump that is done sends SIGCHLD
+            if info is not None and info.si_signo == signal.SIGTSTP:
+                self._signals.stop_like(signal.SIGTSTP)
+            elif info is not None and info.si_signo in ENDING:
+                if not any(pump.owing for pump in self._pumps):
+                    break  # the command is over; only its background writers are not
+                killed = info.si_signo
+                self._received.append((name_of(killed), time.monotonic()))
         for pump in self._pumps:
-            pump.join()
-        os.close(self._ended)
-        return _ending(status, tuple((name, ended - when) for name, when in self._received))
+            pump.abandon()
+        return killed
 
     def _attend(self, info: signal.struct_siginfo, passed_on: PassedOn) -> int | None:
         """Do what one signal asks for; the wait status once the child has ended."""
-        number = info.si_signo
+        number, from_terminal = info.si_signo, info.si_code == SI_KERNEL
         if number == signal.SIGCHLD:
             return self._reap()
-        if number == signal.SIGWINCH:
-            for pump in self._pumps:
-                pump.resize()
-            os.kill(self.pid, signal.SIGWINCH)  # the terminal told it before its size was right
-            return None
-        self._received.append((name_of(number), time.monotonic()))
-        if info.si_code != SI_KERNEL:
-            passed_on.consider(number, info.si_pid)
+        if number == signal.SIGWINCH and from_terminal:
+            self._resize()
+        elif info.si_pid not in (self.pid, os.getpid()):  # its own need not come back to it
+            self._received.append((name_of(number), time.monotonic()))
+            if not from_terminal or number == signal.SIGHUP:  # a hang-up reaches the leader of the session alone
+                passed_on.consider(number, info.si_pid)
         return None
+
+    def _resize(self) -> None:
+        """Give the child's terminals the new size, and tell again: it was told before their size was right."""
+        resized = [pump.resize() for pump in self._pumps]
+        if any(resized):
+            try:
+                os.killpg(os.getpgid(self.pid), signal.SIGWINCH)
+            except (PermissionError, ProcessLookupError):
+                pass
 
     def _reap(self) -> int | None:
         while True:
@@ -208,29 +270,62 @@ def _ending(status: int, received: tuple[tuple[str, float], ...]) -> Ending:
 
 
 def _spawn(
-    program: str, argv: Sequence[str], environment: Mapping[str, str], actions: list[tuple[int, ...]], signals: Signals
+    program: str, argv: Sequence[str], environment: Mapping[str, str], fds: Mapping[int, int], signals: Signals
 ) -> int:
-    """Without a fork of this process, so that neither its memory nor its threads matter."""
-    undone = [signal.SIGPIPE, signal.SIGXFSZ]  # Python ignores these two; a child must not
-    options = {"file_actions": actions, "setsigmask": signals.inherited_mask, "setsigdef": undone}
+    """Start it with our ``fds[n]`` as its ``n``, everything else as we were started ourselves."""
+    start = _start_ignoring_children if signals.child_ignored else _start
     try:
         try:
-            pid = os.posix_spawn(program, argv, environment, **options)  # type: ignore[arg-type]
+            return start(program, argv, environment, fds, signals)
         except OSError as error:
             if error.errno != errno.ENOEXEC or _is_binary(program):
                 raise
             script = ["/bin/sh", program, *argv[1:]]  # what shells and execvp do with a script without #!
-            pid = os.posix_spawn("/bin/sh", script, environment, **options)  # type: ignore[arg-type]
+            return start("/bin/sh", script, environment, fds, signals)
     except OSError as error:
         raise CannotExecute(f"cannot execute {program}: {error.strerror}") from None
-    if signals.child_ignored:  # inherited by the child; we ourselves have somebody to wait for
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    return pid
+
+
+def _start(
+    program: str, argv: Sequence[str], environment: Mapping[str, str], fds: Mapping[int, int], signals: Signals
+) -> int:
+    """Without a fork of this process, so that neither its memory nor its threads matter."""
+    return os.posix_spawn(
+        program,
+        list(argv),
+        environment,
+        file_actions=[(os.POSIX_SPAWN_DUP2, ours, theirs) for theirs, ours in fds.items()],
+        setsigmask=signals.inherited_mask,
+        setsigdef=[signal.SIGPIPE, signal.SIGXFSZ],  # Python ignores these two; a child must not
+    )
+
+
+def _start_ignoring_children(
+    program: str, argv: Sequence[str], environment: Mapping[str, str], fds: Mapping[int, int], signals: Signals
+) -> int:
+    """For one that is to inherit SIGCHLD ignored, which posix_spawn cannot give and we cannot have ourselves."""
+    import subprocess
+
+    def prepare() -> None:
+        signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+        signal.pthread_sigmask(signal.SIG_SETMASK, signals.inherited_mask)
+
+    started = subprocess.Popen(
+        argv,
+        executable=program,
+        env=environment,
+        stdout=fds.get(1),
+        stderr=fds.get(2),
+        close_fds=False,
+        preexec_fn=prepare,  # noqa: PLW1509 - it only makes two system calls
+    )
+    started.returncode = 0  # we wait for it ourselves
+    return started.pid
 
 
 def _is_binary(path: str) -> bool:
     with open(path, "rb") as file:
-        return b"\0" in file.read(256)
+        return b"\0" in file.read(256).split(b"\n")[0]
 
 
 def _out_of_the_way(fd: int) -> int:
@@ -245,18 +340,25 @@ def _out_of_the_way(fd: int) -> int:
 
 def _open_channel(channel: Channel) -> tuple[int, int]:
     """Our end and the child's."""
-    if not os.isatty(channel.onward):
-        ours, theirs = os.pipe()
+    if os.isatty(channel.onward):
         try:
-            fcntl.fcntl(ours, fcntl.F_SETPIPE_SZ, PIPE_SIZE)
-        except OSError:
-            pass  # the user's share of pipe memory is used up; the usual size does
-        return ours, theirs
+            return _open_terminal(channel.onward)
+        except (OSError, termios.error):
+            pass  # none can be had: in a container without /dev/pts, or the real one has just hung up
+    ours, theirs = os.pipe()
+    try:
+        fcntl.fcntl(ours, fcntl.F_SETPIPE_SZ, PIPE_SIZE)
+    except OSError:
+        pass  # the user's share of pipe memory is used up; the usual size does
+    return ours, theirs
+
+
+def _open_terminal(like: int) -> tuple[int, int]:
+    settings = termios.tcgetattr(like)
     ours, theirs = os.openpty()
-    settings = termios.tcgetattr(channel.onward)
     settings[1] &= ~termios.OPOST  # the real terminal does this, once
     termios.tcsetattr(theirs, termios.TCSANOW, settings)
-    _copy_size(channel.onward, ours)
+    _copy_size(like, ours)
     return ours, theirs
 
 
@@ -269,68 +371,103 @@ def _copy_size(from_fd: int, to_fd: int) -> None:
 
 
 class _Pump(threading.Thread):
-    """Moves one channel's bytes, into the record and onward, until nobody writes any more."""
+    """Moves one channel's bytes, into the record and onward, until nobody writes any more.
+
+    ``owing`` while there may be bytes in it that the child itself wrote, ``done`` at the end, of which SIGCHLD tells;
+    ``failed`` says why the bytes could not be passed on, if there was still somebody to pass them to.
+    """
 
     def __init__(self, channel: Channel, source: int, record: Record, ended: int) -> None:
         super().__init__(name=f"kleio-{channel.stream}", daemon=True)
+        self.stream = channel.stream
+        self.owing = True
+        self.done = False
+        self.failed: str | None = None
         self._source = source
         self._onward = channel.onward
         self._record = record
+        self._recording = threading.Lock()
         self._ended = ended
         self._is_terminal = os.isatty(source)
 
-    def resize(self) -> None:
-        """Give the pseudo-terminal the size of the terminal."""
+    def resize(self) -> bool:
+        """Give the pseudo-terminal, if it is one, the size of the terminal."""
         if self._is_terminal:
             _copy_size(self._onward, self._source)
+        return self._is_terminal
+
+    def abandon(self) -> None:
+        """Record nothing from now on: the record is closed, though the thread may still wait for somebody to read."""
+        with self._recording:
+            self._record = lambda _: None
 
     def run(self) -> None:
-        while self._child_lives_or_wrote():
-            if not self._move(PIECE):
-                return
-        deadline = time.monotonic() + LINGER
-        only = select.poll()
-        only.register(self._source, select.POLLIN)
-        while (left := deadline - time.monotonic()) > 0 and only.poll(left * 1000):
-            if not self._move(PIECE):
-                return
-        waiting = struct.unpack("i", fcntl.ioctl(self._source, termios.FIONREAD, bytes(4)))[0]
-        while waiting > 0 and (moved := self._move(min(waiting, PIECE))):
-            waiting -= moved
-        self._close()
+        try:
+            if self._while_it_lives() and self._what_it_left():
+                self._linger()
+        finally:
+            self._is_terminal = False
+            os.close(self._source)  # the next write of whoever still writes fails as it would without us
+            self.done = True
+            os.kill(os.getpid(), signal.SIGCHLD)
 
-    def _close(self) -> None:
-        self._is_terminal = False
-        os.close(self._source)
-
-    def _child_lives_or_wrote(self) -> bool:
+    def _while_it_lives(self) -> bool:
+        """Move bytes until the child has ended; False once there is nobody left to move them from or to."""
         both = select.poll()
         both.register(self._source, select.POLLIN)
         both.register(self._ended, select.POLLIN)
-        return any(fd == self._source for fd, _ in both.poll())
+        while self._ended not in (ready := dict(both.poll())):
+            if self._source in ready and not self._move(PIECE):
+                return False
+        return True
+
+    def _what_it_left(self) -> bool:
+        """Move what the child wrote before it ended, however long that takes, but not all that others go on writing."""
+        left = TERMINAL_HOLDS
+        if not self._is_terminal:
+            (left,) = struct.unpack("i", fcntl.ioctl(self._source, termios.FIONREAD, bytes(4)))
+        while left > 0 and self._readable(0):
+            moved = self._move(min(left, PIECE))
+            if not moved:
+                return False
+            left -= moved
+        self.owing = False
+        return True
+
+    def _linger(self) -> None:
+        """Hear the writers in the background for a while."""
+        deadline = time.monotonic() + LINGER
+        while (left := deadline - time.monotonic()) > 0 and self._readable(left):
+            if not self._move(PIECE):
+                return
+
+    def _readable(self, seconds: float) -> bool:
+        only = select.poll()
+        only.register(self._source, select.POLLIN)
+        return bool(only.poll(seconds * 1000))
 
     def _move(self, at_most: int) -> int:
-        """How many bytes were moved; 0, with the source closed, once nobody writes or nobody reads."""
+        """How many bytes were moved; 0 once nobody writes or nobody reads."""
         try:
             data = os.read(self._source, at_most)
         except OSError:  # a pseudo-terminal that nobody has open any more
-            data = b""
-        if data:
+            return 0
+        if not data:
+            return 0
+        with self._recording:
             self._record(data)
-            if _write_all(self._onward, data):
-                return len(data)
-        self._close()  # the child's next write fails as it would without us
-        return 0
+        return len(data) if self._pass_on(data) else 0
 
-
-def _write_all(fd: int, data: bytes) -> bool:
-    """Whether all of it went out; False when nobody reads any more."""
-    view = memoryview(data)
-    while view:
-        try:
-            view = view[os.write(fd, view) :]
-        except BlockingIOError:  # whoever we share it with made it non-blocking
-            select.select([], [fd], [])
-        except OSError:
-            return False
-    return True
+    def _pass_on(self, data: bytes) -> bool:
+        """Whether all of it went out; False when nobody takes any more."""
+        view = memoryview(data)
+        while view:
+            try:
+                view = view[os.write(self._onward, view) :]
+            except BlockingIOError:  # whoever we share it with made it non-blocking
+                select.select([], [self._onward], [])
+            except OSError as error:
+                if error.errno not in (errno.EPIPE, errno.EIO):  # nobody reads, or the terminal is gone
+                    self.failed = error.strerror or str(error)
+                return False
+        return True

@@ -1,9 +1,10 @@
 """Signals as a transparent launcher meets them: blocked, awaited, and passed on exactly once.
 
 The launcher shares its process group with the child. A signal from the terminal reaches both, one from ``kill PID``
-only the launcher, one from ``kill -- -PGID`` or ``timeout`` both; only the second kind may be passed on, or the child's
-handler would run twice. The kernel marks the first kind (SI_KERNEL). To tell the other two apart a *sentinel*, a
-process that does nothing else, sits in the group and reports what it receives.
+only the launcher, one from ``kill -- -PGID`` both; ``timeout`` sends one of each, and others (systemd, batch systems,
+``pkill -f``) one to each process. What the child has already may not be passed on, or its handler would run twice. The
+kernel marks the first kind (SI_KERNEL). To tell the others apart a *sentinel*, a process that does nothing else, sits in
+the group and reports what it receives: what reached it from some sender has reached the child too.
 """
 
 from __future__ import annotations
@@ -20,25 +21,37 @@ if TYPE_CHECKING:
 
 SI_KERNEL = 0x80
 GRACE = 0.1
-"""Seconds in which the sentinel must report a signal for it to count as the whole group's."""
+"""Seconds for which a signal waits for its sender to send the same to the group or to the next process."""
+ANSWER = 5.0
+"""Seconds for which the sentinel is waited for; it answers within one, unless somebody stopped it."""
+ENDING = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT})
+"""Signals that ask an ordinary program to end."""
 
 _LEFT_ALONE = ("SIGKILL", "SIGSTOP", "SIGSEGV", "SIGBUS", "SIGFPE", "SIGILL", "SIGABRT", "SIGTRAP", "SIGSYS", "SIGPIPE",
                "SIGTTIN", "SIGTTOU", "SIGXFSZ")  # fmt: skip
 """What cannot be blocked, what tells of the launcher's own faults, and what the terminal sends the whole group."""
 
+_PING = signal.SIGRTMAX  # of all that is pending the kernel gives out the highest number last
+_PONG = (0, 0)
 _REPORT = struct.Struct("ii")
 
 
 def name_of(number: int) -> str:
-    """``SIGTERM`` for 15; real-time signals have a number for a name."""
+    """``SIGTERM`` for 15; most real-time signals have a number for a name, ``SIG40``."""
     try:
         return signal.Signals(number).name
     except ValueError:
         return f"SIG{number}"
 
 
+def number_of(name: str) -> int:
+    """The number whose name :func:`name_of` gives."""
+    found = getattr(signal, name, None)
+    return int(found) if found is not None else int(name[3:])
+
+
 class Signals:
-    """The signals of this process from now on, until :meth:`restore`: all blocked and taken one by one.
+    """The signals of this process from now on, to its end: all blocked and taken one by one.
 
     Made early, while the process has one thread and no database connection, because it forks the sentinel.
     """
@@ -48,6 +61,8 @@ class Signals:
         ignored = {number for number in signal.valid_signals() if signal.getsignal(number) == signal.SIG_IGN}
         alone = {getattr(signal, name) for name in _LEFT_ALONE}
         self.child_ignored = signal.SIGCHLD in ignored
+        if self.child_ignored:  # or the kernel would keep from us how children end, git's as well as the command's
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         self.watched = (signal.valid_signals() - alone - ignored) | {signal.SIGCHLD}
         signal.pthread_sigmask(signal.SIG_BLOCK, self.watched)
         self._sentinel, self._reports = _start_sentinel()
@@ -55,7 +70,7 @@ class Signals:
 
     def pending_end(self) -> int | None:
         """A signal that would end an ordinary program and has come already."""
-        came = signal.sigpending() & {signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT}
+        came = signal.sigpending() & ENDING
         return min(came) if came else None
 
     def take(self, timeout: float | None = None) -> signal.struct_siginfo | None:
@@ -64,17 +79,48 @@ class Signals:
             return signal.sigwaitinfo(self.watched)
         return signal.sigtimedwait(self.watched, max(timeout, 0.0))
 
-    def was_for_the_group(self, number: int, sender: int) -> bool:
-        """Whether the sentinel received this signal from this sender too; each report answers once."""
-        while select.select([self._reports], [], [], 0)[0]:
-            report = os.read(self._reports, _REPORT.size)
-            if len(report) < _REPORT.size:  # the sentinel was killed
+    def early(self) -> list[int]:
+        """What came before there is a child: it cannot have it yet, whoever else has."""
+        came = []
+        while (info := self.take(0)) is not None:
+            if info.si_signo not in (signal.SIGCHLD, signal.SIGWINCH, signal.SIGCONT):
+                came.append(info.si_signo)
+        if came:
+            self._ask_sentinel()
+        self._read_reports()
+        self._seen.clear()
+        return came
+
+    def of_the_group(self) -> set[tuple[int, int]]:
+        """The (signal, sender) that have reached the whole group since the last call.
+
+        Told again as long as one of that signal waits here to be taken: it may be the one.
+        """
+        self._ask_sentinel()
+        told = set(self._seen)
+        waiting = signal.sigpending()
+        self._seen = [one for one in self._seen if one[0] in waiting]
+        return told
+
+    def _ask_sentinel(self) -> None:
+        """Have it report all that it has been sent until now, however late the scheduler lets it run."""
+        if not self._sentinel:
+            return
+        os.kill(self._sentinel, _PING)
+        until = time.monotonic() + ANSWER
+        while _PONG not in self._seen and select.select([self._reports], [], [], max(until - time.monotonic(), 0))[0]:
+            if not self._read_reports():
                 break
-            self._seen.append(_REPORT.unpack(report))
-        if (number, sender) in self._seen:
-            self._seen.remove((number, sender))
-            return True
-        return False
+        self._seen = [one for one in self._seen if one != _PONG]
+
+    def _read_reports(self) -> bool:
+        """Take in what it has written; False once it is gone."""
+        while select.select([self._reports], [], [], 0)[0]:
+            data = os.read(self._reports, 512 * _REPORT.size)
+            if not data:
+                return False
+            self._seen += _REPORT.iter_unpack(data)
+        return True
 
     def stop_like(self, number: int) -> None:
         """Stop this process as the child was stopped, so that the shell sees its job stop; returns when continued."""
@@ -102,25 +148,32 @@ class PassedOn:
         self._waiting: list[tuple[float, int, int]] = []
 
     def consider(self, number: int, sender: int) -> None:
-        """Take up a signal that a process sent."""
-        if sender != self._child:  # its own need not come back to it
-            self._waiting.append((time.monotonic() + GRACE, number, sender))
+        """Take up a signal that may have been sent to this process alone."""
+        self._waiting.append((time.monotonic() + GRACE, number, sender))
 
     def timeout(self) -> float | None:
         """Seconds until :meth:`settle` has something to do."""
         return self._waiting[0][0] - time.monotonic() if self._waiting else None
 
     def settle(self) -> None:
-        """Drop what the group received, pass on what only the launcher did."""
-        still = []
-        for due, number, sender in self._waiting:
-            if self._signals.was_for_the_group(number, sender):
-                continue
-            if due > time.monotonic():
-                still.append((due, number, sender))
-            else:
-                os.kill(self._child, number)
-        self._waiting = still
+        """Drop what the group received, pass on what only the launcher did.
+
+        What one sender sent here and, a moment before or after, to the group is one signal: ``timeout`` does that.
+        """
+        if not self._waiting or self._waiting[0][0] > time.monotonic():
+            return
+        group = self._signals.of_the_group()
+        self._waiting = [one for one in self._waiting if one[1:] not in group]
+        while self._waiting and self._waiting[0][0] <= time.monotonic():
+            send(self._child, self._waiting.pop(0)[1])
+
+
+def send(pid: int, number: int) -> None:
+    """Signal a process, unless it belongs to somebody else, as ``sudo`` does: then nobody else could either."""
+    try:
+        os.kill(pid, number)
+    except (PermissionError, ProcessLookupError):
+        pass
 
 
 def _start_sentinel() -> tuple[int, int]:
@@ -145,11 +198,20 @@ def _watch(reporting: int, launcher: int) -> None:
     signal.pthread_sigmask(signal.SIG_BLOCK, everything)
     fcntl.fcntl(reporting, fcntl.F_SETOWN, os.getpid())  # SIGIO when the launcher's end of the pipe closes
     fcntl.fcntl(reporting, fcntl.F_SETFL, fcntl.fcntl(reporting, fcntl.F_GETFL) | os.O_ASYNC | os.O_NONBLOCK)
-    awaited = everything - {signal.SIGCHLD, signal.SIGWINCH}
-    while os.getppid() == launcher:
+    gone = select.poll()
+    gone.register(reporting, 0)  # POLLERR alone: nobody can read any more
+    awaited = everything - {signal.SIGCHLD}
+    while not gone.poll(0):
         info = signal.sigwaitinfo(awaited)
-        if info.si_signo != signal.SIGIO:
-            os.write(reporting, _REPORT.pack(info.si_signo, info.si_pid))
+        report = (info.si_signo, info.si_pid)
+        if report == (_PING, launcher):
+            report = _PONG
+        elif info.si_code == SI_KERNEL and info.si_signo != signal.SIGHUP:
+            continue
+        try:
+            os.write(reporting, _REPORT.pack(*report))
+        except BlockingIOError:
+            continue  # thousands of signals that nobody asked about
 
 
 def _close_all_but(kept: int) -> None:

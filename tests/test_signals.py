@@ -1,0 +1,236 @@
+"""Signals from outside: each handler of the command runs as often as without kleio, whoever was signalled."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+
+import pytest
+from commands import trials
+from processes import QUIET, children_of, gone, line, lines, python, recorded, run, started, state, until, with_and_without
+
+from kleio.core.signals import name_of, number_of
+
+# Says each signal it handles, counted where the handler runs, and ends with the status in its argument at SIGUSR2.
+COUNTING = """
+import os, signal, sys
+reading, writing = os.pipe()
+os.set_blocking(writing, False)
+signal.set_wakeup_fd(writing)
+for number in map(int, sys.argv[2:]):
+    signal.signal(number, lambda *_: None)
+signal.signal(signal.SIGUSR2, lambda *_: None)
+os.write(1, b"ready\\n")
+while (number := os.read(reading, 1)[0]) != signal.SIGUSR2:
+    os.write(1, signal.Signals(number).name.encode() + b"\\n")
+os.write(1, b"end\\n")
+sys.exit(int(sys.argv[1]))
+"""
+FROM_OUTSIDE = ("SIGTERM", "SIGUSR1", "SIGHUP", "SIGINT", "SIGALRM", "SIGCONT", "SIGWINCH", "SIGRTMIN", "SIGRTMAX")
+NUMBERS = [str(number_of(name)) for name in FROM_OUTSIDE]
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path, monkeypatch):
+    directory = tmp_path / "work"
+    directory.mkdir()
+    monkeypatch.chdir(directory)
+    return directory
+
+
+def counting(*prefix, status=0):
+    return started(*prefix, *python(COUNTING), str(status), *NUMBERS)
+
+
+def told(process):
+    """What is left: signals that came more often than they were answered."""
+    *rest, last = lines(process)
+    assert last == "end"
+    return rest
+
+
+@with_and_without
+def test_a_signal_to_the_process_alone_is_passed_on_once(prefix):
+    with counting(*prefix) as process:
+        assert line(process) == "ready"
+        for name in FROM_OUTSIDE * 2:
+            os.kill(process.pid, number_of(name))
+            assert line(process) == name
+        os.kill(process.pid, signal.SIGUSR2)
+        assert told(process) == []
+        assert process.wait(30) == 0
+
+
+@with_and_without
+def test_a_signal_to_the_group_is_handled_once(prefix):
+    with counting(*prefix) as process:
+        assert line(process) == "ready"
+        for name in FROM_OUTSIDE * 20:
+            os.killpg(process.pid, number_of(name))
+            assert line(process) == name
+        os.kill(process.pid, signal.SIGUSR2)
+        assert told(process) == []
+
+
+@with_and_without
+def test_signals_to_the_process_and_to_the_group_in_turn(prefix):
+    """What the group received may not swallow what comes for the process later, and the other way round."""
+    with counting(*prefix) as process:
+        assert line(process) == "ready"
+        senders = [["kill", "-USR1", "--", f"-{process.pid}"], ["kill", "-USR1", "--", f"{process.pid}"]] * 5
+        for words in senders:  # a new process each time
+            assert run(*words).returncode == 0
+            assert line(process) == "SIGUSR1"
+        os.kill(process.pid, signal.SIGUSR2)
+        assert told(process) == []
+
+
+@pytest.mark.parametrize("name", ["TERM", "USR1", "INT"])
+def test_under_timeout_a_signal_is_handled_once(name):
+    """timeout signals its child, then the group; without kleio a quick handler may even run twice."""
+    with started("timeout", "-s", name, "1000", *QUIET, *python(COUNTING), "0", *NUMBERS) as process:
+        assert line(process) == "ready"
+        (kleio,) = children_of(process.pid)
+        for _ in range(10):
+            os.kill(process.pid, signal.SIGALRM)  # its time is up
+            assert [line(process), line(process)] in ([f"SIG{name}", "SIGCONT"], ["SIGCONT", f"SIG{name}"])
+        os.kill(kleio, signal.SIGUSR2)
+        assert told(process) == []
+
+
+@with_and_without
+def test_a_signal_to_each_process_of_the_command_line_is_handled_once(prefix):
+    """As pkill -f and batch systems send it, one process after the other."""
+    with counting(*prefix) as process:
+        assert line(process) == "ready"
+        for _ in range(5):
+            for pid in [process.pid, *(children_of(process.pid) if prefix else [])]:
+                os.kill(pid, signal.SIGTERM)
+            assert line(process) == "SIGTERM"
+        os.kill(process.pid, signal.SIGUSR2)
+        assert told(process) == []
+
+
+@with_and_without
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP", "SIGUSR1", "SIGALRM", "SIGRTMIN", "SIG40"])
+@pytest.mark.parametrize("send", [os.kill, os.killpg])
+def test_a_signal_that_kills_the_command_is_what_its_parent_sees(prefix, name, send):
+    with started(*prefix, "sh", "-c", "echo ready; exec sleep 1000") as process:
+        assert line(process) == "ready"
+        send(process.pid, number_of(name))
+        assert process.wait(30) == -number_of(name)
+
+
+@with_and_without
+def test_nohup(prefix, here):
+    with started("nohup", *prefix, *python(COUNTING), "0", NUMBERS[1], stderr=subprocess.DEVNULL) as process:
+        assert line(process) == "ready"
+        os.kill(process.pid, signal.SIGHUP)
+        os.killpg(process.pid, signal.SIGHUP)
+        os.kill(process.pid, signal.SIGUSR1)
+        assert line(process) == "SIGUSR1"
+        os.kill(process.pid, signal.SIGUSR2)
+        assert told(process) == []
+        assert process.wait(30) == 0
+
+
+@with_and_without
+def test_stopped_and_continued(prefix):
+    """Without a shell that looks after jobs: the command and whoever waits for it stop and go on together."""
+    with counting(*prefix) as process:
+        assert line(process) == "ready"
+        os.killpg(process.pid, signal.SIGSTOP)
+        until(lambda: all(state(pid) == "T" for pid in [process.pid, *children_of(process.pid)]), "all to stop")
+        os.killpg(process.pid, signal.SIGCONT)
+        assert line(process) == "SIGCONT"
+        os.kill(process.pid, signal.SIGUSR2)
+        assert told(process) == []
+
+
+def test_the_command_that_stops_itself_stops_kleio():
+    with started(*QUIET, "sh", "-c", "kill -STOP $$; echo resumed") as process:
+        until(lambda: state(process.pid) == "T", "kleio to stop")
+        os.killpg(process.pid, signal.SIGCONT)
+        assert line(process) == "resumed"
+        assert process.wait(30) == 0
+
+
+@with_and_without
+def test_a_signal_of_the_commands_own_to_its_parent_does_not_come_back(prefix):
+    text = "trap 'echo handled' USR1; kill -USR1 0; sleep 0.3 & wait $!; wait; echo end"
+    with started("sh", "-c", 'trap "" USR1; "$@"', "sh", *python(UNIGNORED), *prefix, "sh", "-c", text) as process:
+        assert lines(process) == ["handled", "end"]
+
+
+# Takes back what the shell around it ignores, so that only the command itself is concerned.
+UNIGNORED = """
+import os, signal, sys
+signal.signal(signal.SIGUSR1, signal.SIG_DFL)
+os.execvp(sys.argv[1], sys.argv[1:])
+"""
+
+
+# -- what becomes of the trial ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "exits", "status", "reason"),
+    [
+        ("SIGINT", 1, "suspended", "Ctrl-C, exit status 1"),
+        ("SIGINT", 0, "completed", "exit status 0"),
+        ("SIGTERM", 0, "interrupted", "SIGTERM, exit status 0"),
+        ("SIGTERM", 1, "interrupted", "SIGTERM, exit status 1"),
+        ("SIGUSR1", 1, "interrupted", "SIGUSR1, exit status 1"),
+        ("SIGUSR1", 0, "completed", "exit status 0"),
+        ("SIGHUP", 3, "interrupted", "SIGHUP, exit status 3"),
+        ("SIGALRM", 3, "broken", "exit status 3"),
+    ],
+)
+def test_the_status_after_a_signal_that_the_command_survived(name, exits, status, reason):
+    with counting(*QUIET, status=exits) as process:
+        assert line(process) == "ready"
+        os.killpg(process.pid, number_of(name))
+        assert line(process) == name
+        os.kill(int(children_of(process.pid)[-1]), signal.SIGUSR2)
+        assert process.wait(30) == exits
+    (trial,) = trials()
+    assert (trial["status"], trial["executions"][0]["reason"]) == (status, reason)
+
+
+@pytest.mark.parametrize(
+    ("name", "status"),
+    [("SIGINT", "suspended"), ("SIGTERM", "interrupted"), ("SIGUSR1", "interrupted"), ("SIGUSR2", "interrupted"),
+     ("SIGHUP", "interrupted"), ("SIGQUIT", "broken")],
+)  # fmt: skip
+@pytest.mark.parametrize("send", [os.kill, os.killpg])
+def test_the_status_after_death_by_a_signal_from_outside(name, status, send):
+    with started(*QUIET, "sh", "-c", "ulimit -c 0; echo ready; exec sleep 1000") as process:
+        assert line(process) == "ready"
+        send(process.pid, number_of(name))
+        assert process.wait(30) == -number_of(name)
+    (trial,) = trials()
+    assert trial["status"] == status
+    assert trial["executions"][0]["signal"] == name
+    assert recorded() == b"ready\n"
+
+
+@pytest.mark.parametrize("text", ["kill -TERM $$", "kill -USR1 $$", "kill -TERM $PPID; exit 1", "exit 4"])
+def test_what_the_command_does_to_itself_breaks_it(text):
+    run(*QUIET, "sh", "-c", text, start_new_session=True)
+    assert trials()[0]["status"] == "broken"
+
+
+def test_killing_kleio_leaves_the_command_alone_and_the_record_to_be_shipped(here):
+    with started(*QUIET, "sh", "-c", "trap '' PIPE; echo $$; until [ -e go ]; do :; done; touch gone") as process:
+        child = int(line(process))
+        process.kill()
+        process.wait()
+        (here / "go").touch()
+        until(lambda: gone(child), "the command to end")
+        assert (here / "gone").exists()
+
+
+@pytest.mark.parametrize("number", [1, 15, 34, 40, 64])
+def test_names_and_numbers_of_signals(number):
+    assert number_of(name_of(number)) == number
