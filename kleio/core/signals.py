@@ -126,8 +126,8 @@ class Signals:
         """Stop this process as the child was stopped, so that the shell sees its job stop; returns when continued."""
         if number not in (signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU):
             number = signal.SIGSTOP
+        os.kill(os.getpid(), number)  # while it is blocked, for then it is one with the terminal's, which may still wait
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {number})
-        os.kill(os.getpid(), number)
         signal.pthread_sigmask(signal.SIG_BLOCK, {number} & self.watched)
 
     def close(self) -> None:
