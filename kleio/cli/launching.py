@@ -8,7 +8,8 @@ import sys
 from kleio.cli.render import complain
 from kleio.core.config import Config
 from kleio.core.errors import CommandNotFound, KleioError, UsageError
-from kleio.core.launcher import Launcher
+from kleio.core.repository import Repository
+from kleio.core.signals import Signals
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,9 +28,14 @@ def launch(options: Mapping[str, Any], words: Sequence[str], trial: str | None =
     for name in ("allow-code-change", "allow-env-change", "allow-any-change"):
         if config[name]:
             raise UsageError(f"--{name}: branching is not there yet in this version; start anew with --fresh")
+    signals = Signals()
+    repository = None if trial else Repository.asked(config.cwd)
+    from kleio.core.launcher import Launcher  # 20 ms, in which git finds the answers
+
     say = _quiet if config["quiet"] else complain
+    ask = _ask if sys.stdin and sys.stdin.isatty() else None
     try:
-        return Launcher(config, words, say, trial=trial, ask=_ask if sys.stdin and sys.stdin.isatty() else None).run()
+        return Launcher(config, words, say, signals, trial, ask, repository).run()
     except CommandNotFound as error:
         raise CommandNotFound(str(error) + _suggestion(words[0] if words else "")) from None
 

@@ -30,8 +30,18 @@ LAUNCHING = ("run", "exec")
 
 def main() -> None:
     """The entry point of the console script. Does not return."""
+    _fill_standard_descriptors()
     words = sys.argv[1:]
     _leave(*_guarded(words))
+
+
+def _fill_standard_descriptors() -> None:
+    """Occupy a closed 0, 1 or 2, which a child will find closed as before, so that no file of ours lands there."""
+    for fd in (0, 1, 2):
+        try:
+            os.fstat(fd)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
 
 
 def _guarded(words: list[str]) -> tuple[int, int | None]:

@@ -11,14 +11,13 @@ import fnmatch
 import hashlib
 import os
 import re
-import select
-import signal
 import stat
 import time
 from dataclasses import dataclass, field
 
 from kleio.core import commandline, redact
 from kleio.core.identity import normalised_remote
+from kleio.core.repository import STATUS, root_commit
 from kleio.core.spool import private
 
 TYPE_CHECKING = False
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from kleio.core.config import Config
+    from kleio.core.repository import Repository
 
 BUDGET = 1.0
 """Seconds that looking at a repository may take before untracked files are left out."""
@@ -51,26 +51,11 @@ class CodeVersion:
         return {"fingerprint": self.fingerprint, **shown}
 
 
-class Capture:
-    """Looks at the code in two steps, so that git works while the journal is opened."""
-
-    def __init__(self, config: Config, argv: Sequence[str], scratch: str) -> None:
-        """Begin. ``scratch`` is a directory for what must be kept, made only if something must."""
-        self._config = config
-        self._argv = argv
-        self._scratch = scratch
-        self._repository = Repository.around(config.cwd)
-        if self._repository:
-            self._repository.ask("remote", "status", "files")
-
-    def finish(self) -> CodeVersion:
-        """The code as it is now."""
-        counts = Counting(self._config, self._argv)
-        if self._repository:
-            found = _git_version(self._repository, self._config, counts, self._scratch)
-            if found:
-                return found
-        return _files_version(self._config, self._argv, counts, self._scratch)
+def capture(config: Config, argv: Sequence[str], repository: Repository | None, scratch: str) -> CodeVersion:
+    """The code as it is now. ``scratch`` is a directory for what must be kept, made only if something must."""
+    counts = Counting(config, argv)
+    found = _git_version(repository, config, counts, scratch) if repository else None
+    return found or _files_version(config, argv, counts, scratch)
 
 
 class Counting:
@@ -113,110 +98,6 @@ def fingerprint(entries: Iterable[tuple[bytes, bytes, bytes]]) -> str:
 # -- git -----------------------------------------------------------------------------------------------------------
 
 
-class Running:
-    """A program at work. Not by subprocess, whose import takes 3 ms, a twentieth of what a launch may cost."""
-
-    def __init__(self, words: list[str], environment: Mapping[str, str], stdin: int | None, stdout: int | None) -> None:
-        """Start it. Without ``stdin`` it has nothing to read, without ``stdout`` :meth:`wait` returns what it prints."""
-        self._printed, printing = os.pipe()
-        actions: list[tuple[Any, ...]] = [
-            (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0) if stdin is None else (os.POSIX_SPAWN_DUP2, stdin, 0),
-            (os.POSIX_SPAWN_DUP2, printing if stdout is None else stdout, 1),
-            (os.POSIX_SPAWN_OPEN, 2, os.devnull, os.O_WRONLY, 0),
-        ]
-        try:
-            undone = [signal.SIGPIPE, signal.SIGXFSZ]  # Python ignores these two
-            self._pid = os.posix_spawnp(words[0], words, environment, file_actions=actions, setsigdef=undone)
-        except OSError:
-            os.close(self._printed)
-            raise
-        finally:
-            os.close(printing)
-
-    def wait(self, timeout: float | None = None) -> bytes | None:
-        """What it prints; None if it fails, or is stopped because it takes longer than ``timeout`` seconds."""
-        deadline = None if timeout is None else time.monotonic() + timeout
-        out = bytearray()
-        ready = select.poll()
-        ready.register(self._printed, select.POLLIN)
-        while ready.poll(None if deadline is None else max(deadline - time.monotonic(), 0) * 1000):
-            piece = os.read(self._printed, 1 << 20)
-            if not piece:
-                break
-            out += piece
-        else:
-            os.kill(self._pid, signal.SIGKILL)
-        os.close(self._printed)
-        return None if os.waitpid(self._pid, 0)[1] else bytes(out)
-
-
-class Repository:
-    """A git work tree, looked at without touching it."""
-
-    def __init__(self, root: str) -> None:
-        self.root = root
-        self._environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
-        self._environment |= {"GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"}
-        self._asked: dict[str, Running] = {}
-
-    @classmethod
-    def around(cls, directory: str) -> Repository | None:
-        """The one that ``directory`` lies in."""
-        while True:
-            if os.path.exists(os.path.join(directory, ".git")):
-                there = any(os.access(os.path.join(place, "git"), os.X_OK) for place in os.get_exec_path())
-                return cls(directory) if there else None
-            parent = os.path.dirname(directory)
-            if parent == directory:
-                return None
-            directory = parent
-
-    def start(
-        self, *words: str, environment: Mapping[str, str] | None = None, stdin: int | None = None, stdout: int | None = None
-    ) -> Running:
-        """Begin a git command."""
-        safe = ["-c", "core.fsmonitor=false", "-c", f"safe.directory={self.root}", "-c", "core.quotePath=false"]
-        return Running(["git", "-C", self.root, *safe, *words], self._environment | dict(environment or {}), stdin, stdout)
-
-    def run(self, *words: str, **how: Any) -> bytes | None:
-        """What a git command prints; None if it fails."""
-        return self.start(*words, **how).wait()
-
-    def ask(self, *questions: str) -> None:
-        """Let git begin to answer them."""
-        for question in questions:
-            self._asked[question] = self.start(*QUESTIONS[question])
-
-    def answer(self, question: str, timeout: float | None = None) -> bytes | None:
-        """The answer; None if git refuses or takes longer than ``timeout`` seconds."""
-        if question not in self._asked:
-            self.ask(question)
-        return self._asked.pop(question).wait(timeout)
-
-    def directories(self) -> tuple[str, str]:
-        """The (index file, object directory) of this work tree."""
-        own = os.path.join(self.root, ".git")
-        if os.path.isfile(own):
-            with open(own, encoding="utf-8", errors="surrogateescape") as file:
-                own = os.path.join(self.root, file.read().partition("gitdir:")[2].strip())
-        common = own
-        try:
-            with open(os.path.join(own, "commondir"), encoding="utf-8", errors="surrogateescape") as file:
-                common = os.path.join(own, file.read().strip())
-        except OSError:
-            pass
-        return os.path.join(own, "index"), os.path.abspath(os.path.join(common, "objects"))
-
-
-_STATUS = ("status", "--porcelain=v2", "--branch", "-z", "--no-renames")
-QUESTIONS = {
-    "remote": ("config", "--get", "remote.origin.url"),
-    "status": (*_STATUS, "--untracked-files=all"),
-    "files": ("ls-files", "-s", "-z"),
-    "root": ("rev-list", "--first-parent", "--max-parents=0", "HEAD"),
-}
-
-
 @dataclass(frozen=True, slots=True)
 class State:
     """What ``git status`` said. ``changed`` and ``untracked`` are paths from the root."""
@@ -256,11 +137,9 @@ def _git_version(repository: Repository, config: Config, counts: Counting, scrat
     remarks = []
     remote = repository.answer("remote")
     url = redact.text(os.fsdecode(remote.strip())) if remote else None
-    if not url and not config["project"]:
-        repository.ask("root")  # git finds it while it answers the rest
     status = repository.answer("status", BUDGET)
     if status is None:
-        status = repository.run(*_STATUS, "--untracked-files=no")
+        status = repository.run(*STATUS, "--untracked-files=no")
         remarks.append("untracked files were not looked at: git took too long; name large directories in .gitignore")
     listed = repository.answer("files")
     project = config["project"] or (normalised_remote(url) if url else root_commit(repository))
@@ -286,12 +165,6 @@ def _git_version(repository: Repository, config: Config, counts: Counting, scrat
     entries = [entry for entry in _index_entries(listed) if counts(entry[2], entry[2] in tracked)]
     mark = fingerprint(entries)
     return CodeVersion(repository.root, project, mark, document | {"fingerprint": mark}, blobs, tuple(remarks))
-
-
-def root_commit(repository: Repository) -> str:
-    """The first commit along first parents, which merging branches in does not change; the directory if there is none."""
-    roots = repository.answer("root")
-    return roots.decode().split()[-1] if roots else repository.root
 
 
 def _index_entries(listed: bytes) -> list[tuple[bytes, bytes, bytes]]:

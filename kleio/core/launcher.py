@@ -13,15 +13,15 @@ import threading
 import time
 from dataclasses import dataclass
 
-from kleio.core import commandline, identity, plan, process, redact
-from kleio.core.code import Capture
+from kleio.core import code, commandline, identity, plan, process, redact
 from kleio.core.config import CHILD_VARIABLES, IDENTITY_ENV, Config, spool_root
 from kleio.core.errors import AlreadyRunning, Changed, JournalError, JournalUnreachable, KleioError, UnknownTrial
 from kleio.core.journal import open_journal, place
 from kleio.core.lookup import SHORT, is_alive, resolve
 from kleio.core.output import OutputWriter
 from kleio.core.plan import Action
-from kleio.core.signals import ENDING, Signals, name_of, number_of
+from kleio.core.repository import Repository
+from kleio.core.signals import ENDING, name_of, number_of
 from kleio.core.spool import SHARED, Spool, hold, scratch, spools
 from kleio.core.trial import Ending, Status, Trial, verdict
 
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from kleio.core.journal.base import Journal
     from kleio.core.recorder import Recorder
+    from kleio.core.signals import Signals
     from kleio.core.trial import Entry
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +59,14 @@ class Launcher:
         config: Config,
         argv: Sequence[str],
         say: Callable[[str], None],
+        signals: Signals,
         trial: str | None = None,
         ask: Callable[[str], str] | None = None,
+        repository: Repository | None = None,
     ) -> None:
+        """``signals`` are closed by :meth:`run`; in ``repository``, around the working directory, git is answering already."""
         self._config, self._argv, self._say, self._only, self._ask = config, list(argv), say, trial, ask
+        self._signals, self._repository = signals, repository
         self._execution = os.urandom(16).hex()
         self._root = spool_root(config)
         self._machine = os.path.basename(self._root)
@@ -71,16 +76,16 @@ class Launcher:
 
     def run(self) -> Outcome:
         """The recipe."""
-        process.fill_standard_descriptors()
-        self._signals = Signals()
         try:
             if self._only:
                 self._open_journal(must=True)
                 self._recall(self._only)
             self._program = process.find_program(self._argv[0])
-            looking = Capture(self._config, self._argv, scratch(self._root, self._execution))
+            repository = self._repository or Repository.asked(self._config.cwd)
+            if repository and not self._config["project"]:
+                repository.ask_further()
             self._open_journal(must=bool(self._only))
-            self._code = looking.finish()
+            self._code = code.capture(self._config, self._argv, repository, scratch(self._root, self._execution))
             self._work = self._identify()
             self._key = self._work.key
             decision = self._decide()
@@ -411,8 +416,8 @@ class Launcher:
                 self._say(f"output could not be recorded to its end: {writer.failed}")
         gathering.join(self._config["drain"])
         self._end(spool, ending)
-        os.close(lock)
         self._finish(recorder, spool, recorder_lock)
+        os.close(lock)
         return Outcome(ending.exit_code or 0, number_of(ending.signal) if ending.signal else None)
 
     def _recorder(self, trial: Trial, spool: Spool, token: int) -> Recorder:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 
-from kleio.core.code import Repository, root_commit
 from kleio.core.identity import normalised_remote
 from kleio.core.redact import text
+from kleio.core.repository import Repository, root_commit
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
