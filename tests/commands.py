@@ -31,14 +31,14 @@ def kleio(*words, cwd=None, check=None, input=None, timeout=60, **environment):
     return done
 
 
-def start(*words, cwd=None, **environment):
+def start(*words, cwd=None, stdout=subprocess.PIPE, **environment):
     """``kleio WORDS`` in the background, in a process group of its own; its output can be read line by line."""
     return subprocess.Popen(
         [*KLEIO, *map(os.fspath, words)],
         cwd=cwd,
         env=os.environ | {name: str(value) for name, value in environment.items()},
         stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
+        stdout=stdout,
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,

@@ -57,12 +57,16 @@ class Mongod:
             pytest.fail(f"mongod does not start:\n{self._log()[-2000:]}")
 
     def _start(self) -> bool:
-        from pymongo import MongoClient
-        from pymongo.errors import ConnectionFailure
-
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.address = f"127.0.0.1:{probe.getsockname()[1]}"
+        return self.restart()
+
+    def restart(self) -> bool:
+        """Start it, again on the same port and with the same data; whether it is ready."""
+        from pymongo import MongoClient
+        from pymongo.errors import ConnectionFailure
+
         command = [
             self.program, "--dbpath", str(self.directory / "data"), "--logpath", str(self.directory / "log"),
             "--bind_ip", "127.0.0.1", "--port", self.address.partition(":")[2], "--nounixsocket",

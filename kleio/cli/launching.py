@@ -25,6 +25,7 @@ def launch(options: Mapping[str, Any], words: Sequence[str], trial: str | None =
         config = Config(options, cwd=_here())
     except FileNotFoundError:
         raise KleioError("the working directory does not exist any more; change to another") from None
+    config.check()
     for name in ("allow-code-change", "allow-env-change", "allow-any-change"):
         if config[name]:
             raise UsageError(f"--{name}: branching is not there yet in this version; start anew with --fresh")

@@ -65,7 +65,8 @@ def reading(command: Callable[..., Any]) -> Callable[..., Any]:
     @click.pass_context
     @functools.wraps(command)
     def wrapped(ctx: click.Context, /, journal: str | None, **rest: Any) -> Any:  # noqa: ARG001 - read by given()
-        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+        for number in (signal.SIGPIPE, signal.SIGINT):
+            signal.signal(number, signal.SIG_DFL)  # a reader that is cut off ends without a word
         return command(Reading(ctx), **rest)
 
     return wrapped

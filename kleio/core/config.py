@@ -109,6 +109,10 @@ class Config:
         """Every setting, in the order of the table."""
         return {setting.key: self.look_up(setting) for setting in SETTINGS}
 
+    def check(self) -> None:
+        """Raise UsageError if any setting makes no sense, before anything has been done with the others."""
+        self.sources()
+
     def look_up(self, setting: Setting) -> Value:
         """The first of flag, environment, project file, user file that has it, else the default."""
         if setting.key in self.options:

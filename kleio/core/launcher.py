@@ -417,7 +417,7 @@ class Launcher:
         gathering.join(self._config["drain"])
         self._end(spool, ending)
         self._finish(recorder, spool, recorder_lock)
-        os.close(lock)
+        os.close(lock)  # until its end is in the journal, the execution counts as alive
         return Outcome(ending.exit_code or 0, number_of(ending.signal) if ending.signal else None)
 
     def _recorder(self, trial: Trial, spool: Spool, token: int) -> Recorder:

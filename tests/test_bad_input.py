@@ -1,0 +1,175 @@
+"""Bad input: one clear line that says what to do, the documented exit status, nothing half-written, no traceback."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import subprocess
+
+import pytest
+from commands import KLEIO, PYTHON, kleio, script, trials
+
+def one_line(done, *hints):
+    lines = done.stderr.splitlines()
+    assert len(lines) == 1, done.stderr
+    assert lines[0].startswith("kleio: ")
+    for hint in hints:
+        assert hint in lines[0], lines[0]
+
+
+@pytest.mark.parametrize(
+    ("uri", "hints"),
+    [
+        ("nonsense", ["sqlite:///PATH"]),
+        ("postgres://x", ["mongodb://"]),
+        ("sqlite://", ["sqlite:///"]),
+        ("sqlite:///x.db?mode=ro", ["mode=ro"]),
+        ("mongodb://", []),
+        ("mongodb://h/d?tls=maybe", ["tls"]),
+        ("mongodb://127.0.0.1/d?retryWrite=true", ["retrywrites"]),
+        ("mongodb://u:p@w@127.0.0.1/d", []),
+    ],
+)
+def test_malformed_addresses(tmp_path, uri, hints):
+    one_line(kleio("true", cwd=tmp_path, check=125, KLEIO_JOURNAL=uri), *hints)
+    one_line(kleio("ls", cwd=tmp_path, check=1, KLEIO_JOURNAL=uri), *hints)
+    assert list(tmp_path.glob("*.db*")) == []
+
+
+def test_nobody_answers(tmp_path):
+    away = {"KLEIO_JOURNAL": "mongodb://127.0.0.1:9/d", "KLEIO_TIMEOUT": "0.3"}
+    one_line(kleio("ls", cwd=tmp_path, check=1, **away), "127.0.0.1:9")
+    one_line(kleio("sync", cwd=tmp_path, check=1, **away), "127.0.0.1:9")
+
+
+def test_a_wrong_password(tmp_path, mongod_with_users):
+    server, _ = mongod_with_users
+    uri = f"mongodb://somebody:wrongpw@{server.address}/d"
+    for words, status in ((["true"], 125), (["ls"], 1)):
+        done = kleio(*words, cwd=tmp_path, check=status, KLEIO_JOURNAL=uri)
+        one_line(done, "password")
+        assert "wrongpw" not in done.stderr
+
+
+@pytest.mark.parametrize("content", [b"this is no database, but a text of some length\n" * 50, None])
+def test_a_file_that_is_not_a_journal(tmp_path, content):
+    path = tmp_path / "file.db"
+    if content is None:
+        connection = sqlite3.connect(path)
+        connection.execute("CREATE TABLE mine (x)")
+        connection.commit()
+        connection.close()
+    else:
+        path.write_bytes(content)
+    before = path.read_bytes()
+    for words, status in ((["true"], 125), (["ls"], 1)):
+        one_line(kleio(*words, cwd=tmp_path, check=status, KLEIO_JOURNAL=f"sqlite:///{path}"), str(path))
+    assert path.read_bytes() == before
+
+
+def test_a_journal_of_a_newer_kleio(tmp_path, home):
+    kleio("true", cwd=tmp_path, check=0)
+    connection = sqlite3.connect(home / "journal.db")
+    connection.execute("PRAGMA user_version = 99")
+    connection.close()
+    one_line(kleio("true", cwd=tmp_path, check=125), "upgrade")
+    one_line(kleio("ls", cwd=tmp_path, check=1), "upgrade")
+
+
+AS_ROOT = os.geteuid() == 0
+
+
+def without_privilege(*words, cwd, **environment):
+    """Run kleio bound by permissions: root is, once it has given its capabilities up."""
+    dropped = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"] if AS_ROOT else []
+    return subprocess.run(
+        [*dropped, *KLEIO, *words], cwd=cwd, env=os.environ | environment, capture_output=True, text=True, check=False
+    )
+
+
+@pytest.fixture
+def closed(tmp_path):
+    """A directory in which nothing can be made."""
+    directory = tmp_path / "closed"
+    directory.mkdir()
+    directory.chmod(0o555)
+    return directory
+
+
+def test_a_directory_that_cannot_be_written(closed):
+    done = without_privilege("true", cwd="/", KLEIO_HOME=str(closed / "x"))
+    assert done.returncode == 125
+    one_line(done, "KLEIO_HOME")
+    assert list(closed.iterdir()) == []
+    done = without_privilege("true", cwd="/", KLEIO_SPOOL_DIR=str(closed / "x"))
+    assert done.returncode == 125
+    one_line(done, "KLEIO_SPOOL_DIR")
+
+
+def test_a_working_directory_that_cannot_be_written_is_fine(closed):
+    done = without_privilege("sh", "-c", "echo hi", cwd=str(closed))
+    assert (done.returncode, done.stdout) == (0, "hi\n")
+
+
+def test_no_home_directory(tmp_path):
+    environment = {name: value for name, value in os.environ.items() if name not in ("HOME", "KLEIO_HOME")}
+    nobody = ["unshare", "--mount", "sh", "-c", 'mount --bind /dev/null /etc/passwd; exec "$@"', "sh"]
+    if not AS_ROOT:  # whom the system knows has a home all the same
+        nobody = []
+    done = subprocess.run([*nobody, *KLEIO, "ls"], cwd="/", env=environment, capture_output=True, text=True, check=False)
+    if AS_ROOT:
+        assert done.returncode == 2
+        one_line(done, "KLEIO_HOME")
+
+
+def test_an_empty_command():
+    one_line(kleio("", check=127), "empty")
+    one_line(kleio("run", check=125), "no command")
+    one_line(kleio("--", check=125), "command")
+    assert "Usage" in kleio(check=0).stdout
+
+
+def test_settings_that_make_no_sense(tmp_path, home):
+    one_line(kleio("true", check=125, KLEIO_ONCE="maybe"), "KLEIO_ONCE")
+    one_line(kleio("true", check=125, KLEIO_IF_RUNNING="never"), "refuse, wait, skip")
+    one_line(kleio("true", check=125, KLEIO_LEASE="long"), "lease")
+    one_line(kleio("--if-running=never", "true", check=125), "never")
+    one_line(kleio("ls", "--status", "odd", check=2), "odd")
+    one_line(kleio("ls", "-n", "-1", check=2))
+    one_line(kleio("ls", "--nonsense", check=2), "--nonsense")
+    one_line(kleio("info", check=2), "ID")
+    (tmp_path / "pyproject.toml").write_text("[tool.kleio]\nexlude = []\n")
+    one_line(kleio("true", cwd=tmp_path, check=125), "exclude")
+    (tmp_path / "pyproject.toml").write_text("[tool.kleio\n")
+    one_line(kleio("ls", cwd=tmp_path, check=2), "TOML")
+    assert trials() == []
+
+
+def test_a_value_too_large_for_the_store_says_what_to_do(tmp_path, journal_uri):
+    text = "from kleio.client.logger import kleio_logger as k\nk.log_statistic(x='y' * 20_000_000)\nk.log_statistic(ok=1)\n"
+    done = kleio(PYTHON, script(tmp_path, text), cwd=tmp_path, check=0)
+    assert "log_artifact" in done.stderr
+    assert list(trials()[0]["summary"]) == ["ok"]
+
+
+def test_a_working_directory_that_is_gone(tmp_path):
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    text = f"cd {gone} && rmdir {gone} && {PYTHON} -m kleio true"
+    done = subprocess.run(["sh", "-c", text], capture_output=True, text=True, check=False)
+    assert done.returncode == 125
+    assert "Traceback" not in done.stderr
+
+
+def test_a_repository_that_git_cannot_read_is_no_obstacle(tmp_path):
+    (tmp_path / ".git").mkdir()
+    (tmp_path / ".git" / "HEAD").write_text("garbage")
+    assert kleio("echo", "hi", cwd=tmp_path, check=0).stdout == "hi\n"
+
+
+def test_no_git_on_the_path(tmp_path):
+    (tmp_path / ".git").mkdir()
+    (tmp_path / "bin").mkdir()
+    os.symlink("/bin/true", tmp_path / "bin" / "true")
+    kleio("true", cwd=tmp_path, check=0, PATH=str(tmp_path / "bin"))
+    assert trials()[0]["status"] == "completed"

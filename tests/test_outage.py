@@ -1,0 +1,169 @@
+"""The journal goes away and comes back; launchers are killed; nothing that was logged is lost."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+
+import pytest
+from commands import PYTHON, info, kleio, script, start, trials, until
+from conftest import _server
+
+from kleio.core.journal import open_journal
+from kleio.core.spool import spools
+from kleio.core.config import Config, spool_root
+
+LOGGING = """
+from kleio.client.logger import kleio_logger as k
+n = 0
+def log(count):
+    global n
+    for _ in range(count):
+        k.log_statistic(n=n)
+        n += 1
+    k.log_artifact("state", b"%d" % n, n=n)
+    print("logged", n, flush=True)
+log(1000)
+open("go").read()
+log(1000)
+open("go").read()
+log(1000)
+"""
+
+
+@pytest.fixture
+def server():
+    with _server() as one:
+        yield one
+
+
+def complete(trial):
+    found = info(trial)
+    assert found["summary"]["n"]["count"] == 3000
+    assert found["summary"]["n"]["last"] == 2999
+    assert kleio("cat", trial, check=0).stdout == "logged 1000\nlogged 2000\nlogged 3000\n"
+
+
+def test_an_outage_is_said_once_and_its_end_once_and_nothing_is_lost(tmp_path, server, monkeypatch):
+    monkeypatch.setenv("KLEIO_JOURNAL", f"mongodb://{server.address}/outage")
+    os.mkfifo(tmp_path / "go")
+    process = start(PYTHON, script(tmp_path, LOGGING), cwd=tmp_path, KLEIO_TIMEOUT="0.5")
+    assert process.stdout.readline() == "logged 1000\n"
+    until(lambda: trials()[0]["summary"].get("n", {}).get("count") == 1000)
+    process.stderr.readline()  # trial reserved
+    server.process.kill()
+    server.process.wait()
+    (tmp_path / "go").write_text("")
+    assert process.stdout.readline() == "logged 2000\n"  # the script does not notice
+    away = process.stderr.readline()
+    assert away.startswith("kleio: ")
+    assert "wait in the spool" in away
+    server.restart()
+    back = process.stderr.readline()
+    assert "is back" in back
+    (tmp_path / "go").write_text("")
+    assert (process.stdout.read(), process.stderr.read()) == ("logged 3000\n", "")
+    process.communicate(timeout=60)
+    assert process.returncode == 0
+    complete(trials()[0]["id"])
+    assert trials()[0]["status"] == "completed"
+
+
+def test_a_journal_that_stays_away_leaves_the_rest_to_sync(tmp_path, server, monkeypatch):
+    monkeypatch.setenv("KLEIO_JOURNAL", f"mongodb://{server.address}/outage")
+    os.mkfifo(tmp_path / "go")
+    process = start(PYTHON, script(tmp_path, LOGGING), cwd=tmp_path, KLEIO_TIMEOUT="0.3")
+    assert process.stdout.readline() == "logged 1000\n"
+    server.process.kill()
+    server.process.wait()
+    for _ in range(2):
+        (tmp_path / "go").write_text("")
+        process.stdout.readline()
+    assert "kleio sync" in process.stderr.read()
+    process.communicate(timeout=60)
+    assert process.returncode == 0
+    server.restart()
+    kleio("sync", check=0)
+    complete(trials()[0]["id"])
+    assert trials()[0]["status"] == "completed"
+    assert list(spools(spool_root(Config()))) == []
+
+
+@pytest.mark.parametrize("both", [True, False])
+def test_a_killed_launcher_loses_nothing(tmp_path, journal_uri, both):
+    """kill -9 of the launcher alone, or of everything: what had returned in the script reaches the journal."""
+    os.mkfifo(tmp_path / "go")
+    process = start(PYTHON, script(tmp_path, LOGGING), cwd=tmp_path)
+    assert process.stdout.readline() == "logged 1000\n"
+    (tmp_path / "go").write_text("")
+    assert process.stdout.readline() == "logged 2000\n"
+    if both:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+    else:
+        process.kill()
+        process.wait()
+        assert "still running" in kleio("sync", check=0).stdout
+        (tmp_path / "go").write_text("")
+        process.communicate(timeout=60)
+        until(lambda: "still running" not in kleio("sync", check=0).stdout)
+    kleio("sync", check=0)
+    (trial,) = trials()
+    assert trial["status"] == "failover"
+    count = 2000 if both else 3000
+    assert trial["summary"]["n"]["count"] == count
+    assert re.match("(logged 1000\nlogged 2000\n)", kleio("cat", trial["id"], check=0).stdout)
+    journal = open_journal(journal_uri, writing=False)
+    assert any(True for _ in journal.segments(trial["id"], ("artifacts",)))
+    journal.close()
+
+
+def test_sync_cut_short_goes_on_where_it_stopped(tmp_path, journal_uri):
+    text = "from kleio.client.logger import kleio_logger as k\nfor n in range(30000): k.log_statistic(n=n)\nprint('x' * 3_000_000)\n"
+    kleio("--offline", PYTHON, script(tmp_path, text), cwd=tmp_path, check=0)
+    for _ in range(6):
+        syncing = start("sync")
+        syncing.kill()  # wherever it is by now
+        syncing.communicate()
+    kleio("sync", check=0)
+    (trial,) = trials()
+    assert trial["summary"]["n"]["count"] == 30000
+    assert len(kleio("cat", "--raw", trial["id"], check=0).stdout) == 3_000_001
+
+
+def test_two_syncs_at_once_ship_everything_once(tmp_path, journal_uri):
+    for n in range(6):
+        kleio("--offline", "sh", "-c", f"echo {n}", cwd=tmp_path, check=0)
+    both = [start("sync") for _ in range(3)]
+    for one in both:
+        one.communicate(timeout=60)
+    kleio("sync", check=0)
+    found = trials()
+    assert len(found) == 6
+    assert all(len(one["executions"]) == 1 and one["status"] == "completed" for one in found)
+
+
+def test_a_full_disk_is_said_and_stops_nothing(tmp_path):
+    """A real full disk, where this user may mount one; the command goes on and its output goes through."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "none", disk], capture_output=True, check=False)
+    if mounted.returncode:
+        disk = None
+    try:
+        home = disk / "kleio" if disk else tmp_path / "small"
+        limit = "" if disk else "ulimit -f 2000; "
+        text = f"{limit}{PYTHON} -m kleio sh -c 'head -c 20000000 /dev/zero; echo end >&2; exit 7'"
+        done = subprocess.run(
+            ["bash", "-c", text], capture_output=True, env=os.environ | {"KLEIO_HOME": str(home)}, cwd=tmp_path, check=False
+        )
+        assert done.returncode == 7, done.stderr
+        assert len(done.stdout) == 20_000_000
+        assert b"end" in done.stderr
+        assert b"could not be recorded" in done.stderr
+        assert b"Traceback" not in done.stderr
+    finally:
+        if disk:
+            subprocess.run(["umount", "-l", disk], check=True)
