@@ -88,8 +88,8 @@ if __name__ == "__main__":
         pids.append(pid)
     threads = [threading.Thread(target=work, args=(t * 1000,)) for t in (4, 5)]
     [t.start() for t in threads]
-    for start in ("fork", "spawn"):
-        processes = [multiprocessing.get_context(start).Process(target=work, args=(b,)) for b in ((6000, 7000) if start == "fork" else (8000,))]
+    for start, bases in (("fork", (6000, 7000)), ("spawn", (8000,))):
+        processes = [multiprocessing.get_context(start).Process(target=work, args=(base,)) for base in bases]
         [p.start() for p in processes]
         [p.join() for p in processes]
     [t.join() for t in threads]
@@ -155,7 +155,8 @@ def test_flush_returns_when_it_is_in_the_journal(tmp_path, journal_uri):
 import subprocess, json
 k.log_statistic(x=1)
 assert k.flush() is True
-out = subprocess.run([{PYTHON!r}, "-m", "kleio", "ls", "--json", "--all-projects"], capture_output=True, text=True, check=True).stdout
+words = [{PYTHON!r}, "-m", "kleio", "ls", "--json", "--all-projects"]
+out = subprocess.run(words, capture_output=True, text=True, check=True).stdout
 print(json.loads(out)[0]["summary"]["x"]["last"], json.loads(out)[0]["status"])
 """,
     )
@@ -190,7 +191,8 @@ def test_kleio_log_outside_a_trial_is_one_clear_line():
 def test_without_kleio_statistics_are_printed_and_nothing_else_changes(tmp_path):
     path = script(
         tmp_path,
-        IMPORT + "k.log_statistic(x=1, y='a')\nk.log_artifact('n', b'x')\nprint(k.load_statistic(), k.load_artifacts('n'), k.flush())",
+        IMPORT
+        + "k.log_statistic(x=1, y='a')\nk.log_artifact('n', b'x')\nprint(k.load_statistic(), k.load_artifacts('n'), k.flush())",
     )
     done = subprocess.run([PYTHON, path], capture_output=True, text=True, check=True, cwd=tmp_path)
     assert done.stdout == "[] [] True\n"
@@ -208,14 +210,20 @@ def test_a_spool_that_is_gone_is_said_once_and_stops_nothing(tmp_path):
 
 @pytest.mark.parametrize("bad", ["object()", "'x' * 9_000_000", "cycle"])
 def test_a_value_that_cannot_be_kept_is_said_and_stops_only_the_strict(tmp_path, bad):
-    text = f"cycle = []\ncycle.append(cycle)\nk.log_statistic(ok=1)\nk.log_statistic(bad={bad})\nk.log_statistic(ok=2)\nprint('end')"
+    text = "cycle = []\ncycle.append(cycle)\n"
+    text += f"k.log_statistic(ok=1)\nk.log_statistic(bad={bad})\nk.log_statistic(ok=2)\nprint('end')"
     done = run(tmp_path, text)
     assert done.stdout == "end\n"
     assert sum(line.startswith("kleio: a record is lost") for line in done.stderr.splitlines()) == 1
     assert trials()[0]["summary"]["ok"]["count"] == 2
     path = script(tmp_path, IMPORT + text, "strict.py")
     strict = subprocess.run(
-        [*KLEIO, PYTHON, path], cwd=tmp_path, capture_output=True, text=True, env=os.environ | {"KLEIO_STRICT": "1"}, check=False
+        [*KLEIO, PYTHON, path],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        env=os.environ | {"KLEIO_STRICT": "1"},
+        check=False,
     )
     assert strict.returncode == 1
     assert "Error" in strict.stderr

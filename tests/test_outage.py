@@ -11,9 +11,9 @@ import pytest
 from commands import PYTHON, info, kleio, script, start, trials, until
 from conftest import _server
 
+from kleio.core.config import Config, spool_root
 from kleio.core.journal import open_journal
 from kleio.core.spool import spools
-from kleio.core.config import Config, spool_root
 
 LOGGING = """
 from kleio.client.logger import kleio_logger as k
@@ -121,7 +121,8 @@ def test_a_killed_launcher_loses_nothing(tmp_path, journal_uri, both):
 
 
 def test_sync_cut_short_goes_on_where_it_stopped(tmp_path, journal_uri):
-    text = "from kleio.client.logger import kleio_logger as k\nfor n in range(30000): k.log_statistic(n=n)\nprint('x' * 3_000_000)\n"
+    text = "from kleio.client.logger import kleio_logger as k\n"
+    text += "for n in range(30000): k.log_statistic(n=n)\nprint('x' * 3_000_000)\n"
     kleio("--offline", PYTHON, script(tmp_path, text), cwd=tmp_path, check=0)
     for _ in range(6):
         syncing = start("sync")

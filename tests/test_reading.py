@@ -151,7 +151,9 @@ def test_tail_shows_the_last_lines(project, journal_uri):
 
 def test_tail_follows_until_the_trial_ends(project, journal_uri):
     os.mkfifo("go")
-    process = start("sh", "-c", "echo one; read x < go; seq 2 50000; read x < go; echo err >&2; exit 4", stdout=subprocess.DEVNULL)
+    process = start(
+        "sh", "-c", "echo one; read x < go; seq 2 50000; read x < go; echo err >&2; exit 4", stdout=subprocess.DEVNULL
+    )
     trial = until(lambda: [one for one in trials() if one["status"] == "running"])[0]["id"]
     following = start("tail", "-f", trial)
     assert following.stdout.readline() == "one\n"
@@ -171,7 +173,9 @@ def test_tail_follows_until_the_trial_ends(project, journal_uri):
 def test_following_shows_new_output_soon(project, journal_uri):
     """Each line is answered through the journal before the next is asked for: the two keep pace."""
     os.mkfifo("go")
-    process = start("sh", "-c", "exec 3<> go; n=0; while read x <&3 && [ $x = on ]; do n=$((n+1)); echo $n; done", stdout=subprocess.DEVNULL)
+    process = start(
+        "sh", "-c", "exec 3<> go; n=0; while read x <&3 && [ $x = on ]; do n=$((n+1)); echo $n; done", stdout=subprocess.DEVNULL
+    )
     trial = until(lambda: [one for one in trials() if one["status"] == "running"])[0]["id"]
     following = start("tail", "-f", trial)
     for n in range(1, 11):
@@ -210,10 +214,22 @@ def test_a_pipe_that_closes_ends_reading_without_a_word(project):
 
 
 def test_info_shows_what_one_wants_to_know(project):
-    text = "from kleio.client.logger import kleio_logger as k\nk.log_statistic(loss=0.5)\nk.log_artifact('w.pt', b'abc', epoch=3)\n"
+    text = "from kleio.client.logger import kleio_logger as k\n"
+    text += "k.log_statistic(loss=0.5)\nk.log_artifact('w.pt', b'abc', epoch=3)\n"
     kleio("--note", "a remark", PYTHON, script(project, text), "--lr", "0.1", check=0)
     page = kleio("info", trials()[0]["id"][:6], check=0).stdout
-    for shown in ("completed", "a remark", "--lr 0.1", "command line", "loss", "0.5", "w.pt", "3 B", "epoch=3", "exit status 0"):
+    for shown in (
+        "completed",
+        "a remark",
+        "--lr 0.1",
+        "command line",
+        "loss",
+        "0.5",
+        "w.pt",
+        "3 B",
+        "epoch=3",
+        "exit status 0",
+    ):
         assert shown in page
 
 

@@ -7,12 +7,17 @@ from kleio.core.redact import GONE, command, is_secret, text, variables
 KEY = "sk-" + "a1B2" * 8
 
 
-@pytest.mark.parametrize("name", ["--api-key", "HF_TOKEN", "password", "--db-password", "accessToken", "AWS_SECRET_ACCESS_KEY", "WANDB_API_KEY"])
+@pytest.mark.parametrize(
+    "name", ["--api-key", "HF_TOKEN", "password", "--db-password", "accessToken", "AWS_SECRET_ACCESS_KEY", "WANDB_API_KEY"]
+)
 def test_secret_names(name):
     assert is_secret(name)
 
 
-@pytest.mark.parametrize("name", ["TOKENIZERS_PARALLELISM", "--max-tokens", "--pad-token-id", "--token-dropout", "--key", "--tokens", "monkey", "--author"])
+@pytest.mark.parametrize(
+    "name",
+    ["TOKENIZERS_PARALLELISM", "--max-tokens", "--pad-token-id", "--token-dropout", "--key", "--tokens", "monkey", "--author"],
+)
 def test_harmless_names(name):
     assert not is_secret(name)
 

@@ -9,7 +9,9 @@ from kleio.core.journal.base import Segment, Summary
 from kleio.core.statistics import Record, Summariser, combine, pack, records, unpack
 
 numbers = st.integers() | st.floats(allow_nan=False)
-values = st.dictionaries(st.sampled_from(["loss", "epoch", "a.b", "$x", "ü", "", "\0"]), numbers | st.text() | st.none() | st.booleans())
+values = st.dictionaries(
+    st.sampled_from(["loss", "epoch", "a.b", "$x", "ü", "", "\0"]), numbers | st.text() | st.none() | st.booleans()
+)
 logged = st.lists(st.tuples(st.integers(0, 2**62), values), max_size=40)
 
 
@@ -20,7 +22,9 @@ def test_packing_keeps_every_value_and_its_type(found):
     after = unpack(pack(before))
     assert after == before
     for one, other in zip(before, after, strict=True):
-        assert [type(one.values[key]) for key in sorted(one.values)] == [type(other.values[key]) for key in sorted(other.values)]
+        assert [type(one.values[key]) for key in sorted(one.values)] == [
+            type(other.values[key]) for key in sorted(other.values)
+        ]
 
 
 def test_not_a_number_survives():
@@ -30,7 +34,9 @@ def test_not_a_number_survives():
 
 
 def test_a_point_takes_few_bytes():
-    points = [Record(30 * n, 1_700_000_000_000_000_000 + 1_000_003 * n, {"step": n, "loss": 1 / (n + 1)}) for n in range(20_000)]
+    points = [
+        Record(30 * n, 1_700_000_000_000_000_000 + 1_000_003 * n, {"step": n, "loss": 1 / (n + 1)}) for n in range(20_000)
+    ]
     assert len(pack(points)) / len(points) < 14
 
 

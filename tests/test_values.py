@@ -21,10 +21,12 @@ scalars = st.one_of(
 )  # fmt: skip
 nested = st.recursive(
     scalars,
-    lambda inner: st.lists(inner)
-    | st.dictionaries(st.text() | st.just("$kleio"), inner)
-    | st.dictionaries(st.integers(), inner)
-    | st.tuples(inner, inner),
+    lambda inner: (
+        st.lists(inner)
+        | st.dictionaries(st.text() | st.just("$kleio"), inner)
+        | st.dictionaries(st.integers(), inner)
+        | st.tuples(inner, inner)
+    ),
     max_leaves=10,
 )
 

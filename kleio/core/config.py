@@ -154,15 +154,14 @@ def _user_directory(kind: str, environment: Mapping[str, str]) -> str:
         "state": ("XDG_STATE_HOME", ".local/state"),
         "config": ("XDG_CONFIG_HOME", ".config"),
     }[kind]
-    home = environment.get("HOME")
-    if os.name == "posix" and os.uname().sysname == "Linux" and home and os.path.isabs(home) and not environment.get(variable):
+    home = environment.get("HOME") or os.path.expanduser("~")
+    if not os.path.isabs(home):
+        raise UsageError("there is no home directory to keep the journal in; set KLEIO_HOME to a directory")
+    if os.uname().sysname == "Linux" and not environment.get(variable):
         return os.path.join(home, usual, "kleio")
     import platformdirs
 
-    found: str = getattr(platformdirs, f"user_{kind}_dir")("kleio", appauthor=False)
-    if not os.path.isabs(found):
-        raise UsageError("there is no home directory to keep the journal in; set KLEIO_HOME to a directory")
-    return found
+    return str(getattr(platformdirs, f"user_{kind}_dir")("kleio", appauthor=False))
 
 
 def _project_table(cwd: str) -> tuple[str, dict[str, Any]]:
