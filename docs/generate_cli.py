@@ -11,8 +11,8 @@ from pathlib import Path
 
 import click
 
+from kleio.cli.commands import COMMANDS, LAUNCHING
 from kleio.cli.door import group
-from kleio.cli.main import COMMANDS, LAUNCHING
 from kleio.core.config import SETTINGS
 
 ROOT = Path(__file__).parent.parent

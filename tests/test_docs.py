@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from kleio.cli.main import COMMANDS
+from kleio.cli.commands import COMMANDS
 from kleio.core.config import SETTINGS
 from kleio.core.trial import Status
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import kleio
-from kleio.cli.main import COMMANDS, LAUNCHING
+from kleio.cli.commands import COMMANDS, LAUNCHING
 from kleio.cli.options import given, run_options
 from kleio.core.errors import UsageError
 

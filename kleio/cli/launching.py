@@ -66,7 +66,7 @@ def _suggestion(word: str) -> str:
     """A near-by command of kleio's, or program on the path."""
     import difflib
 
-    from kleio.cli.main import COMMANDS
+    from kleio.cli.commands import COMMANDS
 
     if near := difflib.get_close_matches(word, COMMANDS, 1, 0.7):
         return f"; did you mean: kleio {near[0]}?"

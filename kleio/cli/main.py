@@ -5,27 +5,12 @@ from __future__ import annotations
 import os
 import sys
 
+from kleio.cli.commands import COMMANDS, LAUNCHING
 from kleio.core.errors import KleioError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from kleio.core.launcher import Outcome
-
-COMMANDS = {
-    "run": "run a command, or resume a trial by its id",
-    "exec": "run the recorded command of a trial again",
-    "ls": "list trials",
-    "info": "all there is to know about a trial",
-    "cat": "print what a trial printed",
-    "tail": "print the end of what a trial printed, and follow it",
-    "status": "count trials by status and by tag",
-    "log": "log a statistic from a shell script inside a trial",
-    "sync": "ship what waits in the spool to the journal",
-    "config": "show every setting and where it comes from",
-}
-"""One module of this name in ``kleio.cli`` each, with a click command of this name in it."""
-
-LAUNCHING = ("run", "exec")
 
 
 def main() -> None:

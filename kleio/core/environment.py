@@ -11,7 +11,6 @@ import json
 import os
 import re
 import shutil
-import subprocess
 import sys
 
 from kleio.core import redact
@@ -87,6 +86,8 @@ def inspected(python: str) -> tuple[str | None, list[str]]:
     if version and isolated:
         short = ".".join(version.split(".")[:2])
         return version, [os.path.join(prefix, lib, f"python{short}", "site-packages") for lib in ("lib", "lib64")]
+    import subprocess  # 3 ms, for other interpreters
+
     try:
         answer = subprocess.run([python, "-c", _PROBE], capture_output=True, timeout=10, check=True, stdin=subprocess.DEVNULL)
         version, path = json.loads(answer.stdout)

@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from kleio.core import code, commandline, identity, plan, process, redact
 from kleio.core.config import CHILD_VARIABLES, IDENTITY_ENV, Config, spool_root
 from kleio.core.errors import AlreadyRunning, Changed, JournalError, JournalUnreachable, KleioError, UnknownTrial
-from kleio.core.journal import open_journal, place
+from kleio.core.journal import open_journal
+from kleio.core.journal.base import place
 from kleio.core.lookup import SHORT, is_alive, resolve
 from kleio.core.output import OutputWriter
 from kleio.core.plan import Action

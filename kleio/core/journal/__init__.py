@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from kleio.core.errors import JournalError
+from kleio.core.journal.base import place
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,12 +29,3 @@ def open_journal(uri: str, timeout: float = 3.0, writing: bool = True) -> Journa
         f"the journal's address {place(uri)!r} is not one kleio knows; "
         "write sqlite:///PATH (sqlite:////PATH when absolute) or mongodb://HOST/DATABASE"
     )
-
-
-def place(uri: str) -> str:
-    """``uri`` without credentials and options: which journal it is, fit for messages and records."""
-    scheme, separator, rest = uri.partition("://")
-    if not separator or scheme == "sqlite":
-        return uri
-    # A password that was not percent-encoded may hold any of / ? and @: all up to the last @ is hidden.
-    return f"{scheme}://{rest.rpartition('@')[2].partition('?')[0]}"

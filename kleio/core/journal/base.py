@@ -182,6 +182,15 @@ class Journal(ABC):
         """Return when everything written so far survives a power cut."""
 
 
+def place(uri: str) -> str:
+    """``uri`` without credentials and options: which journal it is, fit for messages and records."""
+    scheme, separator, rest = uri.partition("://")
+    if not separator or scheme == "sqlite":
+        return uri
+    # A password that was not percent-encoded may hold any of / ? and @: all up to the last @ is hidden.
+    return f"{scheme}://{rest.rpartition('@')[2].partition('?')[0]}"
+
+
 def storable(text: str) -> str:
     """Text to find things by, as every store takes it: what is no Unicode, as in odd file names, becomes U+FFFD."""
     return text.encode("utf-8", "surrogatepass").decode("utf-8", "replace")

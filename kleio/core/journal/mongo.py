@@ -29,8 +29,8 @@ from pymongo.errors import (
 )
 
 from kleio.core.errors import JournalError, JournalUnreachable
-from kleio.core.journal import pipelines, place
-from kleio.core.journal.base import SCHEMA, Journal, Segment, Summary, contiguous, storable
+from kleio.core.journal import pipelines
+from kleio.core.journal.base import SCHEMA, Journal, Segment, Summary, contiguous, place, storable
 from kleio.core.trial import Entry, Event, Reservation, Trial
 
 TYPE_CHECKING = False

@@ -1,0 +1,135 @@
+"""Who may import whom, and who may print: the rules of CONTRIBUTING, held by reading the source."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import kleio
+
+ROOT = Path(kleio.__file__).parent
+FILES = sorted(ROOT.rglob("*.py"))
+NAMES = {path: ".".join(path.relative_to(ROOT.parent).with_suffix("").parts).removesuffix(".__init__") for path in FILES}
+TREES = {NAMES[path]: ast.parse(path.read_text(encoding="utf-8")) for path in FILES}
+MODULES = sorted(TREES)
+
+ONLY_IN = {
+    "click": ("kleio.cli.",),
+    "rich": ("kleio.cli.",),
+    "pymongo": ("kleio.core.journal.mongo",),
+    "bson": ("kleio.core.journal.mongo",),
+    "gridfs": ("kleio.core.journal.mongo",),
+    "sqlite3": ("kleio.core.journal.sqlite",),
+    "git": ("kleio.core.code",),
+    "psutil": ("kleio.core.process", "kleio.core.environment"),
+}
+"""Prefixes of the modules that may import a package, be it inside a function."""
+
+COMMANDS = {"run", "exec", "ls", "info", "cat", "tail", "status", "log", "sync", "config"}
+PRINTERS = ("kleio.cli.render", "kleio.cli.main")
+NO_LAUNCHER = ("kleio.client.logger",)
+"""Scripts run without kleio too: there the logger prints what it cannot record."""
+
+
+class _Imports(ast.NodeVisitor):
+    """``found`` lists (module, line, at the top of the file); what only the type checker sees is left out."""
+
+    def __init__(self, module: str) -> None:
+        self.module = module
+        self.found: list[tuple[str, int, bool]] = []
+        self._depth = 0
+
+    def visit_If(self, node: ast.If) -> None:
+        if not (isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"):
+            self.generic_visit(node)
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> None:
+        self._depth += 1
+        self.generic_visit(node)
+        self._depth -= 1
+
+    def visit_Import(self, node: ast.Import) -> None:
+        self.found += [(alias.name, node.lineno, not self._depth) for alias in node.names]
+
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
+        assert not node.level, f"{self.module}:{node.lineno}: a relative import"
+        assert node.module
+        for alias in node.names:
+            inner = f"{node.module}.{alias.name}"
+            self.found.append((inner if inner in TREES else node.module, node.lineno, not self._depth))
+
+
+def _imports(module: str) -> list[tuple[str, int, bool]]:
+    visitor = _Imports(module)
+    visitor.visit(TREES[module])
+    return visitor.found
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_imports_run_one_way(module):
+    for name, line, _ in _imports(module):
+        where = f"{module}:{line} imports {name}"
+        if module.startswith("kleio.core"):
+            assert not name.startswith(("kleio.cli", "kleio.client")), where
+        if module.startswith("kleio.client"):
+            assert not name.startswith("kleio.cli"), where
+
+
+@pytest.mark.parametrize("module", [name for name in MODULES if name.startswith("kleio.client")])
+def test_a_client_loads_only_the_spool_with_itself(module):
+    at_once = {name for name, _, top in _imports(module) if top and name.startswith("kleio.")}
+    assert at_once <= {"kleio.core.spool", "kleio.core.errors"} | {name for name in TREES if name.startswith("kleio.client")}
+
+
+@pytest.mark.parametrize("module", [name for name in MODULES if name.rpartition(".")[2] in COMMANDS])
+def test_no_command_imports_another(module):
+    others = {f"kleio.cli.{name}" for name in COMMANDS} - {module}
+    if module.startswith("kleio.cli."):
+        assert not others & {name for name, _, _ in _imports(module)}
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_third_parties_stay_where_they_belong(module):
+    for name, line, _ in _imports(module):
+        allowed = ONLY_IN.get(name.partition(".")[0])
+        assert allowed is None or module.startswith(allowed), f"{module}:{line} imports {name}"
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_one_place_prints_and_one_place_exits(module):
+    for node in ast.walk(TREES[module]):
+        where = f"{module}:{getattr(node, 'lineno', 0)}"
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+            assert node.func.id not in ("print", "exit", "quit") or module in PRINTERS, where
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+            called = f"{node.value.id}.{node.attr}"
+            assert called != "sys.exit" or module == "kleio.cli.main", where
+            if called in ("sys.stdout", "sys.stderr"):
+                assert module in (*PRINTERS, *NO_LAUNCHER), where
+        if isinstance(node, ast.Name) and node.id == "SystemExit":
+            assert module == "kleio.cli.main", where
+
+
+def test_there_are_no_cycles():
+    """Not even with the imports inside functions: a cycle hidden there is still one."""
+    edges = {module: {name for name, _, _ in _imports(module) if name in TREES} - {module} for module in MODULES}
+    done: set[str] = set()
+
+    def follow(module: str, path: tuple[str, ...]) -> None:
+        assert module not in path, " → ".join((*path[path.index(module) :], module))
+        if module not in done:
+            for name in sorted(edges[module]):
+                follow(name, (*path, module))
+            done.add(module)
+
+    for module in MODULES:
+        follow(module, ())
+
+
+def test_every_command_of_the_table_has_its_module():
+    from kleio.cli.commands import COMMANDS as TABLE
+
+    assert set(TABLE) == COMMANDS
+    assert {f"kleio.cli.{name}" for name in TABLE} <= set(TREES)
