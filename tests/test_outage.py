@@ -168,3 +168,56 @@ def test_a_full_disk_is_said_and_stops_nothing(tmp_path):
     finally:
         if disk:
             subprocess.run(["umount", "-l", disk], check=True)
+
+
+def test_a_launcher_that_fell_silent_is_taken_over_and_keeps_its_own_record(tmp_path, journal_uri):
+    """Two machines, as two spool directories: neither sees the other's locks, so the lease decides."""
+    os.mkfifo(tmp_path / "go")
+    text = "echo $KLEIO_SPOOL_DIR; read x < go; echo end"
+    first = start("sh", "-c", text, cwd=tmp_path, KLEIO_SPOOL_DIR=str(tmp_path / "one"), KLEIO_LEASE="1.5")
+    assert first.stdout.readline() == f"{tmp_path}/one\n"
+    first.send_signal(signal.SIGSTOP)  # the launcher: a machine that sleeps
+    second = until(lambda: taking_over(tmp_path, text))
+    assert second.stdout.readline() == f"{tmp_path}/two\n"
+    first.send_signal(signal.SIGCONT)
+    until(lambda: "taken this trial over" in first.stderr.readline())
+    (trial,) = trials()
+    assert [one["status"] for one in trial["executions"]] == ["failover", "running"]
+    for _ in range(2):
+        with open(tmp_path / "go", "w"):
+            pass
+        until(lambda: first.poll() is not None or second.poll() is not None)
+    first.communicate(timeout=30)
+    second.communicate(timeout=30)
+    (trial,) = trials()
+    assert [one["status"] for one in trial["executions"]] == ["completed", "completed"]
+    assert kleio("cat", trial["id"], check=0).stdout == f"{tmp_path}/one\nend\n{tmp_path}/two\nend\n"
+
+
+def taking_over(tmp_path, text):
+    """The second launcher once it may run; None while the trial is the first one's."""
+    process = start("sh", "-c", text, cwd=tmp_path, KLEIO_SPOOL_DIR=str(tmp_path / "two"))
+    said = process.stderr.readline()
+    if "reserved" in said:
+        return process
+    assert "running already" in said
+    process.communicate(timeout=30)
+    assert process.returncode == 75
+    return None
+
+
+def test_a_package_of_another_version_is_a_changed_environment(tmp_path):
+    subprocess.run([PYTHON, "-m", "venv", "--without-pip", tmp_path / "venv"], check=True)
+    (site,) = (tmp_path / "venv" / "lib").glob("python*/site-packages")
+    for name in ("foo-1.0", "bar-1.0"):
+        (site / f"{name}.dist-info").mkdir()
+    crash = [tmp_path / "venv" / "bin" / "python", "-c", "raise SystemExit(1)"]
+    kleio(*crash, cwd=tmp_path, check=1)
+    (site / "added-1.0.dist-info").mkdir()
+    kleio(*crash, cwd=tmp_path, check=1)
+    assert len(trials()) == 1  # an added package does not count
+    (site / "foo-1.0.dist-info").rename(site / "foo-2.0.dist-info")
+    kleio(*crash, cwd=tmp_path, check=1)
+    newest, oldest = trials()
+    assert newest["previous"] == oldest["id"]
+    assert info(newest["id"])["environment"]["packages"] == {"added": "1.0", "bar": "1.0", "foo": "2.0"}

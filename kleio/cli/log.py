@@ -8,7 +8,7 @@ import click
 
 from kleio.core import commandline
 from kleio.core.errors import KleioError, UsageError
-from kleio.core.spool import Writer
+from kleio.core.spool import Writer, on_this_host
 from kleio.core.values import dumps
 
 
@@ -23,6 +23,6 @@ def log(values: tuple[str, ...]) -> None:
             raise UsageError(f"{word!r} is not NAME=VALUE; for example: kleio log loss=0.3 epoch=2")
         record[name] = commandline.typed(value)
     spool = os.environ.get("KLEIO_SPOOL")
-    if not spool or not os.path.isdir(spool):
-        raise KleioError("this is not inside a trial: put kleio before the script that calls kleio log")
+    if not spool or not on_this_host(spool):
+        raise KleioError("this is not inside a trial on this machine: put kleio before the script that calls kleio log")
     Writer(spool, "statistics", name="kleio-log").append(dumps(record))

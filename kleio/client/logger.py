@@ -12,7 +12,7 @@ import sys
 import time
 
 from kleio.core.errors import KleioError
-from kleio.core.spool import LARGEST_RECORD, Spool, Writer, is_held
+from kleio.core.spool import LARGEST_RECORD, Spool, Writer, is_held, on_this_host
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ class Logger:
         self._keys: dict[str, str] = {}
         self._said: set[str] = set()
         self._append: Callable[[str], None] | None = None
-        if spool and not os.path.isdir(spool):
+        if spool and not on_this_host(spool):
             self._say("the launcher's spool is not on this host, or gone; nothing is recorded")
             self._directory = ""
         os.register_at_fork(after_in_child=self._forked)
@@ -154,7 +154,7 @@ class Logger:
         try:
             return bool(self.ask({"op": "flush", "extents": extents}, timeout).get("flushed"))
         except KleioError as error:
-            self._refuse(error)
+            self._refuse(error, "not everything is in the journal")
             return False
 
     # -- reading -------------------------------------------------------------------------------------------------

@@ -102,6 +102,6 @@ def normalised_remote(url: str) -> str:
     elif not separator and (short := _SSH.match(url.strip())):
         host, path = short[1], short[2]
     else:
-        host, path = "", rest if separator else url.strip()
+        host, path = "", os.path.normpath(rest if separator else url.strip())
     path = re.sub(r"(\.git)?/*\Z", "", path)
     return f"{host.lower()}/{path.lstrip('/')}" if host else path

@@ -89,7 +89,11 @@ class Launcher:
             self._code = code.capture(self._config, self._argv, repository, scratch(self._root, self._execution))
             self._work = self._identify()
             self._key = self._work.key
-            decision = self._decide()
+            try:
+                decision = self._decide()
+            except JournalUnreachable as error:  # it answered a moment ago
+                self._go_offline(error, must=bool(self._only))
+                decision = self._decide()
             if decision.action in (Action.SKIP_DONE, Action.SKIP_RUNNING):
                 return self._skip(decision)
             return self._execute(*self._reserve(decision))
@@ -137,9 +141,16 @@ class Launcher:
         try:
             self._journal = open_journal(config["journal"], timeout=config["timeout"])
         except JournalUnreachable as error:
-            if must or config["require-journal"]:
-                raise
-            self._say(f"{error}; running offline, kleio sync will ship the records")
+            self._go_offline(error, must)
+            return
+        if self._journal.warning:
+            self._say(self._journal.warning)
+
+    def _go_offline(self, error: JournalUnreachable, must: bool) -> None:
+        if must or self._config["require-journal"]:
+            raise error
+        self._journal = None
+        self._say(f"{error}; running offline, kleio sync will ship the records")
 
     def _identify(self) -> identity.Work:
         config = self._config
@@ -378,7 +389,7 @@ class Launcher:
         self._say(f"trial reserved with id: {trial.id[:SHORT]}")
         if decision.action is Action.RESUME and self._found:
             number = len(self._found.executions) + 1
-            self._say(f"resuming trial {trial.id[:SHORT]}, which is {self._found.status} (execution {number})")
+            self._say(f"resumed: it was {self._found.status}; this is its execution {number}")
         elif decision.previous and self._found and self._found.status is not Status.COMPLETED and not self._config["fresh"]:
             short = decision.previous[:SHORT]
             self._say(f"code or environment changed since trial {short}, which left nothing to resume from")

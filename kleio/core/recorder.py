@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
     from kleio.core.journal.base import Journal
 
-INTERVAL = 0.1
-"""Seconds between looks at the spool: output is on other screens well within 300 ms."""
+PAUSE = 0.1
+"""Seconds between looks when somebody waits for the end."""
 LONGEST_WAIT = 30.0
 GIVE_UP = 3.0
 """Seconds for which a journal that went away is waited for once the command has ended."""
@@ -50,6 +50,7 @@ class Recorder(threading.Thread):
         self._closing = threading.Event()
         self._abandoned = threading.Event()
         self._ours = True
+        self._introduced = self._environment_told = False
         self._away_since: float | None = None
         self._wait = 0.0
         self._retry_at = 0.0
@@ -92,11 +93,15 @@ class Recorder(threading.Thread):
             self._drain()
 
     def _sleep(self) -> None:
-        if select.select([self._fifo], [], [], INTERVAL)[0]:
+        if select.select([self._fifo], [], [], self._journal.interval if self._journal else PAUSE)[0]:
             os.read(self._fifo, 4096)
 
     def _introduce(self) -> bool:
-        introduce(self._journal_here, self._source, self._token)
+        if not self._introduced:
+            introduce(self._journal_here, self._source, self._token)
+            self._introduced = True
+        if not self._environment_told:
+            self._environment_told = tell_environment(self._journal_here, self._source, self._token)
         return False
 
     @property
@@ -106,6 +111,7 @@ class Recorder(threading.Thread):
 
     def _turn(self) -> bool:
         """One look: send a batch, hand artifacts to their own thread, renew the reservation when it is time."""
+        self._introduce()
         sent = self._lines.round()
         self._upload()
         if self._ours and self._clock() - self._renewed > self._lease / 3:
@@ -117,10 +123,9 @@ class Recorder(threading.Thread):
 
     def _upload(self) -> None:
         """Large files go in a thread of their own, or they would hold up everything else."""
-        spool = self._source.spool
         if self._uploader and self._uploader.is_alive():
             return
-        if any(stream == "artifacts" for _, stream in spool.streams()):
+        if self._artifacts.behind():
             self._uploader = threading.Thread(target=self._upload_all, name="kleio-artifacts", daemon=True)
             self._uploader.start()
 
@@ -128,7 +133,7 @@ class Recorder(threading.Thread):
         try:
             while self._artifacts.round():
                 self._source.spool.wake()  # somebody may be waiting for it
-        except JournalError as error:
+        except (JournalError, OSError) as error:
             self._went_away(error)
 
     def _attempt(self, action: Callable[[], bool]) -> bool:
@@ -137,7 +142,7 @@ class Recorder(threading.Thread):
             return False
         try:
             done = action()
-        except JournalError as error:
+        except (JournalError, OSError) as error:
             self._went_away(error)
             return False
         if self._away_since is not None:
@@ -145,7 +150,7 @@ class Recorder(threading.Thread):
             self._away_since, self._wait = None, 0.0
         return done
 
-    def _went_away(self, error: JournalError) -> None:
+    def _went_away(self, error: Exception) -> None:
         if self._away_since is None:
             self._away_since = self._clock()
             self._say(f"{error} (the run goes on; its records wait in the spool)")
@@ -156,7 +161,7 @@ class Recorder(threading.Thread):
         """Ship until nothing is left or time is up, then say how it ended."""
         while not self._abandoned.is_set() and self._clock() < self._deadline:
             if self._uploader and self._uploader.is_alive():
-                self._uploader.join(INTERVAL)
+                self._uploader.join(PAUSE)
                 self._answerer.answer()
             elif self._attempt(self._round_of_all):
                 continue
@@ -165,7 +170,7 @@ class Recorder(threading.Thread):
             elif self._clock() > self._closed_at + GIVE_UP:
                 return
             else:
-                time.sleep(INTERVAL)
+                time.sleep(PAUSE)
         shipped = not self._abandoned.is_set() and self._clock() < self._deadline
         self.complete = self._attempt(self._conclude) and shipped
 
@@ -174,7 +179,7 @@ class Recorder(threading.Thread):
         return self._artifacts.round() or sent
 
     def _conclude(self) -> bool:
-        introduce(self._journal_here, self._source, self._token)
+        self._introduce()
         conclude(self._journal_here, self._source, self._token)
         return True
 
@@ -200,13 +205,19 @@ def introduce(journal: Journal, source: Source, token: int) -> None:
     journal.record(source.trial, _event(source, "running", launch["started"], token, {}))
 
 
-def conclude(journal: Journal, source: Source, token: int) -> None:
-    """Record the environment and the end; a spool without an end has lost its launcher. May be repeated."""
+def tell_environment(journal: Journal, source: Source, token: int) -> bool:
+    """Record the environment, if it has been gathered. May be repeated."""
     environment = source.spool.read("environment")
-    if environment:
-        journal.put_document(environment["digest"], environment["document"])
-        data = {"environment": environment["digest"]}
-        journal.record(source.trial, _event(source, "environment", environment["time"], token, data))
+    if environment is None:
+        return False
+    journal.put_document(environment["digest"], environment["document"])
+    data = {"environment": environment["digest"]}
+    journal.record(source.trial, _event(source, "environment", environment["time"], token, data))
+    return True
+
+
+def conclude(journal: Journal, source: Source, token: int) -> None:
+    """Record the end; a spool without one has lost its launcher. May be repeated."""
     ending = source.spool.read("ending")
     if ending is not None:
         journal.record(source.trial, _event(source, "ended", ending["time"], token, ending["data"]))

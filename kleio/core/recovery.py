@@ -6,7 +6,7 @@ import os
 import time
 from enum import Enum
 
-from kleio.core.recorder import conclude, introduce
+from kleio.core.recorder import conclude, introduce, tell_environment
 from kleio.core.shipping import Shipper, Source
 from kleio.core.spool import hold, spools
 from kleio.core.trial import Event, Trial
@@ -74,6 +74,7 @@ def _ship(spool: Spool, journal: Journal, launch: dict[str, Any], lease: float) 
             journal.record(trial.id, reserved)
     source = Source(spool, trial.id, spool.execution)
     introduce(journal, source, token)
+    tell_environment(journal, source, token)
     shipper = Shipper(source, journal, lambda _: True, journal.extents(spool.execution, trial.id))
     while shipper.round():
         pass

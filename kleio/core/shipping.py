@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import time
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 from kleio.core import output, statistics
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 SEALED = 1 << 16  # bytes from which a range is left alone
 OUTPUT_PIECE = 1 << 20
 LINES_PIECE = 1 << 18
+TICK = 10_000_000  # nanoseconds by which the time of a file may lag
 BATCH = 4 << 20  # bytes sent together
 UNREADABLE = "unreadable"
 """The stream of lines that could not be read, at the offsets where they stood."""
@@ -40,7 +42,7 @@ class Source:
     execution: str
 
 
-class Stream:
+class Stream(ABC):
     """One stream of one writer. ``shipped`` is the offset up to which the journal has it."""
 
     def __init__(self, source: Source, writer: str, stream: str, shipped: int) -> None:
@@ -54,8 +56,9 @@ class Stream:
             self._unsent = list(self._new())
         return self._unsent
 
+    @abstractmethod
     def _new(self) -> Iterator[Segment]:
-        raise NotImplementedError
+        """What has come since the last call, read from the spool."""
 
     def sent(self) -> None:
         """The journal has what :meth:`segments` gave."""
@@ -103,8 +106,8 @@ class LineStream(Stream):
             yield self._segment(f"{UNREADABLE}-{self._stream}", statistics.pack(self._unreadable))
 
     def _read(self, at_most: int) -> bool:
+        now, at = self._time(), self._read_to
         data = self._reader.read(self._read_to, at_most)
-        now, at = time.time_ns(), self._read_to
         for line in data.splitlines(keepends=True):
             self._take(line, at, now)
             at += len(line)
@@ -130,9 +133,13 @@ class LineStream(Stream):
             line = file.read(LINES_PIECE)
         if not line.rstrip().endswith(b"}"):
             return False
-        self._take(line, self._read_to, time.time_ns())
+        self._take(line, self._read_to, self._time())
         self._read_to += len(line)
         return True
+
+    def _time(self) -> int:
+        """For lines that carry no time: when the file was last written, by a clock that ticks every 10 ms at worst."""
+        return min(os.stat(self._path).st_mtime_ns + TICK, time.time_ns())
 
     def everything(self) -> Iterator[Record]:
         """Every record that is in the file now."""
@@ -197,6 +204,12 @@ class Shipper:
             if self._wanted(stream) and (writer, stream) not in self.streams:
                 kind = LineStream if stream in LINE_STREAMS else OutputStream
                 self.streams[writer, stream] = kind(self._source, writer, stream, self._known.get((writer, stream), 0))
+
+    def behind(self) -> bool:
+        """Whether a file of lines has more than the journal."""
+        self._discover()
+        files = [(self._source.spool.file(f"{writer}.{stream}"), own) for (writer, stream), own in self.streams.items()]
+        return any(os.stat(path).st_size > own.shipped for path, own in files)
 
     def round(self) -> bool:
         """Send one batch. False when there was nothing to send. Raises JournalError; then call it again."""

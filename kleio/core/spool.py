@@ -5,6 +5,7 @@ One directory an execution, 0700::
     launch.json           what was launched; written before the child starts
     ending.json           how it ended; absent while it runs, or when the launcher was killed
     environment.json      the environment, gathered while the child runs
+    host                  the name of the machine
     lock                  flock held by the launcher and, through an inherited descriptor, by the child
     recorder.lock         flock held by whoever ships: the launcher, later perhaps another kleio
     wake                  a FIFO: one byte makes the recorder look at once
@@ -102,8 +103,10 @@ class Spool:
             for name in ("blobs", "requests", "answers"):
                 private(making.path, name)
             os.mkfifo(making.file("wake"), 0o600)
-            with open(making.file(f"{SHARED}.statistics"), "xb") as shared:
-                shared.write(b"# " + header("statistics"))
+            first = {f"{SHARED}.statistics": b"# " + header("statistics"), "host": os.uname().nodename.encode()}
+            for name, content in first.items():
+                with open(making.file(name), "xb") as file:
+                    file.write(content)
             making.write("launch", launch)
             lock, recorder = hold(making.file("lock")), hold(making.file("recorder.lock"))
             assert lock is not None
@@ -197,6 +200,15 @@ def spools(root: str) -> Iterator[Spool]:
     for name in names:
         if len(name) == 32 and not name.startswith("."):
             yield Spool(os.path.join(root, name))
+
+
+def on_this_host(path: str) -> bool:
+    """Whether the spool at ``path`` is there and this machine's own: its locks mean nothing on another."""
+    try:
+        with open(os.path.join(path, "host"), "rb") as file:
+            return file.read() == os.uname().nodename.encode()
+    except OSError:
+        return False
 
 
 def hold(path: str) -> int | None:

@@ -78,6 +78,12 @@ class Journal(ABC):
     uri: str
     """Its address, without a password: fit for messages and records."""
 
+    interval = 0.1
+    """Seconds to let pass between batches: new output is on other screens well within 300 ms."""
+
+    warning: str | None = None
+    """What its user should know about the place where it lies, if anything."""
+
     @abstractmethod
     def close(self) -> None:
         """Give its connections back."""

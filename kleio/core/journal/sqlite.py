@@ -123,7 +123,22 @@ class SqliteJournal(Journal):
             return connection
         connection.execute("PRAGMA wal_autocheckpoint = 0")
         connection.execute("PRAGMA synchronous = NORMAL")
+        if on_network(self.directory):
+            self._connect_over_network(connection)
         return connection
+
+    def _connect_over_network(self, connection: sqlite3.Connection) -> None:
+        """WAL needs shared memory, which machines do not share; the rollback journal needs locks that hold."""
+        assert self._lock is not None
+        if not locks_hold(f"{self.path}.lock"):
+            raise JournalError(
+                f"{self.directory} is on a network filesystem whose locks do not hold; "
+                "name a journal elsewhere with KLEIO_JOURNAL, best a MongoDB: mongodb://HOST/DATABASE"
+            )
+        connection.execute("PRAGMA journal_mode = TRUNCATE")
+        connection.execute("PRAGMA synchronous = FULL")
+        self.interval = 1.0
+        self.warning = f"the journal {self.path} is on a network filesystem; a MongoDB serves many machines better"
 
     def _checked_version(self) -> int | None:
         """The schema's version, None for an empty file. Raises JournalError for what is not a journal."""
@@ -147,7 +162,7 @@ class SqliteJournal(Journal):
         try:
             if self._checked_version() is not None:
                 return
-            if not on_network(self.directory):
+            if self.warning is None:
                 self._connection.execute("PRAGMA journal_mode = WAL")
             self._connection.execute("BEGIN IMMEDIATE")
             self._script(TABLES)
@@ -504,6 +519,22 @@ def _explained(path: str, error: Exception) -> str:
     if "too big" in said or isinstance(error, OverflowError):
         return f"a value is too large for the journal {path} ({said}); log it as an artifact instead"
     return f"the journal {path} failed: {said}"
+
+
+def locks_hold(path: str) -> bool:
+    """Whether a lock taken through one opening of a file keeps another opening out."""
+    first, second = (os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600) for _ in range(2))
+    try:
+        fcntl.flock(first, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        fcntl.flock(second, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    finally:
+        os.close(first)
+        os.close(second)
+    return False
 
 
 def on_network(directory: str) -> bool:
