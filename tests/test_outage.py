@@ -172,8 +172,9 @@ def test_a_full_disk_is_said_and_stops_nothing(tmp_path):
 
 def test_a_launcher_that_fell_silent_is_taken_over_and_keeps_its_own_record(tmp_path, journal_uri):
     """Two machines, as two spool directories: neither sees the other's locks, so the lease decides."""
-    os.mkfifo(tmp_path / "go")
-    text = "echo $KLEIO_SPOOL_DIR; read x < go; echo end"
+    for name in ("one", "two"):
+        os.mkfifo(tmp_path / f"{name}.go")
+    text = "echo $KLEIO_SPOOL_DIR; read x < $KLEIO_SPOOL_DIR.go; echo end"
     first = start("sh", "-c", text, cwd=tmp_path, KLEIO_SPOOL_DIR=str(tmp_path / "one"), KLEIO_LEASE="1.5")
     assert first.stdout.readline() == f"{tmp_path}/one\n"
     first.send_signal(signal.SIGSTOP)  # the launcher: a machine that sleeps
@@ -183,10 +184,8 @@ def test_a_launcher_that_fell_silent_is_taken_over_and_keeps_its_own_record(tmp_
     until(lambda: "taken this trial over" in first.stderr.readline())
     (trial,) = trials()
     assert [one["status"] for one in trial["executions"]] == ["failover", "running"]
-    for _ in range(2):
-        with open(tmp_path / "go", "w"):
-            pass
-        until(lambda: first.poll() is not None or second.poll() is not None)
+    for name in ("one", "two"):
+        (tmp_path / f"{name}.go").write_text("")
     first.communicate(timeout=30)
     second.communicate(timeout=30)
     (trial,) = trials()
