@@ -220,3 +220,14 @@ def test_a_package_of_another_version_is_a_changed_environment(tmp_path):
     newest, oldest = trials()
     assert newest["previous"] == oldest["id"]
     assert info(newest["id"])["environment"]["packages"] == {"added": "1.0", "bar": "1.0", "foo": "2.0"}
+
+
+def test_a_relative_journal_is_the_same_from_its_directory_and_by_its_full_name(tmp_path):
+    kleio("--journal", "sqlite:///j.db", "--offline", "echo", "hi", cwd=tmp_path, check=0)
+    assert "shipped" in kleio("sync", "--journal", f"sqlite:///{tmp_path}/j.db", check=0).stdout
+
+
+def test_what_is_meant_for_another_journal_is_left_for_it(tmp_path):
+    kleio("--journal", f"sqlite:///{tmp_path}/one.db", "--offline", "echo", "hi", cwd=tmp_path, check=0)
+    assert f"{tmp_path}/one.db" in kleio("sync", check=0).stdout
+    assert trials() == []

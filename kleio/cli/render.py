@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from kleio.core.config import Value
     from kleio.core.journal.base import Journal
+    from kleio.core.recovery import Recovered
 
 COLOURS = {
     "completed": "green", "running": "cyan", "reserved": "cyan", "broken": "red", "interrupted": "yellow",
@@ -357,12 +358,13 @@ def followed(trial: str, stream: str, data: bytes, json: bool) -> None:
         raw(data)
 
 
-def synced(fates: Sequence[tuple[str, Any]]) -> None:
+def synced(found: Sequence[Recovered]) -> None:
     """``kleio sync``."""
-    if not fates:
+    if not found:
         complain("nothing waits on this machine")
-    for execution, fate in fates:
-        sys.stdout.write(f"{execution[:7]}\t{fate.value}\n")
+    for one in found:
+        meant = f" ({one.journal})" if one.fate.name == "ELSEWHERE" else ""
+        sys.stdout.write(f"{(one.trial or one.execution)[:7]}\t{one.fate.value}{printable(meant)}\n")
 
 
 def counts(statuses: Mapping[str, int], tags: Mapping[str, int]) -> None:

@@ -21,9 +21,9 @@ def sync(ctx: click.Context, /, json: bool, **_: Any) -> int:
     """Ship what waits in this machine's spool: of runs that were offline, cut short, or killed with their launcher."""
     config = Config(given(ctx))
     journal = open_journal(config["journal"], timeout=config["timeout"])
-    fates = [(spool.execution, fate) for spool, fate in recover_all(spool_root(config), journal, config["lease"])]
+    found = list(recover_all(spool_root(config), journal, config["lease"]))
     if json:
-        render.document([{"execution": execution, "result": fate.value} for execution, fate in fates])
+        render.document([{"id": one.trial, "execution": one.execution, "result": one.fate.value} for one in found])
     else:
-        render.synced(fates)
-    return 1 if any(fate is Fate.UNREADABLE for _, fate in fates) else 0
+        render.synced(found)
+    return 1 if any(one.fate is Fate.UNREADABLE for one in found) else 0

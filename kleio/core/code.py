@@ -232,11 +232,15 @@ def _work_tree(
             paths.seek(0)
             how = ("--add", "--remove", "-z", "--stdin")
             updated = repository.run("update-index", *how, stdin=paths.fileno(), environment=ours)
-        tree = repository.run("write-tree", environment=ours) if updated is not None else None
-        now = repository.run("ls-files", "-s", "-z", environment=ours) if tree else None
+        if updated is None:
+            return _by_hand(repository.root, listed, wanted), None
+        listing = repository.start("ls-files", "-s", "-z", environment=ours)
+        tree = repository.run("write-tree", environment=ours)
+        patch = _patch(repository, state, tree.decode().strip(), scratch, ours) if tree else None
+        now = listing.wait()
         if not tree or now is None:
             return _by_hand(repository.root, listed, wanted), None
-        return now, _patch(repository, state, tree.decode().strip(), scratch, ours)
+        return now, patch
     finally:
         shutil.rmtree(own, ignore_errors=True)
 

@@ -115,6 +115,7 @@ class Launcher:
         if directory is None:
             raise UnknownTrial(f"the working directory of trial {entry.id[:SHORT]} is not on this machine; run it where it is")
         os.chdir(directory)
+        os.environ["PWD"] = directory
         self._config = Config(self._config.options, cwd=directory)
 
     def _unredacted(self, entry: Entry) -> list[str]:
@@ -266,9 +267,9 @@ class Launcher:
         from kleio.core.recovery import Fate, recover_all
 
         try:
-            for spool, fate in recover_all(self._root, self._journal, self._config["lease"], wanted):
-                if fate is Fate.SHIPPED:
-                    self._say(f"shipped what execution {spool.execution[:SHORT]} had left in the spool")
+            for one in recover_all(self._root, self._journal, self._config["lease"], wanted):
+                if one.fate is Fate.SHIPPED and one.trial:
+                    self._say(f"shipped what a run of trial {one.trial[:SHORT]} had left in the spool")
         except (JournalError, OSError) as error:
             self._say(f"a spool could not be shipped: {error}")
 

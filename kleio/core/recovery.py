@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from dataclasses import dataclass
 from enum import Enum
 
 from kleio.core.recorder import conclude, introduce, tell_environment
@@ -31,6 +32,16 @@ class Fate(str, Enum):
     BUSY = "being shipped by another kleio"
     ELSEWHERE = "meant for another journal"
     UNREADABLE = "not readable"
+
+
+@dataclass(frozen=True, slots=True)
+class Recovered:
+    """One spool and what became of it. ``trial`` is None where its launch record cannot be read."""
+
+    execution: str
+    trial: str | None
+    journal: str | None
+    fate: Fate
 
 
 def recover(spool: Spool, journal: Journal, lease: float) -> Fate:
@@ -89,13 +100,14 @@ def _token(journal: Journal, trial: str, execution: str) -> int | None:
 
 def recover_all(
     root: str, journal: Journal, lease: float, wanted: Callable[[dict[str, Any]], bool] = lambda _: True
-) -> Iterator[tuple[Spool, Fate]]:
+) -> Iterator[Recovered]:
     """Recover every spool under ``root`` whose launch record is ``wanted``."""
     clear_abandoned(root)
     for spool in spools(root):
         launch = spool.read("launch")
         if launch is None or wanted(launch):
-            yield spool, recover(spool, journal, lease)
+            trial, meant = (launch["trial"]["id"], launch["journal"]) if launch else (None, None)
+            yield Recovered(spool.execution, trial, meant, recover(spool, journal, lease))
 
 
 def clear_abandoned(root: str) -> None:

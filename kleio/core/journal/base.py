@@ -18,6 +18,7 @@ landed; :class:`~kleio.core.errors.JournalError` when the journal answers and re
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
@@ -191,6 +192,8 @@ class Journal(ABC):
 def place(uri: str) -> str:
     """``uri`` without credentials and options: which journal it is, fit for messages and records."""
     scheme, separator, rest = uri.partition("://")
+    if scheme == "sqlite" and rest.startswith("/"):
+        return f"sqlite:///{os.path.abspath(rest[1:].partition('?')[0])}"  # the same from every directory
     if not separator or scheme == "sqlite":
         return uri
     # A password that was not percent-encoded may hold any of / ? and @: all up to the last @ is hidden.

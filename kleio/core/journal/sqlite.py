@@ -15,7 +15,7 @@ import threading
 from contextlib import contextmanager, suppress
 
 from kleio.core.errors import JournalError
-from kleio.core.journal.base import SCHEMA, Journal, Segment, Summary, contiguous, storable
+from kleio.core.journal.base import SCHEMA, Journal, Segment, Summary, contiguous, place, storable
 from kleio.core.trial import HELD, Entry, Event, Reservation, Trial
 
 TYPE_CHECKING = False
@@ -63,7 +63,7 @@ class SqliteJournal(Journal):
     """See :class:`~kleio.core.journal.base.Journal`."""
 
     def __init__(self, uri: str, writing: bool = True) -> None:
-        self.uri = uri
+        self.uri = place(uri)
         self.path = _path(uri)
         self.directory = os.path.dirname(self.path)
         self._mutex = threading.RLock()
