@@ -23,7 +23,7 @@ ONLY_IN = {
     "gridfs": ("kleio.core.journal.mongo",),
     "sqlite3": ("kleio.core.journal.sqlite",),
     "git": ("kleio.core.code",),
-    "psutil": ("kleio.core.process", "kleio.core.environment"),
+    "psutil": ("kleio.core.survivors",),
 }
 """Prefixes of the modules that may import a package, be it inside a function."""
 

@@ -195,7 +195,9 @@ def test_while_the_child_of_a_killed_launcher_lives_the_trial_is_running(project
     process, fifo = running(project)
     process.kill()
     process.wait()
-    kleio("sh", "-c", "echo ready; read line < ../go; echo done", cwd=project, check=75)
+    refused = kleio("sh", "-c", "echo ready; read line < ../go; echo done", cwd=project, check=75).stderr
+    child = refused.rpartition("kill ")[2].strip()
+    assert pathlib.Path(f"/proc/{child}/cmdline").read_text().startswith("sh\0-c\0echo ready")
     fifo.write_text("go\n")
     until(lambda: kleio("--if-running=skip", "--once", "true", cwd=project).returncode == 0)
     process.communicate(timeout=30)

@@ -275,6 +275,17 @@ class Launcher:
 
     def _who_runs(self, entry: Entry) -> str:
         short = entry.id[:SHORT]
+        owner = entry.execution(entry.holder)
+        if owner and owner.machine == self._machine:
+            from kleio.core.survivors import exists, survivors
+
+            left = [] if exists(owner.pid) else list(survivors(owner.id))
+            if left:
+                pid, words = left[0]
+                return (
+                    f"trial {short} is running already: its kleio was killed, but process {pid} ({words}) goes on; "
+                    f"wait with --if-running=wait, or end it with: kill {pid}"
+                )
         return (
             f"trial {short} is running already on {_runner(entry)}; "
             f"wait with --if-running=wait, watch it with: kleio tail -f {short}"
