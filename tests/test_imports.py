@@ -44,6 +44,7 @@ def test_a_script_that_logs_loads_next_to_nothing():
 
 
 def test_logging_numbers_loads_no_more_than_json(tmp_path):
+    (tmp_path / "host").write_text(os.uname().nodename)
     first = "from kleio.client.logger import kleio_logger; kleio_logger.log_statistic(loss=0.5, epoch=1)"
     loaded = _loaded(first, KLEIO_SPOOL=str(tmp_path))
     assert list(tmp_path.glob("*.statistics"))
