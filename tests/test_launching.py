@@ -383,3 +383,17 @@ def test_the_environment_is_recorded(project):
     assert environment["packages"]["pytest"] == pytest.__version__
     assert environment["variables"]["OMP_NUM_THREADS"] == "3"
     assert environment["variables"]["CUDA_API_TOKEN"] == "<redacted>"
+
+
+def test_outside_git_the_script_and_the_sources_beside_it_count(tmp_path):
+    script(tmp_path, "import helper\nraise SystemExit(1)\n")
+    script(tmp_path, "x = 1\n", "helper.py")
+    kleio(PYTHON, "train.py", cwd=tmp_path, check=1)
+    (tmp_path / "notes.txt").write_text("no source")
+    kleio(PYTHON, "train.py", cwd=tmp_path, check=1)
+    assert len(trials()) == 1
+    script(tmp_path, "x = 2\n", "helper.py")
+    kleio(PYTHON, "train.py", cwd=tmp_path, check=1)
+    newest, oldest = trials()
+    assert newest["previous"] == oldest["id"]
+    assert sorted(name for name, _, _ in info(newest["id"])["code"]["files"]) == ["helper.py", "train.py"]

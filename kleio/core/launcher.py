@@ -18,12 +18,13 @@ from kleio.core.config import CHILD_VARIABLES, IDENTITY_ENV, Config, spool_root
 from kleio.core.errors import AlreadyRunning, Changed, JournalError, JournalUnreachable, KleioError, UnknownTrial
 from kleio.core.journal import open_journal
 from kleio.core.journal.base import place
-from kleio.core.lookup import SHORT, is_alive, resolve
+from kleio.core.lookup import SHORT, resolve
 from kleio.core.output import OutputWriter
 from kleio.core.plan import Action
 from kleio.core.repository import Repository
 from kleio.core.signals import ENDING, name_of, number_of
-from kleio.core.spool import SHARED, Spool, hold, scratch, spools
+from kleio.core.spool import SHARED, Spool, scratch
+from kleio.core.survey import Survey, runner
 from kleio.core.trial import Ending, Status, Trial, verdict
 
 TYPE_CHECKING = False
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from kleio.core.recorder import Recorder
     from kleio.core.signals import Signals
     from kleio.core.trial import Entry
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
@@ -72,7 +74,6 @@ class Launcher:
         self._root = spool_root(config)
         self._machine = os.path.basename(self._root)
         self._journal: Journal | None = None
-        self._work_lock: int | None = None
         self._program = ""
 
     def run(self) -> Outcome:
@@ -89,10 +90,12 @@ class Launcher:
             self._code = code.capture(self._config, self._argv, repository, scratch(self._root, self._execution))
             self._work = self._identify()
             self._key = self._work.key
+            self._survey = Survey(self._journal, self._root, self._config, self._code, self._key, self._program, self._only)
             try:
                 decision = self._decide()
             except JournalUnreachable as error:  # it answered a moment ago
                 self._go_offline(error, must=bool(self._only))
+                self._survey.journal = None
                 decision = self._decide()
             if decision.action in (Action.SKIP_DONE, Action.SKIP_RUNNING):
                 return self._skip(decision)
@@ -170,42 +173,33 @@ class Launcher:
     def _decide(self) -> plan.Plan:
         """Look the work up; wait and look again if that was asked for."""
         policy = plan.Policy(self._config["fresh"], self._config["once"], self._config["if-running"])
+        survey = self._survey
         if not policy.fresh:
-            self._check_here()
-        self._recover(lambda launch: launch["trial"]["work_key"] == self._key)
+            survey.refuse_twice_here()
+        survey.recover(self._say, lambda launch: launch["trial"]["work_key"] == self._key)
         while True:
-            entries = self._entries()
-            decision = plan.decide([self._compared(entry) for entry in entries], policy)
+            entries = survey.entries()
+            decision = plan.decide([survey.compared(entry) for entry in entries], policy)
             entry = next((one for one in entries if one.id == (decision.trial or decision.previous)), None)
             if decision.action is Action.REFUSE_RUNNING:
                 assert entry is not None
-                raise AlreadyRunning(self._who_runs(entry))
+                raise AlreadyRunning(survey.who_runs(entry))
             if decision.action is Action.REFUSE_CHANGED:
                 assert entry is not None
-                raise Changed(self._what_changed(entry))
+                raise Changed(survey.what_changed(entry))
             if decision.action is not Action.WAIT:
                 self._found = entry
                 return decision
             assert entry is not None
-            self._say(f"waiting for trial {entry.id[:SHORT]}, which runs on {_runner(entry)}")
+            self._say(f"waiting for trial {entry.id[:SHORT]}, which runs on {runner(entry)}")
             self._wait_for(entry)
-
-    def _entries(self) -> list[Entry]:
-        from kleio.core.journal.base import Selection
-
-        if self._journal is None:
-            return []
-        if self._only:
-            entry = self._journal.entry(self._only)
-            return [entry] if entry else []
-        return self._journal.entries(Selection(work_key=self._key))
 
     def _wait_for(self, entry: Entry) -> None:
         assert self._journal is not None
         while True:
             self._rest(0.5)
             again = self._journal.entry(entry.id)
-            if again is None or not is_alive(again, self._root):
+            if again is None or not self._survey.alive(again):
                 return
 
     def _rest(self, seconds: float) -> None:
@@ -216,98 +210,12 @@ class Launcher:
         elif info is not None and info.si_signo in ENDING:
             raise Interrupted(info.si_signo)
 
-    def _compared(self, entry: Entry) -> plan.Found:
-        same_code = entry.trial.code.get("fingerprint") == self._code.fingerprint
-        live = is_alive(entry, self._root)
-        resuming = not live and entry.status is not Status.COMPLETED
-        return plan.Found(
-            id=entry.id,
-            status=entry.status,
-            live=live,
-            same_code=same_code,
-            same_environment=not (same_code and (resuming or self._config["once"])) or not self._environment_changes(entry),
-            resumable=resuming and self._has_artifacts(entry),
-            created=entry.trial.created,
-        )
-
-    def _dead_holder(self, entry: Entry | None) -> str | None:
-        return entry.holder if entry and entry.holder and not is_alive(entry, self._root) else None
-
-    def _has_artifacts(self, entry: Entry) -> bool:
-        assert self._journal is not None
-        return any(True for _ in self._journal.segments(entry.id, ("artifacts",)))
-
-    def _environment_changes(self, entry: Entry) -> list[tuple[str, str, str]]:
-        from kleio.core import environment
-
-        assert self._journal is not None
-        digests = [one.environment for one in entry.executions if one.environment]
-        before = self._journal.document(digests[-1]) if digests else None
-        now = environment.capture(self._program, self._config["variables"])
-        return environment.changes(before, now, environment.own_packages(self._code.root))
-
-    def _check_here(self) -> None:
-        """The journal does not know of runs that are offline; the spools of this machine do."""
-        if self._journal is None:
-            os.makedirs(self._root, 0o700, exist_ok=True)
-            self._work_lock = hold(os.path.join(self._root, f"{self._key}.work"))
-            if self._work_lock is None:
-                raise AlreadyRunning("this work is running offline on this machine already")
-        for spool in spools(self._root):
-            launch = spool.read("launch") or {}
-            if launch.get("trial", {}).get("work_key") != self._key or not spool.alive() or spool.has("ending"):
-                continue
-            if launch["offline"] or self._journal is None:
-                raise AlreadyRunning(f"trial {launch['trial']['id'][:SHORT]} of this work runs on this machine already")
-
-    def _recover(self, wanted: Callable[[dict[str, Any]], bool]) -> None:
-        """Ship what runs that were offline or killed left here, so that the journal knows all there is to know."""
-        if self._journal is None or not any(spools(self._root)):
-            return
-        from kleio.core.recovery import Fate, recover_all
-
-        try:
-            for one in recover_all(self._root, self._journal, self._config["lease"], wanted):
-                if one.fate is Fate.SHIPPED and one.trial:
-                    self._say(f"shipped what a run of trial {one.trial[:SHORT]} had left in the spool")
-        except (JournalError, OSError) as error:
-            self._say(f"a spool could not be shipped: {error}")
-
-    def _who_runs(self, entry: Entry) -> str:
-        short = entry.id[:SHORT]
-        owner = entry.execution(entry.holder)
-        if owner and owner.machine == self._machine:
-            from kleio.core.survivors import exists, survivors
-
-            left = [] if exists(owner.pid) else list(survivors(owner.id))
-            if left:
-                pid, words = left[0]
-                return (
-                    f"trial {short} is running already: its kleio was killed, but process {pid} ({words}) goes on; "
-                    f"wait with --if-running=wait, or end it with: kill {pid}"
-                )
-        return (
-            f"trial {short} is running already on {_runner(entry)}; "
-            f"wait with --if-running=wait, watch it with: kleio tail -f {short}"
-        )
-
-    def _what_changed(self, entry: Entry) -> str:
-        short = entry.id[:SHORT]
-        changed = [f"{name} {before} → {now}" for name, before, now in self._environment_changes(entry)]
-        if entry.trial.code.get("fingerprint") != self._code.fingerprint:
-            before, now = (_described(code) for code in (entry.trial.code, self._code.brief))
-            changed.insert(0, f"the code ({before} → {now})")
-        return (
-            f"trial {short} is {entry.status} and has artifacts to resume from, but changed since: {', '.join(changed)}; "
-            "start anew with --fresh, or bring back what it ran with"
-        )
-
     def _skip(self, decision: plan.Plan) -> Outcome:
         entry = self._found
         assert entry is not None
         last = entry.executions[-1] if entry.executions else None
         if decision.action is Action.SKIP_RUNNING:
-            self._say(f"skipped: trial {entry.id[:SHORT]} runs on {_runner(entry)}")
+            self._say(f"skipped: trial {entry.id[:SHORT]} runs on {runner(entry)}")
         else:
             when = time.strftime("%Y-%m-%d %H:%M", time.localtime(last.ended)) if last and last.ended else "earlier"
             self._say(f"skipped: completed {when} by {last.user if last else 'somebody'}, trial {entry.id[:SHORT]}")
@@ -340,7 +248,7 @@ class Launcher:
 
     def _claim(self, trial: Trial, data: dict[str, Any], spool: Spool) -> int:
         assert self._journal is not None
-        dead = self._dead_holder(self._found)
+        dead = self._survey.dead_holder(self._found)
         try:
             self._journal.create(trial)
             claimed = self._journal.claim(trial.id, self._execution, data, self._config["lease"], dead)
@@ -351,7 +259,7 @@ class Launcher:
             spool.delete()
             entry = self._journal.entry(trial.id)
             assert entry is not None
-            raise AlreadyRunning(self._who_runs(entry))
+            raise AlreadyRunning(self._survey.who_runs(entry))
         return claimed.token
 
     def _new_trial(self, decision: plan.Plan) -> Trial:
@@ -427,9 +335,8 @@ class Launcher:
             raise
         recorder = self._recorder(trial, spool, token)
         recorder.start()
-        gathering = threading.Thread(target=self._gather, args=(spool,), name="kleio-environment", daemon=True)
-        gathering.start()
-        threading.Thread(target=self._recover, args=(lambda _: True,), name="kleio-recovery", daemon=True).start()
+        gathering = _beside(self._gather, spool)
+        _beside(self._survey.recover, self._say, lambda _: True)
         ending = child.wait()
         self._signals.close()
         for complaint in child.unwritten:
@@ -507,8 +414,7 @@ class Launcher:
 
     def _finish(self, recorder: Recorder, spool: Spool, recorder_lock: int) -> None:
         """Ship the rest; Ctrl-C or SIGTERM now means: later."""
-        finishing = threading.Thread(target=recorder.finish, args=(self._config["drain"],), name="kleio-drain", daemon=True)
-        finishing.start()
+        finishing = _beside(recorder.finish, self._config["drain"])
         while finishing.is_alive():
             finishing.join(0.1)
             if self._signals.pending_end() is not None and finishing.is_alive():
@@ -525,17 +431,11 @@ class Launcher:
         os.close(recorder_lock)
 
 
-def _runner(entry: Entry) -> str:
-    owner = entry.execution(entry.holder)
-    if owner is None:
-        return "another machine"
-    since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(owner.started))
-    return f"{owner.host} as process {owner.pid} since {since}"
-
-
-def _described(code: Any) -> str:
-    commit = (code.get("commit") or "no commit")[:SHORT]
-    return f"{commit}{' with changes' if code.get('dirty') else ''}"
+def _beside(action: Callable[..., object], *arguments: object) -> threading.Thread:
+    """Do something while the command runs."""
+    thread = threading.Thread(target=action, args=arguments, name=f"kleio-{action.__name__.strip('_')}", daemon=True)
+    thread.start()
+    return thread
 
 
 def _user() -> str:
