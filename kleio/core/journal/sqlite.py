@@ -12,10 +12,11 @@ import json
 import os
 import sqlite3
 import threading
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 
 from kleio.core.errors import JournalError
 from kleio.core.journal.base import SCHEMA, Journal, Segment, Summary, contiguous, place, storable
+from kleio.core.journal.files import Blobs, locks_hold, on_network, size_of, sync
 from kleio.core.trial import HELD, Entry, Event, Reservation, Trial
 
 TYPE_CHECKING = False
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 APPLICATION_ID = 0x4B4C4549  # "KLEI", in the file's header
 CHECKPOINT = 4 << 20  # bytes of WAL
 NOW = "((julianday('now') - 2440587.5) * 86400.0)"
-NETWORK_FILESYSTEMS = ("nfs", "nfs4", "cifs", "smb3", "lustre", "gpfs", "beegfs", "ceph", "9p", "fuse.sshfs", "afs")
 
 TABLES = """
 CREATE TABLE trials (
@@ -66,6 +66,7 @@ class SqliteJournal(Journal):
         self.uri = place(uri)
         self.path = _path(uri)
         self.directory = os.path.dirname(self.path)
+        self._blobs = Blobs(os.path.join(self.directory, "blobs"))
         self._mutex = threading.RLock()
         self._lock: int | None = None
         exists = os.path.exists(self.path)
@@ -208,7 +209,7 @@ class SqliteJournal(Journal):
                     if self._connection.in_transaction:  # some errors have rolled it back already
                         self._connection.execute("ROLLBACK")
                     raise
-                if _size(f"{self.path}-wal") > CHECKPOINT:
+                if size_of(f"{self.path}-wal") > CHECKPOINT:
                     self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
             finally:
                 fcntl.flock(self._lock, fcntl.LOCK_UN)
@@ -224,7 +225,7 @@ class SqliteJournal(Journal):
             fcntl.flock(self._lock, fcntl.LOCK_EX)
             try:
                 self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
-                _sync(f"{self.path}-wal")  # a reader of an old state may have kept the checkpoint from doing it
+                sync(f"{self.path}-wal")  # a reader of an old state may have kept the checkpoint from doing it
             finally:
                 fcntl.flock(self._lock, fcntl.LOCK_UN)
 
@@ -388,37 +389,13 @@ class SqliteJournal(Journal):
         found = self._rows("SELECT body FROM documents WHERE digest = ?", (digest,))
         return dict(json.loads(found[0][0])) if found else None
 
-    def _blob_path(self, sha256: str) -> str:
-        return os.path.join(self.directory, "blobs", sha256[:2], sha256)
-
     def put_blob(self, sha256: str, path: str) -> None:
         if self._lock is None:
             raise JournalError(f"{self.path} was opened for reading only")
-        final = self._blob_path(sha256)
-        if os.path.exists(final):
-            return
-        temporary = f"{final}.{os.urandom(8).hex()}.tmp"
-        try:
-            os.makedirs(os.path.dirname(final), 0o700, exist_ok=True)
-            try:
-                os.link(path, temporary)  # the spool lies on the same filesystem: no copy
-            except OSError:
-                import shutil
-
-                shutil.copyfile(path, temporary)
-            _sync(temporary)
-            os.replace(temporary, final)
-            _sync(os.path.dirname(final))
-        except OSError as error:
-            with suppress(OSError):
-                os.unlink(temporary)
-            raise JournalError(f"cannot store artifact bytes in {os.path.dirname(final)}: {error.strerror}") from None
+        self._blobs.put(sha256, path)
 
     def blob(self, sha256: str) -> BinaryIO | None:
-        try:
-            return open(self._blob_path(sha256), "rb")
-        except FileNotFoundError:
-            return None
+        return self._blobs.open(sha256)
 
 
 STATUS = (
@@ -485,27 +462,6 @@ def _path(uri: str) -> str:
     return os.path.abspath(path)
 
 
-def _sync(path: str) -> None:
-    """Bring a file, or the names in a directory, to the disk; what is not there needs no bringing."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return
-    try:
-        os.fsync(descriptor)
-    except OSError as error:
-        raise JournalError(f"{path} does not reach the disk: {error.strerror}") from None
-    finally:
-        os.close(descriptor)
-
-
-def _size(path: str) -> int:
-    try:
-        return os.stat(path).st_size
-    except OSError:
-        return 0
-
-
 def _explained(path: str, error: Exception) -> str:
     said = str(error)
     if "not a database" in said:
@@ -519,34 +475,3 @@ def _explained(path: str, error: Exception) -> str:
     if "too big" in said or isinstance(error, OverflowError):
         return f"a value is too large for the journal {path} ({said}); log it as an artifact instead"
     return f"the journal {path} failed: {said}"
-
-
-def locks_hold(path: str) -> bool:
-    """Whether a lock taken through one opening of a file keeps another opening out."""
-    first, second = (os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600) for _ in range(2))
-    try:
-        fcntl.flock(first, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        fcntl.flock(second, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:
-        return False
-    finally:
-        os.close(first)
-        os.close(second)
-    return False
-
-
-def on_network(directory: str) -> bool:
-    """Whether ``directory`` lies on a network filesystem, as /proc/mounts says."""
-    real = os.path.realpath(directory) + "/"
-    best, kind = "", ""
-    try:
-        with open("/proc/self/mounts", encoding="utf-8", errors="replace") as mounts:
-            for line in mounts:
-                point, filesystem = line.split(" ")[1:3]
-                if real.startswith(point.rstrip("/") + "/") and len(point) >= len(best):
-                    best, kind = point, filesystem
-    except OSError:
-        return False
-    return kind in NETWORK_FILESYSTEMS
