@@ -342,15 +342,15 @@ def test_finished_but_not_read_it_can_still_be_stopped(bash, here):
 
 
 def test_a_pseudo_terminal_that_cannot_be_had_is_no_reason_to_fail(monkeypatch):
-    from kleio.core import process
+    from kleio.core import channels
 
     def refuse():
         raise OSError(2, "No such file or directory")
 
     monkeypatch.setattr(os, "openpty", refuse)
     monkeypatch.setattr(os, "isatty", lambda fd: True)
-    monkeypatch.setattr(process.termios, "tcgetattr", lambda fd: [0] * 7)
-    for fd in process._open_channel(process.Channel("output", (1, 2), 1)):
+    monkeypatch.setattr(channels.termios, "tcgetattr", lambda fd: [0] * 7)
+    for fd in channels.open_channel(channels.Channel("output", (1, 2), 1)):
         os.close(fd)
 
 

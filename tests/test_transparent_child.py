@@ -11,7 +11,7 @@ import pytest
 from commands import KLEIO, trials
 from processes import PLAIN, QUIET, both, children_of, gone, line, python, recorded, run, started, until
 
-from kleio.core.process import channels
+from kleio.core.channels import channels
 
 ALTERNATING = """
 import os

@@ -13,7 +13,7 @@ import threading
 import time
 from dataclasses import dataclass
 
-from kleio.core import code, commandline, identity, plan, process, redact
+from kleio.core import channels, code, commandline, identity, plan, process, redact
 from kleio.core.config import CHILD_VARIABLES, IDENTITY_ENV, Config, spool_root
 from kleio.core.errors import AlreadyRunning, Changed, JournalError, JournalUnreachable, KleioError, UnknownTrial
 from kleio.core.journal import open_journal
@@ -357,12 +357,12 @@ class Launcher:
 
         return Recorder(Source(spool, trial.id, self._execution), self._journal, token, self._config["lease"], self._say)
 
-    def _writers(self, spool: Spool) -> dict[process.Channel, OutputWriter]:
+    def _writers(self, spool: Spool) -> dict[channels.Channel, OutputWriter]:
         if self._config["no-capture"]:
             return {}
         limit = self._config["output-limit"]
         return {
-            channel: OutputWriter(spool.path, channel.stream, limit) for channel in process.channels(self._config["split"])
+            channel: OutputWriter(spool.path, channel.stream, limit) for channel in channels.channels(self._config["split"])
         }
 
     def _child_environment(self, trial: Trial, spool: Spool) -> dict[str, str]:

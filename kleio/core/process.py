@@ -1,8 +1,7 @@
 """The transparent child: it runs as if kleio were not there, and what it prints is seen and kept.
 
-Same session, same process group, stdin inherited. For each of stdout and stderr: where kleio's own is a terminal the
-child gets a pseudo-terminal, else a pipe; where kleio's two are one open file the child gets one channel for both, so
-that what it prints keeps its order. A thread a channel moves bytes: into the spool first, then on.
+Same session, same process group, stdin inherited. Where kleio's stdout and stderr are one open file the child gets one
+channel for both, so that what it prints keeps its order.
 """
 
 from __future__ import annotations
@@ -10,84 +9,21 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-import select
 import signal
 import stat
-import struct
-import termios
-import threading
 import time
-from dataclasses import dataclass
 
+from kleio.core.channels import Pump, open_channel
 from kleio.core.errors import CannotExecute, CommandNotFound
 from kleio.core.signals import ENDING, SI_KERNEL, PassedOn, name_of, send
 from kleio.core.trial import Ending
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
+    from kleio.core.channels import Channel, Record
     from kleio.core.signals import Signals
-
-    Record = Callable[[bytes], None]
-
-PIECE = 1 << 18  # bytes read at once
-PIPE_SIZE = 1 << 20
-LINGER = 2.0
-"""Seconds for which writers in the background are heard once the child has ended."""
-TERMINAL_HOLDS = 1 << 17
-"""Bytes that a pseudo-terminal holds at most; unlike a pipe it does not say how many wait in it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Channel:
-    """What carries some of the child's output: ``stream`` names it, ``fds`` are the child's, ``onward`` is ours."""
-
-    stream: str
-    fds: tuple[int, ...]
-    onward: int
-
-
-def channels(split: bool = False) -> list[Channel]:
-    """The channels that this process's own stdout and stderr ask for; closed ones ask for none."""
-    out, err = _open_file(1), _open_file(2)
-    if out is not None and out == err and not split and _write_to_one_place():
-        return [Channel("output", (1, 2), 1)]
-    found = []
-    if out is not None:
-        found.append(Channel("stdout", (1,), 1))
-    if err is not None:
-        found.append(Channel("stderr", (2,), 2))
-    return found
-
-
-def _open_file(fd: int) -> tuple[int, ...] | None:
-    """What tells open files apart, as far as one can see: the file, how it is open and where it stands."""
-    try:
-        status = os.fstat(fd)
-        flags = fcntl.fcntl(fd, fcntl.F_GETFL)
-        if fcntl.fcntl(fd, fcntl.F_GETFD) & fcntl.FD_CLOEXEC:  # not inherited: it was closed, and we filled it
-            return None
-    except OSError:
-        return None
-    position = os.lseek(fd, 0, os.SEEK_CUR) if stat.S_ISREG(status.st_mode) else 0
-    return status.st_dev, status.st_ino, status.st_rdev, flags & (os.O_APPEND | os.O_ACCMODE), position
-
-
-def _write_to_one_place() -> bool:
-    """Whether stdout and stderr, the same file as it seems, go on one behind the other: ``2>&1``, not ``2>log``.
-
-    Two that were opened apart have a position each and write over each other. Whether they share it shows in a flag
-    that they would share too; this one means nothing for files.
-    """
-    flags = fcntl.fcntl(1, fcntl.F_GETFL)
-    if not stat.S_ISREG(os.fstat(1).st_mode) or flags & os.O_APPEND:
-        return True
-    fcntl.fcntl(1, fcntl.F_SETFL, flags ^ os.O_NONBLOCK)
-    try:
-        return fcntl.fcntl(2, fcntl.F_GETFL) & os.O_NONBLOCK != flags & os.O_NONBLOCK
-    finally:
-        fcntl.fcntl(1, fcntl.F_SETFL, flags)
 
 
 def inherited_environment() -> dict[str, str]:
@@ -168,11 +104,11 @@ class Child:
         self._ended, self._ending = os.pipe()
         early = signals.early()
         self._received = [(name_of(number), time.monotonic()) for number in early]
-        self._pumps: list[_Pump] = []
+        self._pumps: list[Pump] = []
         theirs: dict[int, int] = {}
         for channel, record in records.items():
-            ours, child_end = _open_channel(channel)
-            self._pumps.append(_Pump(channel, ours, record, self._ended))
+            ours, child_end = open_channel(channel)
+            self._pumps.append(Pump(channel, ours, record, self._ended))
             theirs |= dict.fromkeys(channel.fds, child_end)
         inherited = [] if lock is None else [_out_of_the_way(lock)]
         try:
@@ -336,138 +272,3 @@ def _out_of_the_way(fd: int) -> int:
         except OSError:
             continue
     return os.dup(fd)
-
-
-def _open_channel(channel: Channel) -> tuple[int, int]:
-    """Our end and the child's."""
-    if os.isatty(channel.onward):
-        try:
-            return _open_terminal(channel.onward)
-        except (OSError, termios.error):
-            pass  # none can be had: in a container without /dev/pts, or the real one has just hung up
-    ours, theirs = os.pipe()
-    try:
-        fcntl.fcntl(ours, fcntl.F_SETPIPE_SZ, PIPE_SIZE)
-    except OSError:
-        pass  # the user's share of pipe memory is used up; the usual size does
-    return ours, theirs
-
-
-def _open_terminal(like: int) -> tuple[int, int]:
-    settings = termios.tcgetattr(like)
-    ours, theirs = os.openpty()
-    settings[1] &= ~termios.OPOST  # the real terminal does this, once
-    termios.tcsetattr(theirs, termios.TCSANOW, settings)
-    _copy_size(like, ours)
-    return ours, theirs
-
-
-def _copy_size(from_fd: int, to_fd: int) -> None:
-    try:
-        size = fcntl.ioctl(from_fd, termios.TIOCGWINSZ, bytes(8))
-        fcntl.ioctl(to_fd, termios.TIOCSWINSZ, size)
-    except OSError:
-        pass
-
-
-class _Pump(threading.Thread):
-    """Moves one channel's bytes, into the record and onward, until nobody writes any more.
-
-    ``owing`` while there may be bytes in it that the child itself wrote, ``done`` at the end, of which SIGCHLD tells;
-    ``failed`` says why the bytes could not be passed on, if there was still somebody to pass them to.
-    """
-
-    def __init__(self, channel: Channel, source: int, record: Record, ended: int) -> None:
-        super().__init__(name=f"kleio-{channel.stream}", daemon=True)
-        self.stream = channel.stream
-        self.owing = True
-        self.done = False
-        self.failed: str | None = None
-        self._source = source
-        self._onward = channel.onward
-        self._record = record
-        self._recording = threading.Lock()
-        self._ended = ended
-        self._is_terminal = os.isatty(source)
-
-    def resize(self) -> bool:
-        """Give the pseudo-terminal, if it is one, the size of the terminal."""
-        if self._is_terminal:
-            _copy_size(self._onward, self._source)
-        return self._is_terminal
-
-    def abandon(self) -> None:
-        """Record nothing from now on: the record is closed, though the thread may still wait for somebody to read."""
-        with self._recording:
-            self._record = lambda _: None
-
-    def run(self) -> None:
-        try:
-            if self._while_it_lives() and self._what_it_left():
-                self._linger()
-        finally:
-            self._is_terminal = False
-            os.close(self._source)  # the next write of whoever still writes fails as it would without us
-            self.done = True
-            os.kill(os.getpid(), signal.SIGCHLD)
-
-    def _while_it_lives(self) -> bool:
-        """Move bytes until the child has ended; False once there is nobody left to move them from or to."""
-        both = select.poll()
-        both.register(self._source, select.POLLIN)
-        both.register(self._ended, select.POLLIN)
-        while self._ended not in (ready := dict(both.poll())):
-            if self._source in ready and not self._move(PIECE):
-                return False
-        return True
-
-    def _what_it_left(self) -> bool:
-        """Move what the child wrote before it ended, however long that takes, but not all that others go on writing."""
-        left = TERMINAL_HOLDS
-        if not self._is_terminal:
-            (left,) = struct.unpack("i", fcntl.ioctl(self._source, termios.FIONREAD, bytes(4)))
-        while left > 0 and self._readable(0):
-            moved = self._move(min(left, PIECE))
-            if not moved:
-                return False
-            left -= moved
-        self.owing = False
-        return True
-
-    def _linger(self) -> None:
-        """Hear the writers in the background for a while."""
-        deadline = time.monotonic() + LINGER
-        while (left := deadline - time.monotonic()) > 0 and self._readable(left):
-            if not self._move(PIECE):
-                return
-
-    def _readable(self, seconds: float) -> bool:
-        only = select.poll()
-        only.register(self._source, select.POLLIN)
-        return bool(only.poll(seconds * 1000))
-
-    def _move(self, at_most: int) -> int:
-        """How many bytes were moved; 0 once nobody writes or nobody reads."""
-        try:
-            data = os.read(self._source, at_most)
-        except OSError:  # a pseudo-terminal that nobody has open any more
-            return 0
-        if not data:
-            return 0
-        with self._recording:
-            self._record(data)
-        return len(data) if self._pass_on(data) else 0
-
-    def _pass_on(self, data: bytes) -> bool:
-        """Whether all of it went out; False when nobody takes any more."""
-        view = memoryview(data)
-        while view:
-            try:
-                view = view[os.write(self._onward, view) :]
-            except BlockingIOError:  # whoever we share it with made it non-blocking
-                select.select([], [self._onward], [])
-            except OSError as error:
-                if error.errno not in (errno.EPIPE, errno.EIO):  # nobody reads, or the terminal is gone
-                    self.failed = error.strerror or str(error)
-                return False
-        return True
