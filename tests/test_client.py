@@ -43,7 +43,7 @@ import datetime, math, numpy as np
 k.log_statistic(loss=0.1, n=2**70, small=-1, name="é\\n", none=None, yes=True)
 k.log_statistic(nan=math.nan, inf=math.inf, ninf=-math.inf)
 k.log_statistic(when=datetime.datetime(2024, 1, 2, 3), raw=b"\\x00\\xff", np=np.float32(0.5), ints=np.arange(3))
-k.log_statistic(**{"a.b": 1, "$c": 2, "": 3, "\\0": 4, "e f": {"g": {"h": 5}}})
+k.log_statistic(**{"self": 0, "a.b": 1, "$c": 2, "": 3, "\\0": 4, "e f": {"g": {"h": 5}}})
 """,
     )
     first, second, third, fourth = logged(journal_uri)
@@ -52,7 +52,7 @@ k.log_statistic(**{"a.b": 1, "$c": 2, "": 3, "\\0": 4, "e f": {"g": {"h": 5}}})
     assert (second["inf"], second["ninf"]) == (math.inf, -math.inf)
     assert (third["raw"], third["np"], third["ints"]) == (b"\x00\xff", 0.5, [0, 1, 2])
     assert third["when"].isoformat() == "2024-01-02T03:00:00"
-    assert fourth == {"a.b": 1, "$c": 2, "": 3, "\0": 4, "e f": {"g": {"h": 5}}}
+    assert fourth == {"self": 0, "a.b": 1, "$c": 2, "": 3, "\0": 4, "e f": {"g": {"h": 5}}}
     summary = info(trials()[0]["id"])["summary"]
     assert summary["e f/g/h"]["last"] == 5
     assert summary["inf"]["last"] == "Infinity"

@@ -92,7 +92,7 @@ class Logger:
 
     # -- writing -------------------------------------------------------------------------------------------------
 
-    def log_statistic(self, **values: Any) -> None:
+    def log_statistic(self, /, **values: Any) -> None:
         """Record values that belong together, under the present time: numbers, text, dates, arrays, nested at will."""
         append = self._append
         if append is None:
@@ -159,7 +159,7 @@ class Logger:
 
     # -- reading -------------------------------------------------------------------------------------------------
 
-    def load_statistic(self, *keys: str, **where: Any) -> list[Statistic]:
+    def load_statistic(self, /, *keys: str, **where: Any) -> list[Statistic]:
         """What this trial has logged with all of ``keys`` and with the values in ``where``, in the order of its times.
 
         Empty without ``kleio``. Raises KleioError when the launcher cannot answer.
