@@ -291,6 +291,28 @@ def test_without_a_journal_it_runs_and_sync_ships_it(project):
     assert "first epoch 2" in kleio(PYTHON, "train.py", cwd=project, check=0).stdout
 
 
+def test_offline_the_table_holds_for_what_is_on_this_machine(project):
+    offline = ("--offline", PYTHON, "train.py")
+    assert "first epoch 0" in kleio(*offline, cwd=project, check=3).stdout
+    resumed = kleio(*offline, cwd=project, check=0)
+    assert "first epoch 2" in resumed.stdout
+    assert "execution 2" in resumed.stderr
+    assert "skipped" in kleio("--once", *offline, cwd=project, check=0).stderr
+    assert "first epoch 0" in kleio(*offline, cwd=project, check=3).stdout  # completed: runs anew
+    kleio("sync", cwd=project, check=0)
+    newest, oldest = trials()
+    assert newest["previous"] == oldest["id"]
+    assert [one["status"] for one in oldest["executions"]] == ["broken", "completed"]
+    assert (oldest["status"], newest["status"]) == ("completed", "broken")
+    assert oldest["summary"]["epoch"]["count"] == 4
+
+
+def test_offline_with_changed_code_is_refused_where_checkpoints_wait(project):
+    kleio("--offline", PYTHON, "train.py", cwd=project, check=3)
+    script(project, CHECKPOINTED + "\nprint('changed')\n")
+    kleio("--offline", PYTHON, "train.py", cwd=project, check=78)
+
+
 def test_the_next_launch_ships_what_ran_offline(project):
     kleio("--offline", "sh", "-c", "echo one", cwd=project, check=0)
     kleio("sh", "-c", "echo two", cwd=project, check=0)

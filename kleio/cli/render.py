@@ -365,6 +365,8 @@ def synced(found: Sequence[Recovered]) -> None:
     for one in found:
         meant = f" ({one.journal})" if one.fate.name == "ELSEWHERE" else ""
         sys.stdout.write(f"{(one.trial or one.execution)[:7]}\t{one.fate.value}{printable(meant)}\n")
+    if any(one.fate.name == "ELSEWHERE" for one in found):
+        complain("what is meant for another journal is shipped with: kleio sync --journal ADDRESS")
 
 
 def counts(statuses: Mapping[str, int], tags: Mapping[str, int]) -> None:

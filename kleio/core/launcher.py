@@ -154,7 +154,7 @@ class Launcher:
         if must or self._config["require-journal"]:
             raise error
         self._journal = None
-        self._say(f"{error}; running offline, kleio sync will ship the records")
+        self._say(f"{error}; running offline: what is in the journal is not seen, kleio sync will ship the records")
 
     def _identify(self) -> identity.Work:
         config = self._config
@@ -267,9 +267,8 @@ class Launcher:
         nonce = None
         if self._config["fresh"]:
             nonce = self._execution
-        elif previous and self._found and self._journal:
-            plain = identity.trial_id(self._key, self._code.fingerprint)
-            nonce = previous if self._journal.entry(plain) else None
+        elif previous and self._survey.knows(identity.trial_id(self._key, self._code.fingerprint)):
+            nonce = previous
         safe = redact.command(self._argv)
         params = commandline.parameters(safe)
         return Trial(
@@ -309,7 +308,7 @@ class Launcher:
         self._say(f"trial reserved with id: {trial.id[:SHORT]}")
         if decision.action is Action.RESUME and self._found:
             number = len(self._found.executions) + 1
-            self._say(f"resumed: it was {self._found.status}; this is its execution {number}")
+            self._say(f"resumed: its status was {self._found.status}; this is its execution {number}")
         elif decision.previous and self._found and self._found.status is not Status.COMPLETED and not self._config["fresh"]:
             short = decision.previous[:SHORT]
             self._say(f"code or environment changed since trial {short}, which left nothing to resume from")

@@ -12,7 +12,8 @@ import shutil
 from kleio.core import statistics
 from kleio.core.errors import JournalError
 from kleio.core.lookup import by_stream
-from kleio.core.shipping import LineStream
+from kleio.core.shipping import LineStream, Source
+from kleio.core.spool import spools
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from kleio.core.journal.base import Journal
-    from kleio.core.shipping import Source
+    from kleio.core.spool import Spool
     from kleio.core.statistics import Record
 
 
@@ -66,19 +67,23 @@ class Answerer:
 
     def _records(self, stream: str) -> list[Record]:
         """What the trial logged, in the order of its times: earlier executions from the journal, this one from the spool."""
-        return sorted([*self._earlier(stream), *self._own(stream)], key=lambda record: record.time)
+        return sorted([*self._earlier(stream), *_logged(self._source, stream)], key=lambda record: record.time)
 
     def _earlier(self, stream: str) -> Iterator[Record]:
         if self._journal is None:
+            for spool in self._others_here():
+                yield from _logged(Source(spool, self._source.trial, spool.execution), stream)
             return
         for (execution, _, _), segments in by_stream(self._journal, self._source.trial, (stream,)):
             if execution != self._source.execution:
                 yield from statistics.records(segments)
 
-    def _own(self, stream: str) -> Iterator[Record]:
-        for writer, kind in self._source.spool.streams():
-            if kind == stream:
-                yield from LineStream(self._source, writer, kind, 0).everything()
+    def _others_here(self) -> Iterator[Spool]:
+        """The spools of this trial's other executions that are still on this machine."""
+        for spool in spools(os.path.dirname(self._source.spool.path)):
+            launch = spool.read("launch") or {}
+            if spool.execution != self._source.execution and launch.get("trial", {}).get("id") == self._source.trial:
+                yield spool
 
     def _blob(self, sha256: str) -> str:
         """A file with the artifact's bytes, for the script to read: in the spool, where it may."""
@@ -86,6 +91,9 @@ class Answerer:
         kept = self._source.spool.file("answers", sha256)
         if os.path.exists(path) or os.path.exists(kept):
             return path if os.path.exists(path) else kept
+        for spool in self._others_here() if self._journal is None else ():
+            if os.path.exists(spool.file("blobs", sha256)):
+                return spool.file("blobs", sha256)
         opened = self._journal.blob(sha256) if self._journal else None
         if opened is None:
             raise JournalError(f"the bytes of the artifact {sha256[:12]} are not in the journal")
@@ -93,6 +101,13 @@ class Answerer:
             shutil.copyfileobj(opened, file, 1 << 20)
         os.replace(f"{kept}.tmp", kept)
         return kept
+
+
+def _logged(source: Source, stream: str) -> Iterator[Record]:
+    """Everything that is in the spool of one stream, of all its writers."""
+    for writer, kind in source.spool.streams():
+        if kind == stream:
+            yield from LineStream(source, writer, kind, 0).everything()
 
 
 def _matches(values: dict[str, Any], request: dict[str, Any]) -> bool:

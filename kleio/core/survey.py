@@ -10,7 +10,7 @@ from kleio.core import plan
 from kleio.core.errors import AlreadyRunning, JournalError
 from kleio.core.journal.base import Selection
 from kleio.core.lookup import SHORT, is_alive
-from kleio.core.spool import hold, private, spools
+from kleio.core.spool import Spool, hold, private, spools
 from kleio.core.trial import HELD, Status
 
 TYPE_CHECKING = False
@@ -47,7 +47,9 @@ class Survey:
     def entries(self) -> list[Entry]:
         """The trials of this work that can matter: the newest, and older ones that run."""
         if self.journal is None:
-            return []
+            from kleio.core.recovery import entries_here
+
+            return entries_here(self.root, self.key)
         if self.only:
             entry = self.journal.entry(self.only)
             return [entry] if entry else []
@@ -82,14 +84,23 @@ class Survey:
             created=entry.trial.created,
         )
 
+    def knows(self, trial: str) -> bool:
+        """Whether there is a trial with this id."""
+        if self.journal is None:
+            return any(entry.id == trial for entry in self.entries())
+        return self.journal.entry(trial) is not None
+
     def _has_artifacts(self, entry: Entry) -> bool:
-        assert self.journal is not None
+        if self.journal is None:
+            here = [Spool(os.path.join(self.root, one.id)) for one in entry.executions]
+            return any(stream == "artifacts" for spool in here for _, stream in spool.streams())
         return any(True for _ in self.journal.segments(entry.id, ("artifacts",)))
 
     def _environment_changes(self, entry: Entry) -> list[tuple[str, str, str]]:
         from kleio.core import environment
 
-        assert self.journal is not None
+        if self.journal is None:
+            return []
         digests = [one.environment for one in entry.executions if one.environment]
         before = self.journal.document(digests[-1]) if digests else None
         now = environment.capture(self.program, self.config["variables"])
