@@ -218,6 +218,7 @@ def test_info_shows_what_one_wants_to_know(project):
     text += "k.log_statistic(loss=0.5)\nk.log_artifact('w.pt', b'abc', epoch=3)\n"
     kleio("--note", "a remark", PYTHON, script(project, text), "--lr", "0.1", check=0)
     page = kleio("info", trials()[0]["id"][:6], check=0).stdout
+    assert kleio("info", "last", check=0).stdout == page
     for shown in (
         "completed",
         "a remark",

@@ -117,11 +117,14 @@ def trials(found: Sequence[Mapping[str, Any]], with_project: bool) -> None:
         ("STATUS", lambda one: one["status"]),
         ("CREATED", lambda one: when(one["created"]) if room is None else recently(one["created"])),
         ("TIME", duration),
-        ("PROJECT", lambda one: one["project"]),
+        ("PROJECT", project_of),
         ("TAGS", lambda one: ",".join(one["tags"])),
-        ("COMMAND", lambda one: one["name"] or command(one["command"])),
+        ("NAME", lambda one: one["name"] or ""),
+        ("COMMAND", lambda one: command(one["command"])),
         ("LAST", lambda one: _last(one["summary"], 3 if room is None else room // 20 - 3)),
     ]
+    if room is not None and not any(one["name"] for one in found):
+        columns = [column for column in columns if column[0] != "NAME"]
     hidden = {*([] if with_project else ["PROJECT"]), *(["TAGS"] if room is not None and room < 100 else [])}
     shown = [(heading, value) for heading, value in columns if heading not in hidden]
     rows = [[value(one) for _, value in shown] for one in found]
@@ -129,7 +132,7 @@ def trials(found: Sequence[Mapping[str, Any]], with_project: bool) -> None:
     def colour(heading: str, cell: str) -> str | None:
         return COLOURS.get(cell) if heading == "STATUS" else None
 
-    table([heading for heading, _ in shown], rows, colour, ("PROJECT", "TAGS", "COMMAND", "LAST"))
+    table([heading for heading, _ in shown], rows, colour, ("PROJECT", "TAGS", "NAME", "COMMAND", "LAST"))
 
 
 def _last(summary: Mapping[str, Any], most: int) -> str:
@@ -214,7 +217,7 @@ def trial(one: Mapping[str, Any], artifacts: Sequence[Mapping[str, Any]], unread
             ("name", one["name"]),
             ("note", one["note"]),
             ("tags", ", ".join(one["tags"])),
-            ("project", one["project"]),
+            ("project", project_of(one)),
             ("directory", one["cwd"]),
             ("created", when(one["created"])),
             ("previous", one["previous"]),
@@ -234,7 +237,7 @@ def trial(one: Mapping[str, Any], artifacts: Sequence[Mapping[str, Any]], unread
     listed = [(a["name"], f"{size(a['size'])}  {_meta(a['meta'])}".rstrip()) for a in artifacts[-10:]]
     _section(bold("artifacts") + newest, listed)
     if unreadable:
-        out(f"{unreadable} lines of statistics could not be read and were set aside\n")
+        out(f"{several(unreadable, 'line')} of statistics could not be read and set aside\n")
     for left in one["code"].get("left_out") or ():
         out(f"not kept with the code: {printable(left['path'])} ({left['size']:,} bytes, {left['why']})\n")
     out(dim(_next_commands(one)) + "\n")
@@ -270,7 +273,7 @@ def code_line(code: Mapping[str, Any]) -> str:
     """Commit, branch, and whether there were changes on top."""
     if not code.get("commit"):
         files = code.get("files")
-        return f"{len(files)} files, no repository" if files else "no repository"
+        return f"{several(len(files), 'file')}, no repository" if files else "no repository"
     branch = f" on {code['branch']}" if code.get("branch") else " (detached)"
     return f"{code['commit'][:12]}{branch}{', with uncommitted changes' if code.get('dirty') else ''}"
 
@@ -315,6 +318,17 @@ def _summaries(title: str, summary: Mapping[str, Mapping[str, Any]]) -> None:
 
 def _meta(meta: Mapping[str, Any]) -> str:
     return printable(" ".join(f"{key}={number(value)}" for key, value in meta.items()))
+
+
+def several(count: int, what: str) -> str:
+    """``1 file``, ``2 files``."""
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
+
+
+def project_of(one: Mapping[str, Any]) -> str:
+    """Its project; one that is named by its root commit, by the beginning of it."""
+    project = str(one["project"])
+    return f"{project[:12]} (root commit)" if len(project) in (40, 64) and "/" not in project else project
 
 
 def size(count: int) -> str:

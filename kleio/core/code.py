@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 
 from kleio.core import commandline, redact
 from kleio.core.identity import normalised_remote
-from kleio.core.repository import STATUS, root_commit
+from kleio.core.repository import STATUS, Repository, root_commit
 from kleio.core.spool import private
 
 TYPE_CHECKING = False
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from typing import Any
 
     from kleio.core.config import Config
-    from kleio.core.repository import Repository
 
 BUDGET = 1.0
 """Seconds that looking at a repository may take before untracked files are left out."""
@@ -164,7 +163,30 @@ def _git_version(repository: Repository, config: Config, counts: Counting, scrat
             remarks.append("the uncommitted changes could not be captured; the commit is recorded")
     entries = [entry for entry in _index_entries(listed) if counts(entry[2], entry[2] in tracked)]
     mark = fingerprint(entries)
+    if document["dirty"]:
+        counted = {path: name.decode() for _, name, path in entries}
+        touched = [path for path in wanted if path in counted or counts(path, path in tracked)]
+        document["changes"] = {os.fsdecode(path): counted.get(path) for path in touched[:MOST_FILES]}
     return CodeVersion(repository.root, project, mark, document | {"fingerprint": mark}, blobs, tuple(remarks))
+
+
+def differing(before: Mapping[str, Any], now: CodeVersion, config: Config, argv: Sequence[str]) -> list[str]:
+    """The files that count and differ between a recorded code and this one, as far as can be told from here."""
+    old, new = (_contents(document) for document in (before, now.document))
+    names = {name for name in old.keys() | new.keys() if old.get(name) != new.get(name)}
+    commits = [document.get("commit") for document in (before, now.document)]
+    if all(commits) and commits[0] != commits[1]:
+        between = Repository(now.root).run("diff", "--name-only", "--no-renames", "-z", *map(str, commits)) or b""
+        counts = Counting(config, argv)
+        names |= {os.fsdecode(path) for path in between.split(b"\0") if path and counts(path, tracked=True)}
+    return sorted(names)
+
+
+def _contents(document: Mapping[str, Any]) -> dict[str, Any]:
+    """Name → content of what a recorded code says of single files: outside git all of them, else those that were changed."""
+    if document.get("kind") == "files":
+        return {name: content for name, _, content in document["files"]}
+    return dict(document.get("changes") or {})
 
 
 def _index_entries(listed: bytes) -> list[tuple[bytes, bytes, bytes]]:

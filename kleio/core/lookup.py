@@ -6,6 +6,7 @@ import os
 from itertools import groupby
 
 from kleio.core.errors import UnknownTrial
+from kleio.core.journal.base import Selection
 from kleio.core.spool import Spool
 
 TYPE_CHECKING = False
@@ -23,10 +24,15 @@ Key = tuple[str, str, str]
 
 
 def resolve(journal: Journal, prefix: str) -> Entry:
-    """The one trial whose id begins with ``prefix``. Raises UnknownTrial."""
+    """The one trial whose id begins with ``prefix``, or the newest of all for ``last``. Raises UnknownTrial."""
+    if prefix == "last":
+        newest = journal.entries(Selection(), 1)
+        if not newest:
+            raise UnknownTrial(f"the journal {journal.uri} is empty")
+        return newest[0]
     wanted = prefix.strip().lower()
     if not wanted or not set(wanted) <= set("0123456789abcdef") or len(wanted) > 32:
-        raise UnknownTrial(f"{prefix!r} is no trial id: ids are up to 32 hex digits; kleio ls lists them")
+        raise UnknownTrial(f"{prefix!r} is no trial id: ids are up to 32 hex digits, or the word last; kleio ls lists them")
     found = journal.resolve(wanted)
     if not found:
         raise UnknownTrial(f"no trial has an id that begins with {wanted}; kleio ls --all-projects lists them")

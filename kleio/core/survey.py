@@ -6,7 +6,7 @@ import os
 import time
 from dataclasses import dataclass, field
 
-from kleio.core import plan
+from kleio.core import code, plan
 from kleio.core.errors import AlreadyRunning, JournalError
 from kleio.core.journal.base import Selection
 from kleio.core.lookup import SHORT, is_alive
@@ -158,11 +158,20 @@ class Survey:
         short = entry.id[:SHORT]
         changed = [f"{name} {before} → {now}" for name, before, now in self._environment_changes(entry)]
         if entry.trial.code.get("fingerprint") != self.code.fingerprint:
-            changed.insert(0, f"the code ({_described(entry.trial.code)} → {_described(self.code.brief)})")
+            changed.insert(0, self._changed_code(entry))
         return (
-            f"trial {short} is {entry.status} and has artifacts to resume from, but changed since: {', '.join(changed)}; "
-            "start anew with --fresh, or bring back what it ran with"
+            f"trial {short} is {entry.status} and has artifacts to resume from, but what it ran with has changed: "
+            f"{', '.join(changed)}; put that back to resume it, or start anew with --fresh"
         )
+
+    def _changed_code(self, entry: Entry) -> str:
+        digest = entry.trial.code.get("document")
+        before = self.journal.document(digest) if self.journal and digest else None
+        names = code.differing(before, self.code, self.config, entry.trial.command) if before else []
+        if not names:
+            return f"the code ({_described(entry.trial.code)} → {_described(self.code.brief)})"
+        more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+        return f"the code ({', '.join(names[:5])}{more})"
 
 
 def runner(entry: Entry) -> str:
