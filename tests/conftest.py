@@ -13,8 +13,12 @@ import tempfile
 from pathlib import Path
 from uuid import uuid4
 
+import hypothesis
 import pytest
 
+# A busy machine is no failure: nothing here is asserted of time.
+hypothesis.settings.register_profile("kleio", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("kleio")
 pytest.register_assert_rewrite("journal_suite")
 
 HOME_VARIABLES = ("XDG_DATA_HOME", "XDG_STATE_HOME", "XDG_CONFIG_HOME", "XDG_CACHE_HOME", "XDG_RUNTIME_DIR")

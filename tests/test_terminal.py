@@ -161,6 +161,52 @@ def test_pdb(prefix, here):
     assert status == 0
 
 
+PAGER = """
+import os, termios, tty
+keys = os.open(os.ttyname(2), os.O_RDONLY)  # as less does
+before = termios.tcgetattr(keys)
+tty.setcbreak(keys)
+os.write(1, b"one page:")
+while (key := os.read(keys, 1)) != b"q":
+    os.write(1, b" then %d:" % key[0])
+termios.tcsetattr(keys, termios.TCSADRAIN, before)
+os.close(keys)
+print(" bye", input("name? "))
+"""
+
+
+@with_and_without
+def test_a_pager_that_reads_from_the_terminal_it_writes_to(prefix):
+    shown, status = conversation(
+        prefix, python(PAGER), (b"one page:", b" "), (b"then 32:", b"x"), (b"then 120:", b"q"), (b"name? ", b"Ada\n")
+    )
+    assert shown == b"one page: then 32: then 120:name? Ada\r\n bye Ada\r\n"  # the keys were not echoed, the name was
+    assert status == 0
+
+
+CURSES = """
+import curses
+def main(screen):
+    screen.addstr("press")
+    screen.refresh()
+    first = screen.getch()
+    screen.addstr(1, 0, "again")
+    screen.refresh()
+    return first, screen.getch()
+print("got", *curses.wrapper(main))
+print("bye", input("name? "))
+"""
+
+
+@with_and_without
+def test_a_full_screen_program_gets_keys_as_they_are_pressed(prefix):
+    shown, status = conversation(
+        prefix, [PYTHON, "-c", CURSES], (b"press", b"a"), (b"again", b"b"), (b"got 97 98", b""), (b"name? ", b"Ada\n")
+    )
+    assert shown.endswith(b"name? Ada\r\nbye Ada\r\n")
+    assert status == 0
+
+
 def test_getpass():
     words = [PYTHON, "-c", "import getpass; print('of', len(getpass.getpass('secret: ')))"]
     plain, ours = (conversation(prefix, words, (b"secret: ", b"sesame\n")) for prefix in (PLAIN, QUIET))

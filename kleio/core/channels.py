@@ -17,6 +17,8 @@ import threading
 import time
 from dataclasses import dataclass
 
+from kleio.core.keyboard import Keyboard
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -133,6 +135,7 @@ class Pump(threading.Thread):
         self._recording = threading.Lock()
         self._ended = ended
         self._is_terminal = os.isatty(source)
+        self._keyboard = Keyboard(source, channel.onward) if self._is_terminal else None
 
     def resize(self) -> bool:
         """Give the pseudo-terminal, if it is one, the size of the terminal."""
@@ -151,6 +154,8 @@ class Pump(threading.Thread):
                 self._linger()
         finally:
             self._is_terminal = False
+            if self._keyboard:
+                self._keyboard.close()
             os.close(self._source)  # the next write of whoever still writes fails as it would without us
             self.done = True
             os.kill(os.getpid(), signal.SIGCHLD)
@@ -200,6 +205,8 @@ class Pump(threading.Thread):
             return 0
         with self._recording:
             self._record(data)
+        if self._keyboard:
+            self._keyboard.attend()
         return len(data) if self._pass_on(data) else 0
 
     def _pass_on(self, data: bytes) -> bool:
