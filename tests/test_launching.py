@@ -426,3 +426,37 @@ def test_outside_git_the_script_and_the_sources_beside_it_count(tmp_path):
     newest, oldest = trials()
     assert newest["previous"] == oldest["id"]
     assert sorted(name for name, _, _ in info(newest["id"])["code"]["files"]) == ["helper.py", "train.py"]
+
+
+def test_sweeps_that_race_do_everything_once(project, journal_uri):
+    """Four shells work through the same list: who comes second skips, whether the first still runs or is done."""
+    text = 'for n in 1 2 3 4 5 6; do "$@" sh -c "echo $n >> ../done" || exit 9; done'
+    words = ["sh", "-c", text, "sweep", *KLEIO]
+    shells = [
+        subprocess.Popen(
+            words,
+            cwd=project,
+            env=os.environ | {"KLEIO_ONCE": "1", "KLEIO_IF_RUNNING": "skip", "KLEIO_QUIET": "1"},
+            stderr=subprocess.PIPE,
+        )
+        for _ in range(4)
+    ]
+    for shell in shells:
+        _, said = shell.communicate(timeout=120)
+        assert (shell.returncode, said) == (0, b"")
+    assert sorted((project.parent / "done").read_text().split()) == list("123456")
+
+
+def test_the_same_command_many_times_at_once_runs_once(project, journal_uri):
+    fifo = project.parent / "go"
+    os.mkfifo(fifo)
+    words = ("sh", "-c", "echo ran; read line < ../go")
+    many = [start(*words, cwd=project) for _ in range(8)]
+    until(lambda: sum(one.poll() is not None for one in many) == 7)
+    fifo.write_text("go\n")
+    statuses = []
+    for one in many:
+        one.communicate(timeout=30)
+        statuses.append(one.returncode)
+    assert sorted(statuses) == [0] + [75] * 7
+    assert len(trials()) == 1

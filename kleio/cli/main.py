@@ -66,6 +66,11 @@ def _attempt(action: object, launching: bool) -> tuple[int, int | None]:
 
         complain(str(error))
         return (error.launching if launching else error.reading), None
+    except OSError as error:
+        from kleio.cli.render import complain
+
+        complain(f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}")
+        return (KleioError.launching if launching else KleioError.reading), None
     except KeyboardInterrupt:
         return 130, signal.SIGINT
     if outcome is None or isinstance(outcome, int):

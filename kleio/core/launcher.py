@@ -75,6 +75,8 @@ class Launcher:
         self._machine = os.path.basename(self._root)
         self._journal: Journal | None = None
         self._program = ""
+        self._prepared: tuple[Spool, int, int] | None = None
+        self._executed = False
 
     def run(self) -> Outcome:
         """The recipe."""
@@ -91,20 +93,20 @@ class Launcher:
             self._work = self._identify()
             self._key = self._work.key
             self._survey = Survey(self._journal, self._root, self._config, self._code, self._key, self._program, self._only)
-            try:
+            while True:
                 decision = self._decide()
-            except JournalUnreachable as error:  # it answered a moment ago
-                self._go_offline(error, must=bool(self._only))
-                self._survey.journal = None
-                decision = self._decide()
-            if decision.action in (Action.SKIP_DONE, Action.SKIP_RUNNING):
-                return self._skip(decision)
-            return self._execute(*self._reserve(decision))
+                if decision.action in (Action.SKIP_DONE, Action.SKIP_RUNNING):
+                    return self._skip(decision)
+                reserved = self._reserve(decision)
+                if reserved is not None:
+                    return self._execute(*reserved)
         except Interrupted as interrupted:
             return Outcome(128 + interrupted.number, interrupted.number)
         finally:
             self._signals.close()
             Spool(scratch(self._root, self._execution)).delete()
+            if self._prepared and not self._executed:
+                self._prepared[0].delete()
 
     # -- what is here --------------------------------------------------------------------------------------------
 
@@ -171,6 +173,15 @@ class Launcher:
     # -- what to do ----------------------------------------------------------------------------------------------
 
     def _decide(self) -> plan.Plan:
+        """What the journal says, or this machine alone if the journal, which answered a moment ago, no longer does."""
+        try:
+            return self._look_up()
+        except JournalUnreachable as error:
+            self._go_offline(error, must=bool(self._only))
+            self._survey.journal = None
+            return self._look_up()
+
+    def _look_up(self) -> plan.Plan:
         """Look the work up; wait and look again if that was asked for."""
         policy = plan.Policy(self._config["fresh"], self._config["once"], self._config["if-running"])
         survey = self._survey
@@ -223,10 +234,26 @@ class Launcher:
 
     # -- the reservation -----------------------------------------------------------------------------------------
 
-    def _reserve(self, decision: plan.Plan) -> tuple[Trial, Spool, int, int, int]:
-        """The trial, its spool with the descriptors of both locks, and the fencing token."""
+    def _reserve(self, decision: plan.Plan) -> tuple[Trial, Spool, int, int, int] | None:
+        """The trial, its spool with the descriptors of both locks, and the fencing token; None if another was quicker."""
         trial = self._found.trial if decision.action is Action.RESUME and self._found else self._new_trial(decision)
         data = self._execution_data()
+        spool, lock, recorder_lock = self._prepare(trial, data)
+        token = 0
+        if self._journal is not None:
+            self._journal.create(trial)
+            dead = self._survey.dead_holder(self._found)
+            claimed = self._journal.claim(trial.id, self._execution, data, self._config["lease"], dead)
+            if claimed is None:
+                return None
+            token = claimed.token
+        for remark in self._code.remarks:
+            self._say(remark)
+        self._tell(trial, decision)
+        return trial, spool, lock, recorder_lock, token
+
+    def _prepare(self, trial: Trial, data: dict[str, Any]) -> tuple[Spool, int, int]:
+        """The spool: all that is needed to record the run, in place before it is reserved."""
         launch = {
             "trial": trial.as_dict(),
             "execution": data,
@@ -237,30 +264,11 @@ class Launcher:
             "journal": place(self._config["journal"]),
             "offline": self._journal is None,
         }
-        spool, lock, recorder_lock = Spool.create(self._root, self._execution, launch)
-        token = 0
-        if self._journal is not None:
-            token = self._claim(trial, data, spool)
-        for remark in self._code.remarks:
-            self._say(remark)
-        self._tell(trial, decision)
-        return trial, spool, lock, recorder_lock, token
-
-    def _claim(self, trial: Trial, data: dict[str, Any], spool: Spool) -> int:
-        assert self._journal is not None
-        dead = self._survey.dead_holder(self._found)
-        try:
-            self._journal.create(trial)
-            claimed = self._journal.claim(trial.id, self._execution, data, self._config["lease"], dead)
-        except BaseException:
-            spool.delete()
-            raise
-        if claimed is None:
-            spool.delete()
-            entry = self._journal.entry(trial.id)
-            assert entry is not None
-            raise AlreadyRunning(self._survey.who_runs(entry))
-        return claimed.token
+        if self._prepared is None:
+            self._prepared = Spool.create(self._root, self._execution, launch)
+        else:
+            self._prepared[0].write("launch", launch)
+        return self._prepared
 
     def _new_trial(self, decision: plan.Plan) -> Trial:
         previous = decision.previous
@@ -316,8 +324,9 @@ class Launcher:
     # -- the execution -------------------------------------------------------------------------------------------
 
     def _execute(self, trial: Trial, spool: Spool, lock: int, recorder_lock: int, token: int) -> Outcome:
-        writers = self._writers(spool)
+        self._executed = True
         try:
+            writers = self._writers(spool)
             early = self._signals.pending_end()
             if early is not None:
                 raise Interrupted(early)
