@@ -204,6 +204,13 @@ class JournalContract:
         assert journal.claim(trial.id, "e2", {}, 60, dead="e1").token == 2
         self._assert_superseded(journal.entry(trial.id))
 
+    def test_a_claim_holds_only_for_what_its_caller_has_seen(self, journal, trial):
+        assert journal.claim(trial.id, "e1", {}, -1, seen=3) is None
+        assert journal.claim(trial.id, "e1", {}, -1, seen=0).token == 1
+        assert journal.claim(trial.id, "e1", {}, -1, seen=0).token == 1  # the reply was lost
+        assert journal.claim(trial.id, "e2", {}, 60, seen=0) is None  # somebody had it meanwhile
+        assert journal.claim(trial.id, "e2", {}, 60, seen=1).token == 2
+
     def _assert_superseded(self, entry):
         assert (entry.status, entry.holder, entry.token) == (Status.RESERVED, "e2", 2)
         assert sorted((event.id, event.kind, event.token, event.execution) for event in entry.events) == [

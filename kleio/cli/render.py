@@ -377,7 +377,7 @@ def synced(found: Sequence[Recovered]) -> None:
     if not found:
         complain("nothing waits on this machine")
     for one in found:
-        meant = f" ({one.journal})" if one.fate.name == "ELSEWHERE" else ""
+        meant = f" ({one.journal})" if one.fate.name == "ELSEWHERE" else f": {one.reason}" if one.reason else ""
         sys.stdout.write(f"{(one.trial or one.execution)[:7]}\t{one.fate.value}{printable(meant)}\n")
     if any(one.fate.name == "ELSEWHERE" for one in found):
         complain("what is meant for another journal is shipped with: kleio sync --journal ADDRESS")

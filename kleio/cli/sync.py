@@ -26,4 +26,4 @@ def sync(ctx: click.Context, /, json: bool, **_: Any) -> int:
         render.document([{"id": one.trial, "execution": one.execution, "result": one.fate.value} for one in found])
     else:
         render.synced(found)
-    return 1 if any(one.fate is Fate.UNREADABLE for one in found) else 0
+    return 1 if any(one.fate in (Fate.UNREADABLE, Fate.REFUSED) for one in found) else 0

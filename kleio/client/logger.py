@@ -83,7 +83,8 @@ class Logger:
         if spool and not on_this_host(spool):
             self._say("the launcher's spool is not on this host, or gone; nothing is recorded")
             self._directory = ""
-        os.register_at_fork(after_in_child=self._forked)
+        if self._directory:
+            os.register_at_fork(before=_finish_imports, after_in_child=self._forked)
 
     @property
     def active(self) -> bool:
@@ -100,8 +101,8 @@ class Logger:
         line = ""
         for key, value in values.items():
             kind = type(value)
-            if (kind is float and value - value == 0.0) or kind is int:
-                text = repr(value) if kind is float or -(1 << 63) <= value < 1 << 63 else str(value)
+            if (kind is float and value - value == 0.0) or (kind is int and -(1 << 63) <= value < 1 << 63):
+                text = repr(value)
             elif value is None:
                 text = "null"
             else:
@@ -137,7 +138,7 @@ class Logger:
             dumps(record)  # refused before anything is copied
             digest, size = keep(os.path.join(self._directory, "blobs"), artifact)
             self._writer("artifacts").append(dumps(record | {"sha256": digest, "size": size}))
-        except (OSError, TypeError, ValueError) as error:
+        except Exception as error:  # noqa: BLE001 - as above: a file-like object may raise anything
             self._refuse(error, f"artifact {filename!r} is not recorded")
             return
         if wait:
@@ -238,11 +239,11 @@ class Logger:
         return name
 
     def _encoded(self, value: Any) -> str | None:
-        from kleio.core.values import UnstorableValueError, dumps
+        from kleio.core.values import dumps
 
         try:
             return dumps(value)
-        except (UnstorableValueError, ValueError, RuntimeError) as error:
+        except Exception as error:  # noqa: BLE001 - a value's own methods may raise anything
             self._refuse(error)
             return None
 
@@ -255,6 +256,17 @@ class Logger:
         if message not in self._said and sys.stderr is not None:
             self._said.add(message)
             sys.stderr.write(f"kleio: {message}\n")
+
+
+def _finish_imports() -> None:
+    """A fork while another thread imports leaves the module locked in the child for ever: let none be on its way."""
+    import hashlib
+    import json
+
+    import kleio.core.artifact
+    import kleio.core.values
+
+    assert all((hashlib, json, kleio.core.artifact, kleio.core.values))
 
 
 def _print(line: str) -> None:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 BUDGET = 1.0
 """Seconds that looking at a repository may take before untracked files are left out."""
 MOST_FILES = 2000
+MOST_UNTRACKED = 5000
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +136,7 @@ def _git_version(repository: Repository, config: Config, counts: Counting, scrat
     """None when this is no repository that git can read."""
     remarks = []
     remote = repository.answer("remote")
-    url = redact.text(os.fsdecode(remote.strip())) if remote else None
+    url = redact.address(os.fsdecode(remote.strip())) if remote else None
     status = repository.answer("status", BUDGET)
     if status is None:
         status = repository.run(*STATUS, "--untracked-files=no")
@@ -161,7 +162,10 @@ def _git_version(repository: Repository, config: Config, counts: Counting, scrat
             document["patch"], blobs[digest] = digest, path
         else:
             remarks.append("the uncommitted changes could not be captured; the commit is recorded")
-    entries = [entry for entry in _index_entries(listed) if counts(entry[2], entry[2] in tracked)]
+    unread = {os.fsencode(one["path"]): b"%d-%.6f" % (one["size"], one["time"]) for one in document.get("left_out", ())}
+    entries = [
+        (mode, unread.get(path, name), path) for mode, name, path in _index_entries(listed) if counts(path, path in tracked)
+    ]
     mark = fingerprint(entries)
     if document["dirty"]:
         counted = {path: name.decode() for _, name, path in entries}
@@ -200,36 +204,59 @@ def _index_entries(listed: bytes) -> list[tuple[bytes, bytes, bytes]]:
 
 
 def _affordable(root: str, state: State, config: Config) -> tuple[list[bytes], list[dict[str, Any]]]:
-    """The paths to capture, and the untracked ones that are too large, unreadable or repositories of their own."""
-    wanted, left_out = list(state.changed), []
+    """The paths to capture, and those that are too large, too many, unreadable, secret, or repositories of their own."""
+    wanted, left_out = [], []
     each, together = config["untracked-limit"], config["untracked-total"]
-    for path in state.untracked:
+    changed = set(state.changed)
+    for path in (*state.changed, *state.untracked[:MOST_UNTRACKED]):
         full = os.path.join(os.fsencode(root), path)
         try:
             status = os.lstat(full)
         except OSError:
+            if path in changed:
+                wanted.append(path)  # it was deleted, which is a change
             continue
-        reason = None
-        if stat.S_ISDIR(status.st_mode):
-            reason = "a repository of its own"
-        elif not (stat.S_ISREG(status.st_mode) or stat.S_ISLNK(status.st_mode)):
-            reason = "not a file"
-        elif status.st_size > min(each, together):
-            reason = "too large"
-        elif not stat.S_ISLNK(status.st_mode) and not os.access(full, os.R_OK):
-            reason = "unreadable"
+        reason = _why_not(full, status, min(each, together), path in changed)
         if reason:
             left_out.append({"path": os.fsdecode(path), "size": status.st_size, "time": status.st_mtime, "why": reason})
         else:
             wanted.append(path)
             together -= status.st_size
-    return wanted, left_out
+    return wanted, left_out + _too_many(state.untracked[MOST_UNTRACKED:])
+
+
+def _why_not(path: bytes, status: os.stat_result, limit: int, tracked: bool) -> str | None:
+    """Why a file is not kept, if it is not. What git tracks may be a directory: a submodule."""
+    if stat.S_ISLNK(status.st_mode) or (tracked and stat.S_ISDIR(status.st_mode)):
+        return None
+    if stat.S_ISDIR(status.st_mode):
+        return "a repository of its own"
+    if not stat.S_ISREG(status.st_mode):
+        return "not a file"
+    if status.st_size > limit:
+        return "too large"
+    if not tracked and redact.is_secret_file(os.path.basename(os.fsdecode(path))):
+        return "its name says that it is secret"
+    return None if os.access(path, os.R_OK) else "unreadable"
+
+
+def _too_many(untracked: Sequence[bytes]) -> list[dict[str, Any]]:
+    """What is over the number of files that a launch has time for, by directory."""
+    counted: dict[bytes, int] = {}
+    for path in untracked:
+        directory = path.partition(b"/")[0] + b"/" if b"/" in path else path
+        counted[directory] = counted.get(directory, 0) + 1
+    return [
+        {"path": os.fsdecode(name), "size": 0, "time": 0.0, "why": f"{count:,} untracked files too many: name it in .gitignore"}
+        for name, count in counted.items()
+    ]
 
 
 def _loudly(left_out: list[dict[str, Any]]) -> list[str]:
     if not left_out:
         return []
-    first = ", ".join(f"{one['path']} ({one['size']:,} bytes, {one['why']})" for one in left_out[:3])
+    sized = (f"{one['size']:,} bytes, {one['why']}" if one["size"] else one["why"] for one in left_out[:3])
+    first = ", ".join(f"{one['path']} ({words})" for one, words in zip(left_out, sized, strict=False))
     more = f" and {len(left_out) - 3} more" if len(left_out) > 3 else ""
     return [f"not kept with the code: {first}{more}"]
 
@@ -242,13 +269,15 @@ def _work_tree(
     import shutil
 
     own = private(scratch, "git")
-    os.makedirs(os.path.join(own, "objects", "info"))
+    os.mkdir(os.path.join(own, "objects"))
     try:
-        with open(os.path.join(own, "objects", "info", "alternates"), "w", encoding="utf-8", errors="surrogateescape") as file:
-            file.write(objects + "\n")
         if os.path.exists(index):
             shutil.copyfile(index, os.path.join(own, "index"))
-        ours = {"GIT_INDEX_FILE": os.path.join(own, "index"), "GIT_OBJECT_DIRECTORY": os.path.join(own, "objects")}
+        ours = {
+            "GIT_INDEX_FILE": os.path.join(own, "index"),
+            "GIT_OBJECT_DIRECTORY": os.path.join(own, "objects"),
+            "GIT_ALTERNATE_OBJECT_DIRECTORIES": _quoted(objects),
+        }
         with open(os.path.join(own, "paths"), "w+b") as paths:
             paths.write(b"".join(path + b"\0" for path in wanted))
             paths.seek(0)
@@ -265,6 +294,13 @@ def _work_tree(
         return now, patch
     finally:
         shutil.rmtree(own, ignore_errors=True)
+
+
+def _quoted(path: str) -> str:
+    """As git takes a path in a list of them, whatever it holds."""
+    for plain, escaped in (("\\", "\\\\"), ('"', '\\"'), ("\n", "\\n")):
+        path = path.replace(plain, escaped)
+    return f'"{path}"'
 
 
 def _patch(
@@ -337,9 +373,17 @@ def _beside(script: str, counts: Counting) -> list[str]:
             if one.is_dir(follow_symlinks=False):
                 if os.path.exists(os.path.join(one.path, "__init__.py")):
                     directories.append(one.path)
-            elif one.is_file() and one.path != script and counts(os.fsencode(one.name), False) and one.stat().st_size < 1 << 20:
+            elif one.path != script and counts(os.fsencode(one.name), False) and _is_small_file(one.path):
                 found.append(one.path)
     return found[:MOST_FILES]
+
+
+def _is_small_file(path: str) -> bool:
+    try:
+        status = os.stat(path)
+    except OSError:  # gone, or a link to itself
+        return False
+    return stat.S_ISREG(status.st_mode) and status.st_size < 1 << 20
 
 
 def _entry(path: bytes) -> tuple[bytes, bytes] | None:

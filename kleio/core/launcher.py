@@ -11,6 +11,7 @@ import pwd
 import signal
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 
 from kleio.core import channels, code, commandline, identity, plan, process, redact
@@ -36,6 +37,9 @@ if TYPE_CHECKING:
     from kleio.core.recorder import Recorder
     from kleio.core.signals import Signals
     from kleio.core.trial import Entry
+
+PATIENCE = 5
+"""Races for a trial to lose before a claim no longer asks that nothing has happened since it was looked up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +81,7 @@ class Launcher:
         self._program = ""
         self._prepared: tuple[Spool, int, int] | None = None
         self._executed = False
+        self._lost = 0
 
     def run(self) -> Outcome:
         """The recipe."""
@@ -149,6 +154,8 @@ class Launcher:
         except JournalUnreachable as error:
             self._go_offline(error, must)
             return
+        if self._journal.busy:
+            self._signals.busy = self._journal.busy
         if self._journal.warning:
             self._say(self._journal.warning)
 
@@ -243,8 +250,10 @@ class Launcher:
         if self._journal is not None:
             self._journal.create(trial)
             dead = self._survey.dead_holder(self._found)
-            claimed = self._journal.claim(trial.id, self._execution, data, self._config["lease"], dead)
+            seen = None if self._lost >= PATIENCE else self._found.token if self._found and self._found.id == trial.id else 0
+            claimed = self._journal.claim(trial.id, self._execution, data, self._config["lease"], dead, seen)
             if claimed is None:
+                self._lost += 1
                 return None
             token = claimed.token
         for remark in self._code.remarks:
@@ -354,9 +363,8 @@ class Launcher:
             if writer.failed:
                 self._say(f"output could not be recorded to its end: {writer.failed}")
         gathering.join(self._config["drain"])
-        self._end(spool, ending)
-        self._finish(recorder, spool, recorder_lock)
-        os.close(lock)  # until its end is in the journal, the execution counts as alive
+        self._finish(recorder, spool, self._end(spool, ending), lock)
+        os.close(recorder_lock)
         return Outcome(ending.exit_code or 0, number_of(ending.signal) if ending.signal else None)
 
     def _recorder(self, trial: Trial, spool: Spool, token: int) -> Recorder:
@@ -381,7 +389,7 @@ class Launcher:
             private = os.open(spool.file("journal"), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             with open(private, "w", encoding="utf-8") as file:
                 file.write(address)  # a kleio inside the trial finds it here
-            if redact.text(given.get("KLEIO_JOURNAL", "")) != given.get("KLEIO_JOURNAL", ""):
+            if place(given.get("KLEIO_JOURNAL", "")) != given.get("KLEIO_JOURNAL", ""):
                 del given["KLEIO_JOURNAL"]
         if self._config["unbuffered"]:
             given["PYTHONUNBUFFERED"] = "1"
@@ -397,9 +405,8 @@ class Launcher:
         """The command did not begin: say so in the journal and leave nothing behind."""
         number = error.number if isinstance(error, Interrupted) else None
         ending = Ending(None, name_of(number), ((name_of(number), 0.0),)) if number else Ending(126)
-        self._end(spool, ending)
         recorder.start()
-        if recorder.finish(self._config["timeout"]):
+        if recorder.finish(self._config["timeout"], self._end(spool, ending)):
             spool.delete()
 
     def _gather(self, spool: Spool) -> None:
@@ -412,31 +419,36 @@ class Launcher:
         except OSError:
             pass  # a full disk; the run matters more
 
-    def _end(self, spool: Spool, ending: Ending) -> None:
+    def _end(self, spool: Spool, ending: Ending) -> dict[str, Any]:
+        """How it ended, as the journal gets it; in the spool as well, should the journal be away."""
         status, reason = verdict(ending)
         data = {"status": status.value, "exit_code": ending.exit_code, "signal": ending.signal, "reason": reason}
+        document = {"time": time.time(), "data": data}
         try:
-            spool.write("ending", {"time": time.time(), "data": data})
+            spool.write("ending", document)
         except OSError as error:
-            self._say(f"the end could not be recorded: {error.strerror}")
+            self._say(f"the end could not be kept in the spool: {error.strerror}")
+        return document
 
-    def _finish(self, recorder: Recorder, spool: Spool, recorder_lock: int) -> None:
-        """Ship the rest; Ctrl-C or SIGTERM now means: later."""
-        finishing = _beside(recorder.finish, self._config["drain"])
+    def _finish(self, recorder: Recorder, spool: Spool, ending: dict[str, Any], lock: int) -> None:
+        """Ship the rest; Ctrl-C or SIGTERM now means: later. Until the end is in the journal we count as alive."""
+        finishing = _beside(recorder.finish, self._config["drain"], ending)
+        with suppress(OSError):
+            os.unlink(spool.file("journal"))  # nobody is left who might need the address
         while finishing.is_alive():
             finishing.join(0.1)
             if self._signals.pending_end() is not None and finishing.is_alive():
                 self._signals.take(0)
                 recorder.abandon()
+        os.close(lock)
         if self._journal is None:
-            os.close(recorder_lock)
             return
-        if recorder.complete:
-            self._journal.settle()
-            spool.delete()
-        else:
+        if not recorder.complete:
             self._say("not everything is in the journal yet; what is missing waits here, ship it with: kleio sync")
-        os.close(recorder_lock)
+            return
+        self._journal.settle()
+        if not spool.alive():  # else something in the background goes on logging: a later kleio ships that
+            spool.delete()
 
 
 def _beside(action: Callable[..., object], *arguments: object) -> threading.Thread:

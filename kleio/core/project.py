@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from kleio.core.identity import normalised_remote
-from kleio.core.redact import text
+from kleio.core.redact import address
 from kleio.core.repository import Repository, root_commit
 
 TYPE_CHECKING = False
@@ -22,5 +22,5 @@ def project_here(config: Config) -> str:
         return os.path.dirname(config.project_file) if config.project_file else config.cwd
     remote = repository.answer("remote")
     if remote:
-        return normalised_remote(text(os.fsdecode(remote.strip())))
+        return normalised_remote(address(os.fsdecode(remote.strip())))
     return root_commit(repository)

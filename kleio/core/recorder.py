@@ -12,7 +12,6 @@ import select
 import threading
 import time
 
-from kleio.core.errors import JournalError
 from kleio.core.requests import Answerer
 from kleio.core.shipping import Shipper, Source
 from kleio.core.trial import Event
@@ -51,6 +50,7 @@ class Recorder(threading.Thread):
         self._abandoned = threading.Event()
         self._ours = True
         self._introduced = self._environment_told = False
+        self._ending: Mapping[str, Any] | None = None
         self._away_since: float | None = None
         self._wait = 0.0
         self._retry_at = 0.0
@@ -65,8 +65,10 @@ class Recorder(threading.Thread):
 
     # -- the launcher's side -------------------------------------------------------------------------------------
 
-    def finish(self, drain: float) -> bool:
-        """The command has ended: ship the rest within ``drain`` seconds. Whether everything is in the journal."""
+    def finish(self, drain: float, ending: Mapping[str, Any]) -> bool:
+        """The command has ended so: ship the rest within ``drain`` seconds. Whether everything is in the journal."""
+        self._ending = ending
+        self._source.over = True
         self._closed_at = self._clock()
         self._deadline = self._closed_at + drain
         self._closing.set()
@@ -85,12 +87,18 @@ class Recorder(threading.Thread):
             self._attempt(self._introduce)
         while not self._closing.is_set():
             self._sleep()
-            self._answerer.answer()
+            self._answer()
             if self._journal:
                 self._attempt(self._turn)
-        self._answerer.answer()
+        self._answer()
         if self._journal:
             self._drain()
+
+    def _answer(self) -> None:
+        try:
+            self._answerer.answer()
+        except OSError:
+            pass  # a full disk: the script goes on waiting, and is answered once there is room
 
     def _sleep(self) -> None:
         if select.select([self._fifo], [], [], self._journal.interval if self._journal else PAUSE)[0]:
@@ -133,7 +141,7 @@ class Recorder(threading.Thread):
         try:
             while self._artifacts.round():
                 self._source.spool.wake()  # somebody may be waiting for it
-        except (JournalError, OSError) as error:
+        except Exception as error:  # noqa: BLE001 - see _attempt
             self._went_away(error)
 
     def _attempt(self, action: Callable[[], bool]) -> bool:
@@ -142,7 +150,7 @@ class Recorder(threading.Thread):
             return False
         try:
             done = action()
-        except (JournalError, OSError) as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, the run goes on and the spool keeps its records
             self._went_away(error)
             return False
         if self._away_since is not None:
@@ -162,7 +170,7 @@ class Recorder(threading.Thread):
         while not self._abandoned.is_set() and self._clock() < self._deadline:
             if self._uploader and self._uploader.is_alive():
                 self._uploader.join(PAUSE)
-                self._answerer.answer()
+                self._answer()
             elif self._attempt(self._round_of_all):
                 continue
             elif self._away_since is None:
@@ -180,7 +188,7 @@ class Recorder(threading.Thread):
 
     def _conclude(self) -> bool:
         self._introduce()
-        conclude(self._journal_here, self._source, self._token)
+        conclude(self._journal_here, self._source, self._token, self._ending)
         return True
 
     def _shipped_to(self, writer: str, stream: str) -> int:
@@ -216,9 +224,9 @@ def tell_environment(journal: Journal, source: Source, token: int) -> bool:
     return True
 
 
-def conclude(journal: Journal, source: Source, token: int) -> None:
-    """Record the end; a spool without one has lost its launcher. May be repeated."""
-    ending = source.spool.read("ending")
+def conclude(journal: Journal, source: Source, token: int, ending: Mapping[str, Any] | None = None) -> None:
+    """Record the end, as given or as the spool has it; a spool without one has lost its launcher. May be repeated."""
+    ending = ending or source.spool.read("ending")
     if ending is not None:
         journal.record(source.trial, _event(source, "ended", ending["time"], token, ending["data"]))
     else:

@@ -7,9 +7,10 @@ import time
 from dataclasses import dataclass
 from enum import Enum
 
+from kleio.core.errors import JournalUnreachable
 from kleio.core.recorder import conclude, introduce, tell_environment
 from kleio.core.shipping import Shipper, Source
-from kleio.core.spool import hold, spools
+from kleio.core.spool import SHARED, hold, spools
 from kleio.core.trial import Entry, Event, Trial
 
 TYPE_CHECKING = False
@@ -32,6 +33,7 @@ class Fate(str, Enum):
     BUSY = "being shipped by another kleio"
     ELSEWHERE = "meant for another journal"
     UNREADABLE = "not readable"
+    REFUSED = "not taken by the journal"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,7 @@ class Recovered:
     trial: str | None
     journal: str | None
     fate: Fate
+    reason: str | None = None
 
 
 def recover(spool: Spool, journal: Journal, lease: float) -> Fate:
@@ -73,7 +76,7 @@ def _ship(spool: Spool, journal: Journal, launch: dict[str, Any], lease: float) 
     trial = Trial.from_dict(launch["trial"])
     token = _token(journal, trial.id, spool.execution)
     if token is None:
-        if not launch["offline"]:
+        if not launch["offline"] and not _started(spool):
             return  # killed before it had reserved anything
         journal.create(trial)
         claimed = journal.claim(trial.id, spool.execution, launch["execution"], lease)
@@ -83,13 +86,19 @@ def _ship(spool: Spool, journal: Journal, launch: dict[str, Any], lease: float) 
                 f"reserved-{spool.execution}", "reserved", launch["started"], 0, spool.execution, launch["execution"]
             )
             journal.record(trial.id, reserved)
-    source = Source(spool, trial.id, spool.execution)
+    source = Source(spool, trial.id, spool.execution, over=True)
     introduce(journal, source, token)
     tell_environment(journal, source, token)
     shipper = Shipper(source, journal, lambda _: True, journal.extents(spool.execution, trial.id))
     while shipper.round():
         pass
+    shipper.summarise()
     conclude(journal, source, token)
+
+
+def _started(spool: Spool) -> bool:
+    """Whether the command was started, whatever the journal knows: a power cut may have cost it the reservation."""
+    return spool.has("environment") or spool.has("ending") or any(writer != SHARED for writer, _ in spool.streams())
 
 
 def _token(journal: Journal, trial: str, execution: str) -> int | None:
@@ -106,7 +115,14 @@ def recover_all(
     for spool, launch in launched(root):
         if launch is None or wanted(launch):
             trial, meant = (launch["trial"]["id"], launch["journal"]) if launch else (None, None)
-            yield Recovered(spool.execution, trial, meant, recover(spool, journal, lease))
+            reason = None
+            try:
+                fate = recover(spool, journal, lease)
+            except JournalUnreachable:
+                raise
+            except Exception as error:  # noqa: BLE001 - one spool's trouble is not the others'
+                fate, reason = Fate.REFUSED, str(error)
+            yield Recovered(spool.execution, trial, meant, fate, reason)
 
 
 def launched(root: str) -> list[tuple[Spool, dict[str, Any] | None]]:

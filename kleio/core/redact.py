@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 GONE = "<redacted>"
 
 _WORDS = {"password", "passwd", "passphrase", "pwd", "secret", "secrets", "token", "apikey", "credential", "credentials",
-          "auth"}  # fmt: skip
+          "auth", "pw", "passcode", "bearer"}  # fmt: skip
 _PAIRS = {("api", "key"), ("access", "key"), ("private", "key"), ("secret", "key"), ("account", "key"), ("signing", "key"),
           ("encryption", "key"), ("service", "key"), ("license", "key")}  # fmt: skip
 _HARMLESS = {"file", "path", "dir", "type", "count", "counts", "len", "length", "size", "limit", "id", "ids", "max", "min",
@@ -24,14 +24,23 @@ _HARMLESS = {"file", "path", "dir", "type", "count", "counts", "len", "length", 
              "embedding", "embeddings", "embed", "drop", "dropout", "loss", "prob", "weight", "n", "special",
              "every"}  # fmt: skip
 _SEGMENTS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
-_URL = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]*://[^\s/@:]*):([^\s/@]+)@")
+_URL = re.compile(r"(?<![\w+.-])([a-zA-Z][\w+.-]{0,20}://)([^\s/@:]{0,200})(:\S{0,500})?@(?![^\s@]{0,500}@)")
+_QUERY = re.compile(r"([?&;])([\w.-]{1,60})=([^&;\s]+)")
 _TOKENS = re.compile(
-    r"gh[pousr]_[A-Za-z0-9]{36,}|github_pat_[A-Za-z0-9_]{50,}|glpat-[A-Za-z0-9_-]{20,}|hf_[A-Za-z0-9]{30,}"
-    r"|sk-[A-Za-z0-9_-]{20,}|AKIA[A-Z0-9]{16}|xox[abprs]-[A-Za-z0-9-]{10,}|AIza[A-Za-z0-9_-]{35}"
-    r"|eyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}"
-    r"|-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)"
+    r"(?<![\w-])(?:gh[pousr]_[A-Za-z0-9]{36,255}|github_pat_[A-Za-z0-9_]{50,255}|glpat-[A-Za-z0-9_-]{20,255}"
+    r"|hf_[A-Za-z0-9]{30,255}|sk-[A-Za-z0-9_-]{20,255}|AKIA[A-Z0-9]{16}|xox[abprs]-[A-Za-z0-9-]{10,255}"
+    r"|AIza[A-Za-z0-9_-]{35}|eyJ[A-Za-z0-9_-]{10,4000}\.eyJ[A-Za-z0-9_-]{10,4000}\.[A-Za-z0-9_-]{10,4000})"
+    r"|-----BEGIN [A-Z ]{0,40}PRIVATE KEY-----[^-]*(?:-----END [A-Z ]{0,40}PRIVATE KEY-----|\Z)"
 )
-_NAMED = re.compile(r"^(-{0,2}[A-Za-z][\w.-]*)=(.*)$", re.DOTALL)
+_HEADER = re.compile(r"\b(bearer|basic)(\s+)[A-Za-z0-9._~+/=-]{8,}", re.IGNORECASE)
+_QUOTED = re.compile(r"""(["'])([\w.-]{1,60})\1(\s*:\s*)(["'])[^"']*\4""")
+_NAMED = re.compile(r"(-D|-{0,2})([A-Za-z][\w.-]*)([=:])(?!//)(.*)\Z", re.DOTALL)
+_SECRET_FILE = re.compile(
+    r"\.env(?:\..*)?|.*\.(?:pem|key|p12|pfx|keystore)|id_(?:rsa|dsa|ecdsa|ed25519)|\.netrc|\.pypirc|\.pgpass|\.git-credentials"
+    r"|credentials(?:\.\w+)?|secrets?\.\w+",
+    re.IGNORECASE,
+)
+_EXAMPLE = (".example", ".sample", ".template", ".dist")
 
 
 def is_secret(name: str) -> bool:
@@ -39,14 +48,40 @@ def is_secret(name: str) -> bool:
     segments = [segment.lower() for segment in _SEGMENTS.findall(name)]
     if _HARMLESS.intersection(segments):
         return False
+    if segments[1:] and segments[-1] == "pass":  # --db-pass, but not --pass 2
+        return True
     return bool(_WORDS.intersection(segments)) or any(pair in _PAIRS for pair in pairwise(segments))
 
 
 def text(value: str) -> str:
-    """``value`` without passwords in addresses and without anything of a known key's shape."""
+    """``value`` without passwords in addresses, queries and headers, and without anything of a known key's shape."""
     if "://" in value and "@" in value:
-        value = _URL.sub(rf"\1:{GONE}@", value)
-    return _TOKENS.sub(GONE, value)
+        value = _URL.sub(_without_password, value)
+    if "=" in value:
+        value = _QUERY.sub(lambda m: f"{m[1]}{m[2]}={GONE}" if is_secret(m[2]) else m[0], value)
+    if ":" in value:
+        value = _QUOTED.sub(lambda m: f"{m[1]}{m[2]}{m[1]}{m[3]}{m[4]}{GONE}{m[4]}" if is_secret(m[2]) else m[0], value)
+    return _TOKENS.sub(GONE, _HEADER.sub(rf"\1\2{GONE}", value))
+
+
+def _without_password(match: re.Match[str]) -> str:
+    scheme, user, password = match[1], match[2], match[3]
+    if password is None and scheme.startswith("http"):  # a lone name before a web host is a token
+        return f"{scheme}{GONE}@"
+    return f"{scheme}{user}@" if password is None else f"{scheme}{user}:{GONE}@"
+
+
+def address(url: str) -> str:
+    """A remote's address without user, password and query: where it is, and nothing of who may read it."""
+    scheme, separator, rest = url.partition("://")
+    if not separator:
+        return url
+    return f"{scheme}://{rest.rpartition('@')[2].partition('?')[0]}"
+
+
+def is_secret_file(name: str) -> bool:
+    """Whether a file of this name is likely to hold secrets: ``.env``, ``id_rsa``, ``server.pem``."""
+    return bool(_SECRET_FILE.fullmatch(name)) and not name.endswith(_EXAMPLE)
 
 
 def command(argv: Sequence[str]) -> tuple[str, ...]:
@@ -59,12 +94,12 @@ def command(argv: Sequence[str]) -> tuple[str, ...]:
             hide_next = False
             continue
         named = _NAMED.match(word)
-        if named and named[2] and is_secret(named[1]):
-            redacted.append(f"{named[1]}={GONE}")
+        if named and named[4] and is_secret(named[2]):
+            redacted.append(f"{named[1]}{named[2]}{named[3]}{GONE}")
             hide_next = False
         else:
             redacted.append(text(word))
-            hide_next = word.startswith("--") and "=" not in word and " " not in word and is_secret(word)
+            hide_next = word.startswith("-") and len(word) > 2 and not {"=", ":", " "} & set(word) and is_secret(word)
     return tuple(redacted)
 
 

@@ -96,6 +96,7 @@ class Repository:
     ) -> Running:
         """Begin a git command."""
         safe = ["-c", "core.fsmonitor=false", "-c", f"safe.directory={self.root}", "-c", "core.quotePath=false"]
+        safe += ["-c", "core.compression=0"]  # what it makes for us is thrown away again
         return Running(["git", "-C", self.root, *safe, *words], self._environment | dict(environment or {}), stdin, stdout)
 
     def run(self, *words: str, **how: Any) -> bytes | None:

@@ -40,6 +40,8 @@ class Source:
     spool: Spool
     trial: str
     execution: str
+    over: bool = False
+    """Whether the command has ended, so that what stands in the spool is all there will be."""
 
 
 class Stream(ABC):
@@ -90,6 +92,8 @@ class LineStream(Stream):
         super().__init__(source, writer, stream, 0)
         self._path = source.spool.file(f"{writer}.{stream}")
         self._reader = LineReader(self._path)
+        self._cut_off = 0
+        self._touched: int | None = None
         self._records: list[Record] = []
         self._unreadable: list[Record] = []
         self._summary = Summariser()
@@ -100,19 +104,36 @@ class LineStream(Stream):
     def _new(self) -> Iterator[Segment]:
         if not self._read(LINES_PIECE) and not self._finished_by_hand():
             return
-        if self._records:
-            yield self._segment(self._stream, statistics.pack(self._records))
+        packed = self._packed()
+        if packed is not None:
+            yield self._segment(self._stream, packed)
         if self._unreadable:
             yield self._segment(f"{UNREADABLE}-{self._stream}", statistics.pack(self._unreadable))
 
     def _read(self, at_most: int) -> bool:
         now, at = self._time(), self._read_to
-        data = self._reader.read(self._read_to, at_most)
+        data = self._reader.read(self._position(), at_most)
         for line in data.splitlines(keepends=True):
             self._take(line, at, now)
             at += len(line)
         self._read_to += len(data)
+        self._note_touch()
         return bool(data)
+
+    def _position(self) -> int:
+        """Where to go on in the file. Who wrote ``>`` for ``>>`` began it anew; the stream goes on all the same."""
+        position = self._read_to - self._cut_off
+        if self._writer == SHARED:
+            now = os.stat(self._path)
+            if now.st_size < position or (now.st_size == position and self._touched not in (None, now.st_mtime_ns)):
+                self._cut_off, position = self._read_to, 0
+        return position
+
+    def _note_touch(self) -> None:
+        """Remember when the file was written last, if all of it has been read."""
+        if self._writer == SHARED:
+            now = os.stat(self._path)
+            self._touched = now.st_mtime_ns if now.st_size == self._read_to - self._cut_off else None
 
     def _take(self, line: bytes, at: int, now: int) -> None:
         try:
@@ -121,15 +142,31 @@ class LineStream(Stream):
                 record = Record(at, *parsed)
                 self._records.append(record)
                 self._summary.add(record)
-        except (ValueError, RecursionError, AttributeError):
-            self._unreadable.append(Record(at, now, {"line": line[:2000].decode("utf-8", "replace")}))
+        except Exception:  # noqa: BLE001 - a line may hold anything, and none may stop the others
+            self._set_aside(at, now, line.decode("utf-8", "replace"))
+
+    def _set_aside(self, at: int, now: int, line: str) -> None:
+        self._unreadable.append(Record(at, now, {"line": line[:2000]}))
+
+    def _packed(self) -> bytes | None:
+        """The open range's records; those that cannot be packed are set aside. None if nothing is left."""
+        try:
+            return statistics.pack(self._records) if self._records else None
+        except Exception:  # noqa: BLE001 - as above
+            for record in self._records[:]:
+                try:
+                    statistics.pack([record])
+                except Exception:  # noqa: BLE001
+                    self._records.remove(record)
+                    self._set_aside(record.offset, record.time, repr(record.values)[:2000])
+            return statistics.pack(self._records) if self._records else None
 
     def _finished_by_hand(self) -> bool:
         """A last line without newline that is whole all the same: ``printf '{"loss": 1}' >> "$KLEIO_STATISTICS"``."""
-        if self._writer != SHARED or not self._source.spool.has("ending"):
+        if self._writer != SHARED or not self._source.over:
             return False
         with open(self._path, "rb") as file:
-            file.seek(self._read_to)
+            file.seek(self._position())
             line = file.read(LINES_PIECE)
         if not line.rstrip().endswith(b"}"):
             return False
@@ -183,9 +220,8 @@ class OutputStream(Stream):
 
     def _next(self) -> output.Piece | None:
         """The spool file that goes on where reading stopped. Those of the tail come and go until the end."""
-        ended = self._source.spool.has("ending")
         for piece in output.pieces(self._source.spool.path, self._stream):
-            if piece.end > self._read_to and (piece.start == 0 or ended):
+            if piece.end > self._read_to and (piece.start == 0 or self._source.over):
                 return piece
         return None
 
@@ -204,6 +240,13 @@ class Shipper:
             if self._wanted(stream) and (writer, stream) not in self.streams:
                 kind = LineStream if stream in LINE_STREAMS else OutputStream
                 self.streams[writer, stream] = kind(self._source, writer, stream, self._known.get((writer, stream), 0))
+
+    def summarise(self) -> None:
+        """Send every summary again: a launcher may have been killed between its records and them."""
+        for stream in self.streams.values():
+            summary = stream.summary()
+            if summary:
+                self._journal.summarise(summary)
 
     def behind(self) -> bool:
         """Whether a file of lines has more than the journal."""

@@ -13,11 +13,13 @@ import os
 import select
 import signal
 import struct
+import threading
 import time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from contextlib import AbstractContextManager
 
 SI_KERNEL = 0x80
 GRACE = 0.1
@@ -67,6 +69,8 @@ class Signals:
         signal.pthread_sigmask(signal.SIG_BLOCK, self.watched)
         self._sentinel, self._reports = _start_sentinel()
         self._seen: list[tuple[int, int]] = []
+        self.busy: AbstractContextManager[object] = threading.Lock()
+        """Held while this process has something that others wait for: it does not stop then."""
 
     def pending_end(self) -> int | None:
         """A signal that would end an ordinary program and has come already."""
@@ -126,9 +130,10 @@ class Signals:
         """Stop this process as the child was stopped, so that the shell sees its job stop; returns when continued."""
         if number not in (signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU):
             number = signal.SIGSTOP
-        os.kill(os.getpid(), number)  # while it is blocked, for then it is one with the terminal's, which may still wait
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {number})
-        signal.pthread_sigmask(signal.SIG_BLOCK, {number} & self.watched)
+        with self.busy:
+            os.kill(os.getpid(), number)  # while it is blocked: it is then one with the terminal's, which may still wait
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {number})
+            signal.pthread_sigmask(signal.SIG_BLOCK, {number} & self.watched)
 
     def close(self) -> None:
         """End the sentinel. Signals stay blocked: the launcher has yet to finish its record."""

@@ -57,6 +57,7 @@ class Writer:
         self._torn = False
         path = os.path.join(directory, f"{self.name}.{stream}")
         self.fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        _hold_while_open(self.fd)
         if os.fstat(self.fd).st_size == 0:
             os.write(self.fd, header(stream))
 
@@ -65,7 +66,12 @@ class Writer:
         line = f"{time.time_ns()} {record}\n".encode()
         if self._torn:  # finish what the last, cut off, left behind
             line = b"\n" + line
-        self._torn = os.write(self.fd, line) != len(line)
+        written = os.write(self.fd, line)
+        if written != len(line):  # a disk that is just filling up, a limit on the size of files
+            self._torn = True
+            while written < len(line):
+                written += os.write(self.fd, line[written:])
+        self._torn = False
 
     def end(self) -> int:
         """The offset behind the last record."""
@@ -164,14 +170,26 @@ class Spool:
                 yield writer, stream
 
     def alive(self) -> bool:
-        """Whether launcher or child live on this host: somebody holds the lock."""
-        return is_held(self.file("lock"))
+        """Whether launcher, child, or a process that logs live on this host: somebody holds a lock."""
+        if is_held(self.file("lock")):
+            return True
+        try:
+            return any(is_held(self.file(f"{writer}.{stream}")) for writer, stream in self.streams() if writer != LAUNCHER)
+        except OSError:
+            return False
 
     def delete(self) -> None:
-        """Remove the directory and everything in it."""
+        """Remove the directory and everything in it; nobody sees half of it."""
         import shutil
 
-        shutil.rmtree(self.path, ignore_errors=True)
+        doomed = self.path
+        if not self.execution.startswith("."):
+            doomed = f"{scratch(os.path.dirname(self.path), self.execution)}.gone"
+            try:
+                os.rename(self.path, doomed)
+            except OSError:
+                doomed = self.path
+        shutil.rmtree(doomed, ignore_errors=True)
 
 
 def private(directory: str, name: str) -> str:
@@ -209,6 +227,16 @@ def on_this_host(path: str) -> bool:
             return file.read() == os.uname().nodename.encode()
     except OSError:
         return False
+
+
+def _hold_while_open(fd: int) -> None:
+    """Let it be seen that somebody writes this file; several who share one file need not all succeed."""
+    import fcntl
+
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        pass
 
 
 def hold(path: str) -> int | None:
@@ -281,6 +309,6 @@ def parse_line(line: bytes, shared: bool, now: int) -> tuple[int, Any] | None:
     else:
         stamp, _, body = text.partition(b" ")
         now, value = int(stamp), loads(body)
-    if not isinstance(value, dict):
+    if not isinstance(value, dict) or any(type(key) is not str for key in value):
         raise ValueError("not a JSON object")
     return now, value

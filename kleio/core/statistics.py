@@ -132,6 +132,7 @@ class Summariser:
 
     LARGEST_TEXT = 200
     MOST_KEYS = 10_000
+    LONGEST_KEY = 500
 
     def __init__(self) -> None:
         self.keys: dict[str, dict[str, Any]] = {}
@@ -141,10 +142,14 @@ class Summariser:
         for key, value in flat(record.values):
             known = self.keys.get(key)
             if known is None:
-                if len(self.keys) >= self.MOST_KEYS:
+                if len(self.keys) >= self.MOST_KEYS or len(key) > self.LONGEST_KEY:
                     continue
                 known = self.keys[key] = {"count": 0}
             _take(known, value, record.time)
+
+
+LARGEST_INTEGER = 1 << 960
+"""Whole numbers up to it can be summed and divided as floats; larger ones are kept, but have no mean."""
 
 
 def _take(known: dict[str, Any], value: Any, when: int) -> None:
@@ -153,7 +158,7 @@ def _take(known: dict[str, Any], value: Any, when: int) -> None:
     if type(value) is str and len(value) > Summariser.LARGEST_TEXT:
         value = value[: Summariser.LARGEST_TEXT] + "…"
     known["last"] = value if isinstance(value, (int, float, str)) or value is None else dumps(value)[: Summariser.LARGEST_TEXT]
-    if type(value) not in (int, float) or value != value:
+    if type(value) not in (int, float) or value != value or (type(value) is int and abs(value) > LARGEST_INTEGER):
         return
     known["numbers"] = known.get("numbers", 0) + 1
     known["min"] = min(value, known.get("min", value))

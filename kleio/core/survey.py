@@ -129,6 +129,8 @@ class Survey:
             for one in recover_all(self.root, self.journal, self.config["lease"], wanted):
                 if one.fate is Fate.SHIPPED and one.trial:
                     say(f"shipped what a run of trial {one.trial[:SHORT]} had left in the spool")
+                elif one.reason:
+                    say(f"what a run of trial {(one.trial or one.execution)[:SHORT]} left could not be shipped: {one.reason}")
         except (JournalError, OSError) as error:
             say(f"a spool could not be shipped: {error}")
 

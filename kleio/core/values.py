@@ -103,7 +103,7 @@ def _untag(mapping: dict[str, Any]) -> Any:
     value = mapping["value"]
     try:
         return _untagged(kind, value)
-    except (TypeError, ValueError):  # somebody else's mapping that looks like a tag stays what it is
+    except (TypeError, ValueError, ArithmeticError):  # somebody else's mapping that looks like a tag stays what it is
         return mapping
 
 

@@ -25,6 +25,7 @@ from dataclasses import dataclass
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
     from typing import Any, BinaryIO
 
     from kleio.core.trial import Entry, Event, Reservation, Trial
@@ -82,6 +83,9 @@ class Journal(ABC):
     interval = 0.1
     """Seconds to let pass between batches: new output is on other screens well within 300 ms."""
 
+    busy: AbstractContextManager[object] | None = None
+    """Held by a thread while other processes wait for what it does; nobody should stop this process then."""
+
     warning: str | None = None
     """What its user should know about the place where it lies, if anything."""
 
@@ -97,7 +101,13 @@ class Journal(ABC):
 
     @abstractmethod
     def claim(
-        self, trial: str, execution: str, data: Mapping[str, Any], lease: float, dead: str | None = None
+        self,
+        trial: str,
+        execution: str,
+        data: Mapping[str, Any],
+        lease: float,
+        dead: str | None = None,
+        seen: int | None = None,
     ) -> Reservation | None:
         """Reserve a trial for an execution, for ``lease`` seconds of the journal's clock.
 
@@ -106,8 +116,9 @@ class Journal(ABC):
         grows by one, and with it, in the same step, an event "reserved" with ``data`` is recorded, and a "failover"
         of the holder before; their ids are ``KIND-EXECUTION``. If ``execution`` itself holds the trial, an earlier
         claim's reply was lost: the same reservation is returned, renewed, with its token unchanged. None if somebody
-        else holds it, or if ``execution`` held it once and lost it or gave it back: another attempt is another
-        execution.
+        else holds it, if the token is not the one that was ``seen`` (somebody had the trial since the caller looked,
+        and what it decided may not hold any more), or if ``execution`` held it once and lost it or
+        gave it back: another attempt is another execution.
         """
 
     @abstractmethod

@@ -143,11 +143,17 @@ class MongoJournal(Journal):
             self._insert("trials", trial.id, document)
 
     def claim(
-        self, trial: str, execution: str, data: Mapping[str, Any], lease: float, dead: str | None = None
+        self,
+        trial: str,
+        execution: str,
+        data: Mapping[str, Any],
+        lease: float,
+        dead: str | None = None,
+        seen: int | None = None,
     ) -> Reservation | None:
         with self._writing():
             held = self._db.trials.find_one_and_update(
-                pipelines.free(trial, execution, dead),
+                pipelines.free(trial, execution, dead, seen),
                 pipelines.claimed(execution, data, lease),
                 projection={"token": 1, "expires": 1},
                 return_document=ReturnDocument.AFTER,

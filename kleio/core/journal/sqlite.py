@@ -67,7 +67,7 @@ class SqliteJournal(Journal):
         self.path = _path(uri)
         self.directory = os.path.dirname(self.path)
         self._blobs = Blobs(os.path.join(self.directory, "blobs"))
-        self._mutex = threading.RLock()
+        self.busy = self._mutex = threading.RLock()
         self._lock: int | None = None
         exists = os.path.exists(self.path)
         if exists or writing:
@@ -237,7 +237,13 @@ class SqliteJournal(Journal):
             connection.execute("INSERT OR IGNORE INTO trials VALUES (?, ?, ?, ?, ?, 'new', '', NULL, 0, NULL)", row)
 
     def claim(
-        self, trial: str, execution: str, data: Mapping[str, Any], lease: float, dead: str | None = None
+        self,
+        trial: str,
+        execution: str,
+        data: Mapping[str, Any],
+        lease: float,
+        dead: str | None = None,
+        seen: int | None = None,
     ) -> Reservation | None:
         with self._writing() as connection:
             row = connection.execute(
@@ -249,6 +255,8 @@ class SqliteJournal(Journal):
             if holder not in (None, execution, dead) and expires > now:
                 return None
             if holder != execution:
+                if seen not in (None, token):
+                    return None
                 if connection.execute(HAPPENED, (trial, f"reserved-{execution}")).fetchone():
                     return None
                 if holder is not None:
