@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 import sys
-import time
+
+from kleio.cli import wording
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,23 +31,10 @@ def complain(message: str) -> None:
     if sys.stderr is None:
         return
     try:
-        sys.stderr.write(f"kleio: {printable(message)}\n")
+        sys.stderr.write(f"kleio: {wording.printable(message)}\n")
         sys.stderr.flush()
     except (OSError, ValueError):
         pass  # nobody listens; the run goes on
-
-
-def printable(text: str) -> str:
-    """``text`` without what a terminal would obey."""
-    clean = "".join(c if c.isprintable() or c == " " else _picture(c) for c in text)
-    return clean.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-
-
-def _picture(character: str) -> str:
-    code = ord(character)
-    if 0xDC80 <= code <= 0xDCFF:
-        return character  # a byte that is no UTF-8; replaced as a whole afterwards
-    return chr(0x2400 + code) if code < 0x20 else "\N{REPLACEMENT CHARACTER}"
 
 
 def document(value: Any) -> None:
@@ -74,7 +62,7 @@ def table(
     """Rows of text. On a terminal that is too narrow the ``elastic`` columns give way, the longest first, and empty ones
     are left out. ``style`` gives a rich style for (heading, cell).
     """
-    clean = [[printable(cell) for cell in row] for row in rows]
+    clean = [[wording.printable(cell) for cell in row] for row in rows]
     if not sys.stdout.isatty():
         for row in (list(headings), *clean):
             sys.stdout.write("\t".join(row) + "\n")
@@ -115,12 +103,12 @@ def trials(found: Sequence[Mapping[str, Any]], with_project: bool) -> None:
     columns: list[tuple[str, Callable[[Mapping[str, Any]], str]]] = [
         ("ID", lambda one: one["short_id"]),
         ("STATUS", lambda one: one["status"]),
-        ("CREATED", lambda one: when(one["created"]) if room is None else recently(one["created"])),
-        ("TIME", duration),
-        ("PROJECT", project_of),
+        ("CREATED", lambda one: wording.when(one["created"]) if room is None else wording.recently(one["created"])),
+        ("TIME", wording.duration),
+        ("PROJECT", wording.project_of),
         ("TAGS", lambda one: ",".join(one["tags"])),
         ("NAME", lambda one: one["name"] or ""),
-        ("COMMAND", lambda one: command(one["command"])),
+        ("COMMAND", lambda one: wording.command(one["command"])),
         ("LAST", lambda one: _last(one["summary"], 3 if room is None else room // 20 - 3)),
     ]
     if room is not None and not any(one["name"] for one in found):
@@ -137,7 +125,7 @@ def trials(found: Sequence[Mapping[str, Any]], with_project: bool) -> None:
 
 def _last(summary: Mapping[str, Any], most: int) -> str:
     """The last values of some keys: a value that is cut in two says nothing, so there are no more than fit."""
-    shown = [f"{key}={number(own.get('last'))}" for key, own in list(summary.items())[: min(max(most, 1), 3)]]
+    shown = [f"{key}={wording.number(own.get('last'))}" for key, own in list(summary.items())[: min(max(most, 1), 3)]]
     return " ".join([*shown, "…"] if len(shown) < min(len(summary), 3) else shown)
 
 
@@ -147,65 +135,6 @@ def _columns() -> int:
     return shutil.get_terminal_size().columns
 
 
-def number(value: Any) -> str:
-    """Numbers to four significant digits; text cut short."""
-    if isinstance(value, float):
-        return f"{value:.4g}"
-    text = str(value)
-    return text if len(text) <= 40 else text[:39] + "…"
-
-
-def command(words: Sequence[str]) -> str:
-    """A command as one would paste it."""
-    import shlex
-
-    return shlex.join(words)
-
-
-def when(stamp: str) -> str:
-    """An ISO time as local time, to the second."""
-    import datetime
-
-    moment = datetime.datetime.fromisoformat(stamp.replace("Z", "+00:00"))
-    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(moment.timestamp()))
-
-
-def recently(stamp: str) -> str:
-    """An ISO time as local time, short: without the year if it is this one."""
-    full = when(stamp)
-    return full[5:16] if full[:4] == time.strftime("%Y") else full[:10]
-
-
-def seconds_of(execution: Mapping[str, Any]) -> float | None:
-    """How long an execution took, or has taken if it runs."""
-    import datetime
-
-    started = datetime.datetime.fromisoformat(execution["started"].replace("Z", "+00:00")).timestamp()
-    if execution["ended"]:
-        return datetime.datetime.fromisoformat(execution["ended"].replace("Z", "+00:00")).timestamp() - started
-    return time.time() - started if execution["status"] in ("running", "reserved") else None
-
-
-def duration(trial: Mapping[str, Any]) -> str:
-    """The time that a trial's executions took together."""
-    known = [taken for taken in map(seconds_of, trial["executions"]) if taken is not None]
-    return span(sum(known)) if known else ""
-
-
-def span(seconds: float) -> str:
-    """``0.4s``, ``12s``, ``3m05s``, ``2h10m``, ``3d04h``."""
-    if seconds < 10:
-        return f"{max(seconds, 0):.1f}s"
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole}s"
-    if whole < 3600:
-        return f"{whole // 60}m{whole % 60:02d}s"
-    if whole < 86400:
-        return f"{whole // 3600}h{whole % 3600 // 60:02d}m"
-    return f"{whole // 86400}d{whole % 86400 // 3600:02d}h"
-
-
 def trial(one: Mapping[str, Any], artifacts: Sequence[Mapping[str, Any]], unreadable: int) -> None:
     """``kleio info``: the page one wants to see."""
     bold, dim, colour = _styles()
@@ -213,40 +142,41 @@ def trial(one: Mapping[str, Any], artifacts: Sequence[Mapping[str, Any]], unread
     out(f"{bold('trial')} {one['id']}  {colour(one['status'])}\n")
     _fields(
         [
-            ("command", command(one["command"])),
+            ("command", wording.command(one["command"])),
             ("name", one["name"]),
             ("note", one["note"]),
             ("tags", ", ".join(one["tags"])),
-            ("project", project_of(one)),
+            ("project", wording.project_of(one)),
             ("directory", one["cwd"]),
-            ("created", when(one["created"])),
+            ("created", wording.when(one["created"])),
             ("previous", one["previous"]),
             ("within", one["within"]),
-            ("code", code_line(one["code"])),
-            ("python", _python(one["environment"])),
-            ("machine", _machine(one["environment"])),
+            ("code", wording.code_line(one["code"])),
+            ("python", wording.python_line(one["environment"])),
+            ("machine", wording.machine_line(one["environment"])),
         ],
         dim,
     )
     sources = one["param_sources"]
-    parameters = [(name, f"{printable(str(value))}  {dim(f'({sources.get(name)})')}") for name, value in one["params"].items()]
+    shown = {name: wording.printable(str(value)) for name, value in one["params"].items()}
+    parameters = [(name, f"{value}  {dim(f'({sources.get(name)})')}") for name, value in shown.items()]
     _section(bold("parameters"), parameters)
     _section(bold("executions"), [(f"{e['number']}", _attempt(e, colour)) for e in one["executions"]])
     _summaries(bold("statistics"), one["summary"])
     newest = f" (the last 10 of {len(artifacts)})" if len(artifacts) > 10 else ""
-    listed = [(a["name"], f"{size(a['size'])}  {_meta(a['meta'])}".rstrip()) for a in artifacts[-10:]]
+    listed = [(a["name"], f"{wording.size(a['size'])}  {_meta(a['meta'])}".rstrip()) for a in artifacts[-10:]]
     _section(bold("artifacts") + newest, listed)
     if unreadable:
-        out(f"{several(unreadable, 'line')} of statistics could not be read and set aside\n")
+        out(f"{wording.several(unreadable, 'line')} of statistics could not be read and set aside\n")
     for left in one["code"].get("left_out") or ():
-        out(f"not kept with the code: {printable(left['path'])} ({left['size']:,} bytes, {left['why']})\n")
+        out(f"not kept with the code: {wording.printable(left['path'])} ({left['size']:,} bytes, {left['why']})\n")
     out(dim(_next_commands(one)) + "\n")
 
 
 def _fields(pairs: Sequence[tuple[str, Any]], dim: Callable[[str], str]) -> None:
     for name, value in pairs:
         if value:
-            sys.stdout.write(f"  {dim(f'{name:<10}')} {printable(str(value))}\n")
+            sys.stdout.write(f"  {dim(f'{name:<10}')} {wording.printable(str(value))}\n")
 
 
 def _section(title: str, pairs: Sequence[tuple[str, str]]) -> None:
@@ -255,7 +185,7 @@ def _section(title: str, pairs: Sequence[tuple[str, str]]) -> None:
     sys.stdout.write(f"{title}\n")
     width = min(max(len(name) for name, _ in pairs), 30)
     for name, value in pairs:
-        sys.stdout.write(f"  {printable(name):<{width}}  {value}\n")
+        sys.stdout.write(f"  {wording.printable(name):<{width}}  {value}\n")
 
 
 def _styles() -> tuple[Callable[[str], str], Callable[[str], str], Callable[[str], str]]:
@@ -269,36 +199,15 @@ def _styles() -> tuple[Callable[[str], str], Callable[[str], str], Callable[[str
     return painted(1), painted(2), lambda status: painted(codes.get(COLOURS.get(status, ""), 1))(status)
 
 
-def code_line(code: Mapping[str, Any]) -> str:
-    """Commit, branch, and whether there were changes on top."""
-    if not code.get("commit"):
-        files = code.get("files")
-        return f"{several(len(files), 'file')}, no repository" if files else "no repository"
-    branch = f" on {code['branch']}" if code.get("branch") else " (detached)"
-    return f"{code['commit'][:12]}{branch}{', with uncommitted changes' if code.get('dirty') else ''}"
-
-
-def _python(environment: Mapping[str, Any] | None) -> str:
-    python = (environment or {}).get("python")
-    return f"{python['version'] or 'unknown version'} ({python['executable']})" if python else ""
-
-
-def _machine(environment: Mapping[str, Any] | None) -> str:
-    if not environment or "host" not in environment:
-        return ""
-    gib = environment["memory"] / (1 << 30)
-    processor = environment["cpu"] or environment["system"]["machine"]
-    return f"{environment['host']}: {processor}, {environment['cores']} cores, {gib:.0f} GiB"
-
-
 def _attempt(one: Mapping[str, Any], colour: Callable[[str], str]) -> str:
-    taken = seconds_of(one)
-    lasted = span(taken) if taken is not None else "?"
+    taken = wording.seconds_of(one)
+    lasted = wording.span(taken) if taken is not None else "?"
     running = one["status"] in ("running", "reserved")
     process = f" pid {one['pid']}" if running else ""
     where = f"{one['user']}@{one['host']}{process}"
     padding = " " * (len("interrupted") - len(one["status"]))
-    return f"{colour(one['status'])}{padding}  {when(one['started'])}  {lasted:>6}  {where}  {one['reason'] or ''}".rstrip()
+    started = wording.when(one["started"])
+    return f"{colour(one['status'])}{padding}  {started}  {lasted:>6}  {where}  {one['reason'] or ''}".rstrip()
 
 
 def _summaries(title: str, summary: Mapping[str, Mapping[str, Any]]) -> None:
@@ -306,39 +215,18 @@ def _summaries(title: str, summary: Mapping[str, Mapping[str, Any]]) -> None:
     if not summary:
         return
     names = ("last", "min", "max", "mean", "count")
-    cells = [[number(own[name]) if name in own else "" for name in names] for own in summary.values()]
+    cells = [[wording.number(own[name]) if name in own else "" for name in names] for own in summary.values()]
     widths = [max(map(len, column)) for column in zip(names, *cells, strict=True)]
     margin = min(max(8, *map(len, summary)), 30)  # "statistics" itself is in the way
     rows = [(title + " " * (margin + 2 - len("statistics")), list(names))]
-    rows += [(f"  {printable(key):<{margin}}", own) for key, own in zip(summary, cells, strict=True)]
+    rows += [(f"  {wording.printable(key):<{margin}}", own) for key, own in zip(summary, cells, strict=True)]
     for head, own in rows:
-        values = "  ".join(f"{printable(cell):>{width}}" for cell, width in zip(own, widths, strict=True))
+        values = "  ".join(f"{wording.printable(cell):>{width}}" for cell, width in zip(own, widths, strict=True))
         sys.stdout.write(f"{head}  {values}".rstrip() + "\n")
 
 
 def _meta(meta: Mapping[str, Any]) -> str:
-    return printable(" ".join(f"{key}={number(value)}" for key, value in meta.items()))
-
-
-def several(count: int, what: str) -> str:
-    """``1 file``, ``2 files``."""
-    return f"{count:,} {what}{'' if count == 1 else 's'}"
-
-
-def project_of(one: Mapping[str, Any]) -> str:
-    """Its project; one that is named by its root commit, by the beginning of it."""
-    project = str(one["project"])
-    return f"{project[:12]} (root commit)" if len(project) in (40, 64) and "/" not in project else project
-
-
-def size(count: int) -> str:
-    """Bytes, in a unit that fits."""
-    value = float(count)
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if value < 1024:
-            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
-        value /= 1024
-    return f"{value:.1f} TiB"
+    return wording.printable(" ".join(f"{key}={wording.number(value)}" for key, value in meta.items()))
 
 
 def _next_commands(one: Mapping[str, Any]) -> str:
@@ -378,7 +266,7 @@ def synced(found: Sequence[Recovered]) -> None:
         complain("nothing waits on this machine")
     for one in found:
         meant = f" ({one.journal})" if one.fate.name == "ELSEWHERE" else f": {one.reason}" if one.reason else ""
-        sys.stdout.write(f"{(one.trial or one.execution)[:7]}\t{one.fate.value}{printable(meant)}\n")
+        sys.stdout.write(f"{(one.trial or one.execution)[:7]}\t{one.fate.value}{wording.printable(meant)}\n")
     if any(one.fate.name == "ELSEWHERE" for one in found):
         complain("what is meant for another journal is shipped with: kleio sync --journal ADDRESS")
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 
 from kleio.core import commandline, redact
 from kleio.core.identity import normalised_remote
+from kleio.core.leaving_out import affordable, loudly
 from kleio.core.repository import STATUS, Repository, root_commit
 from kleio.core.spool import private
 
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 BUDGET = 1.0
 """Seconds that looking at a repository may take before untracked files are left out."""
 MOST_FILES = 2000
-MOST_UNTRACKED = 5000
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,10 +153,10 @@ def _git_version(repository: Repository, config: Config, counts: Counting, scrat
     blobs: dict[str, str] = {}
     tracked = {path for _, _, path in _index_entries(listed)}
     if document["dirty"]:
-        wanted, left_out = _affordable(repository.root, state, config)
+        wanted, left_out = affordable(repository.root, state, config)
         listed, patch = _work_tree(repository, state, wanted, scratch, listed)
         document["left_out"] = left_out
-        remarks += _loudly(left_out)
+        remarks += loudly(left_out)
         if patch:
             digest, path = patch
             document["patch"], blobs[digest] = digest, path
@@ -201,64 +201,6 @@ def _index_entries(listed: bytes) -> list[tuple[bytes, bytes, bytes]]:
             mode, name, _ = head.split(b" ")
             entries.append((mode, name, path))
     return entries
-
-
-def _affordable(root: str, state: State, config: Config) -> tuple[list[bytes], list[dict[str, Any]]]:
-    """The paths to capture, and those that are too large, too many, unreadable, secret, or repositories of their own."""
-    wanted, left_out = [], []
-    each, together = config["untracked-limit"], config["untracked-total"]
-    changed = set(state.changed)
-    for path in (*state.changed, *state.untracked[:MOST_UNTRACKED]):
-        full = os.path.join(os.fsencode(root), path)
-        try:
-            status = os.lstat(full)
-        except OSError:
-            if path in changed:
-                wanted.append(path)  # it was deleted, which is a change
-            continue
-        reason = _why_not(full, status, min(each, together), path in changed)
-        if reason:
-            left_out.append({"path": os.fsdecode(path), "size": status.st_size, "time": status.st_mtime, "why": reason})
-        else:
-            wanted.append(path)
-            together -= status.st_size
-    return wanted, left_out + _too_many(state.untracked[MOST_UNTRACKED:])
-
-
-def _why_not(path: bytes, status: os.stat_result, limit: int, tracked: bool) -> str | None:
-    """Why a file is not kept, if it is not. What git tracks may be a directory: a submodule."""
-    if stat.S_ISLNK(status.st_mode) or (tracked and stat.S_ISDIR(status.st_mode)):
-        return None
-    if stat.S_ISDIR(status.st_mode):
-        return "a repository of its own"
-    if not stat.S_ISREG(status.st_mode):
-        return "not a file"
-    if status.st_size > limit:
-        return "too large"
-    if not tracked and redact.is_secret_file(os.path.basename(os.fsdecode(path))):
-        return "its name says that it is secret"
-    return None if os.access(path, os.R_OK) else "unreadable"
-
-
-def _too_many(untracked: Sequence[bytes]) -> list[dict[str, Any]]:
-    """What is over the number of files that a launch has time for, by directory."""
-    counted: dict[bytes, int] = {}
-    for path in untracked:
-        directory = path.partition(b"/")[0] + b"/" if b"/" in path else path
-        counted[directory] = counted.get(directory, 0) + 1
-    return [
-        {"path": os.fsdecode(name), "size": 0, "time": 0.0, "why": f"{count:,} untracked files too many: name it in .gitignore"}
-        for name, count in counted.items()
-    ]
-
-
-def _loudly(left_out: list[dict[str, Any]]) -> list[str]:
-    if not left_out:
-        return []
-    sized = (f"{one['size']:,} bytes, {one['why']}" if one["size"] else one["why"] for one in left_out[:3])
-    first = ", ".join(f"{one['path']} ({words})" for one, words in zip(left_out, sized, strict=False))
-    more = f" and {len(left_out) - 3} more" if len(left_out) > 3 else ""
-    return [f"not kept with the code: {first}{more}"]
 
 
 def _work_tree(
