@@ -163,9 +163,7 @@ def trial(one: Mapping[str, Any], artifacts: Sequence[Mapping[str, Any]], unread
     _section(bold("parameters"), parameters)
     _section(bold("executions"), [(f"{e['number']}", _attempt(e, colour)) for e in one["executions"]])
     _summaries(bold("statistics"), one["summary"])
-    newest = f" (the last 10 of {len(artifacts)})" if len(artifacts) > 10 else ""
-    listed = [(a["name"], f"{wording.size(a['size'])}  {_meta(a['meta'])}".rstrip()) for a in artifacts[-10:]]
-    _section(bold("artifacts") + newest, listed)
+    _section(bold("artifacts"), _by_name(artifacts))
     if unreadable:
         out(f"{wording.several(unreadable, 'line')} of statistics could not be read and set aside\n")
     for left in one["code"].get("left_out") or ():
@@ -223,6 +221,17 @@ def _summaries(title: str, summary: Mapping[str, Mapping[str, Any]]) -> None:
     for head, own in rows:
         values = "  ".join(f"{wording.printable(cell):>{width}}" for cell, width in zip(own, widths, strict=True))
         sys.stdout.write(f"{head}  {values}".rstrip() + "\n")
+
+
+def _by_name(artifacts: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
+    """The newest of each name, and how many there are."""
+    newest = {one["name"]: one for one in artifacts}
+    counted = {name: sum(one["name"] == name for one in artifacts) for name in newest}
+    listed = []
+    for name, one in newest.items():
+        several = f"  (the newest of {counted[name]})" if counted[name] > 1 else ""
+        listed.append((name, f"{wording.size(one['size'])}  {_meta(one['meta'])}{several}".rstrip()))
+    return listed
 
 
 def _meta(meta: Mapping[str, Any]) -> str:
