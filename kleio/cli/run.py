@@ -23,6 +23,6 @@ def run(ctx: click.Context, /, words: tuple[str, ...], **_: Any) -> Outcome:
     """Run a command and journal it, or resume the trial whose id is given."""
     if not words:
         raise UsageError("there is no command to run; for example: kleio python train.py --lr 0.1")
-    if len(words) == 1 and re.fullmatch("[0-9a-f]{4,32}|last", words[0]) and shutil.which(words[0]) is None:
+    if len(words) == 1 and re.fullmatch("[0-9a-f]{4,32}", words[0]) and shutil.which(words[0]) is None:
         return launch(given(ctx), (), trial=words[0])
     return launch(given(ctx), words)
