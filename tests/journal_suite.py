@@ -205,11 +205,15 @@ class JournalContract:
         self._assert_superseded(journal.entry(trial.id))
 
     def test_a_claim_holds_only_for_what_its_caller_has_seen(self, journal, trial):
-        assert journal.claim(trial.id, "e1", {}, -1, seen=3) is None
-        assert journal.claim(trial.id, "e1", {}, -1, seen=0).token == 1
-        assert journal.claim(trial.id, "e1", {}, -1, seen=0).token == 1  # the reply was lost
-        assert journal.claim(trial.id, "e2", {}, 60, seen=0) is None  # somebody had it meanwhile
-        assert journal.claim(trial.id, "e2", {}, 60, seen=1).token == 2
+        assert journal.claim(trial.id, "e1", {}, -1, seen="something") is None
+        assert journal.claim(trial.id, "e1", {}, -1, seen="").token == 1
+        assert journal.claim(trial.id, "e1", {}, -1, seen="").token == 1  # the reply was lost
+        assert journal.claim(trial.id, "e2", {}, 60, seen="") is None  # somebody had it meanwhile
+        assert journal.claim(trial.id, "e0", {}, -1, seen=journal.entry(trial.id).decided).token == 2
+        seen = journal.entry(trial.id).decided
+        journal.record(trial.id, Event("ended-e0", "ended", time.time(), 2, "e0", {"status": "completed"}))
+        assert journal.claim(trial.id, "e2", {}, 60, dead="e0", seen=seen) is None  # it was done, not dead
+        assert journal.claim(trial.id, "e2", {}, 60, seen=journal.entry(trial.id).decided).token == 3
 
     def _assert_superseded(self, entry):
         assert (entry.status, entry.holder, entry.token) == (Status.RESERVED, "e2", 2)

@@ -250,7 +250,9 @@ class Launcher:
         if self._journal is not None:
             self._journal.create(trial)
             dead = self._survey.dead_holder(self._found)
-            seen = None if self._lost >= PATIENCE else self._found.token if self._found and self._found.id == trial.id else 0
+            seen: str | None = self._found.decided if self._found and self._found.id == trial.id else ""
+            if self._lost >= PATIENCE:
+                seen = None
             claimed = self._journal.claim(trial.id, self._execution, data, self._config["lease"], dead, seen)
             if claimed is None:
                 self._lost += 1

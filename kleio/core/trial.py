@@ -155,6 +155,11 @@ class Entry:
         return self.trial.id
 
     @property
+    def decided(self) -> str:
+        """The order of the event that decides the status; empty when nothing has happened. It grows with every such event."""
+        return max((event.order for event in self.events if event.status is not None), default="")
+
+    @property
     def status(self) -> Status:
         """The fold of the events; a holder that fell silent reads as failover."""
         status = fold(self.events)

@@ -107,7 +107,7 @@ class Journal(ABC):
         data: Mapping[str, Any],
         lease: float,
         dead: str | None = None,
-        seen: int | None = None,
+        seen: str | None = None,
     ) -> Reservation | None:
         """Reserve a trial for an execution, for ``lease`` seconds of the journal's clock.
 
@@ -116,9 +116,9 @@ class Journal(ABC):
         grows by one, and with it, in the same step, an event "reserved" with ``data`` is recorded, and a "failover"
         of the holder before; their ids are ``KIND-EXECUTION``. If ``execution`` itself holds the trial, an earlier
         claim's reply was lost: the same reservation is returned, renewed, with its token unchanged. None if somebody
-        else holds it, if the token is not the one that was ``seen`` (somebody had the trial since the caller looked,
-        and what it decided may not hold any more), or if ``execution`` held it once and lost it or
-        gave it back: another attempt is another execution.
+        else holds it, if what decides the trial's status is not what was ``seen`` (:attr:`Entry.decided`: something has
+        happened since the caller looked, and what it made up its mind to may be wrong now), or if ``execution`` held
+        it once and lost it or gave it back: another attempt is another execution.
         """
 
     @abstractmethod

@@ -149,7 +149,7 @@ class MongoJournal(Journal):
         data: Mapping[str, Any],
         lease: float,
         dead: str | None = None,
-        seen: int | None = None,
+        seen: str | None = None,
     ) -> Reservation | None:
         with self._writing():
             held = self._db.trials.find_one_and_update(

@@ -49,12 +49,12 @@ def literal(value: Any) -> Expression:
     return {"$literal": value}
 
 
-def free(trial: str, execution: str, dead: str | None, seen: int | None) -> Expression:
+def free(trial: str, execution: str, dead: str | None, seen: str | None) -> Expression:
     """The filter that finds a trial if ``execution`` may have it, or has it already."""
     nobody = {"holder": {"$in": [None] if dead is None else [None, dead]}}
     never: Expression = {"events.id": {"$ne": f"reserved-{execution}"}}
     if seen is not None:
-        never["token"] = seen
+        never["status_order"] = seen
     return {
         "_id": trial,
         "$or": [{"holder": execution}, never | {"$or": [nobody, {"$expr": {"$not": [ALIVE]}}]}],

@@ -243,19 +243,19 @@ class SqliteJournal(Journal):
         data: Mapping[str, Any],
         lease: float,
         dead: str | None = None,
-        seen: int | None = None,
+        seen: str | None = None,
     ) -> Reservation | None:
         with self._writing() as connection:
             row = connection.execute(
-                f"SELECT holder, token, expires, {NOW} FROM trials WHERE id = ?", (trial,)
+                f"SELECT holder, token, expires, {NOW}, status_order FROM trials WHERE id = ?", (trial,)
             ).fetchone()
             if row is None:
                 raise JournalError(f"there is no trial {trial} to reserve")
-            holder, token, expires, now = row
+            holder, token, expires, now, decided = row
             if holder not in (None, execution, dead) and expires > now:
                 return None
             if holder != execution:
-                if seen not in (None, token):
+                if seen not in (None, decided):
                     return None
                 if connection.execute(HAPPENED, (trial, f"reserved-{execution}")).fetchone():
                     return None
