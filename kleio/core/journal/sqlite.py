@@ -90,8 +90,12 @@ class SqliteJournal(Journal):
                 "name another with --journal or KLEIO_JOURNAL, or move everything with KLEIO_HOME"
             ) from None
         with self._told():
-            self._connection = self._connect(writing)
+            self._connection = self._connect("mode=rw" if writing else "mode=ro")
             try:
+                if writing:
+                    self._prepare_to_write()
+                else:
+                    self._prepare_to_read()
                 version = self._checked_version()
                 if version is None and writing:
                     self._create()
@@ -107,28 +111,26 @@ class SqliteJournal(Journal):
         self._connection = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
         self._script(TABLES)
 
-    def _connect(self, writing: bool) -> sqlite3.Connection:
+    def _connect(self, how: str) -> sqlite3.Connection:
         quoted = self.path.replace("%", "%25").replace("?", "%3f").replace("#", "%23")
-        mode = "rw" if writing else "ro"
-        connection = sqlite3.connect(
-            f"file:{quoted}?mode={mode}", uri=True, timeout=60, isolation_level=None, check_same_thread=False
+        return sqlite3.connect(
+            f"file:{quoted}?{how}", uri=True, timeout=60, isolation_level=None, check_same_thread=False
         )
-        if not writing:
-            try:
-                connection.execute("SELECT 1 FROM sqlite_master").fetchone()
-            except sqlite3.OperationalError:  # WAL in a directory that this user cannot write: no writer can be there
-                connection.close()
-                connection = sqlite3.connect(
-                    f"file:{quoted}?mode=ro&immutable=1", uri=True, isolation_level=None, check_same_thread=False
-                )
-            return connection
-        connection.execute("PRAGMA wal_autocheckpoint = 0")
-        connection.execute("PRAGMA synchronous = NORMAL")
-        if on_network(self.directory):
-            self._connect_over_network(connection)
-        return connection
 
-    def _connect_over_network(self, connection: sqlite3.Connection) -> None:
+    def _prepare_to_read(self) -> None:
+        try:
+            self._connection.execute("SELECT 1 FROM sqlite_master").fetchone()
+        except sqlite3.OperationalError:  # WAL in a directory that this user cannot write: no writer can be there
+            self._connection.close()
+            self._connection = self._connect("mode=ro&immutable=1")
+
+    def _prepare_to_write(self) -> None:
+        self._connection.execute("PRAGMA wal_autocheckpoint = 0")
+        self._connection.execute("PRAGMA synchronous = NORMAL")
+        if on_network(self.directory):
+            self._prepare_for_network()
+
+    def _prepare_for_network(self) -> None:
         """WAL needs shared memory, which machines do not share; the rollback journal needs locks that hold."""
         assert self._lock is not None
         if not locks_hold(f"{self.path}.lock"):
@@ -136,8 +138,8 @@ class SqliteJournal(Journal):
                 f"{self.directory} is on a network filesystem whose locks do not hold; "
                 "name a journal elsewhere with KLEIO_JOURNAL, best a MongoDB: mongodb://HOST/DATABASE"
             )
-        connection.execute("PRAGMA journal_mode = TRUNCATE")
-        connection.execute("PRAGMA synchronous = FULL")
+        self._connection.execute("PRAGMA journal_mode = TRUNCATE")
+        self._connection.execute("PRAGMA synchronous = FULL")
         self.interval = 1.0
         self.warning = f"the journal {self.path} is on a network filesystem; a MongoDB serves many machines better"
 
