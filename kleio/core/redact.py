@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 GONE = "<redacted>"
+SHORTEST = 14
+"""Characters: no key of a known shape, and no header with one, is shorter."""
 
 _WORDS = {"password", "passwd", "passphrase", "pwd", "secret", "secrets", "token", "apikey", "credential", "credentials",
           "auth", "pw", "passcode", "bearer"}  # fmt: skip
@@ -23,29 +25,29 @@ _HARMLESS = {"file", "path", "dir", "type", "count", "counts", "len", "length", 
              "num", "index", "pad", "eos", "bos", "unk", "mask", "sep", "cls", "per", "name", "level", "budget", "dim",
              "embedding", "embeddings", "embed", "drop", "dropout", "loss", "prob", "weight", "n", "special",
              "every"}  # fmt: skip
-_SEGMENTS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
-_URL = re.compile(r"(?<![\w+.-])([a-zA-Z][\w+.-]{0,20}://)([^\s/@:]{0,200})(:\S{0,500})?@(?![^\s@]{0,500}@)")
-_QUERY = re.compile(r"([?&;])([\w.-]{1,60})=([^&;\s]+)")
-_TOKENS = re.compile(
+# Compiled by re when first used, and few commands use any: together they would cost a launch 2 ms.
+_SEGMENTS = r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+"
+_URL = r"(?<![\w+.-])([a-zA-Z][\w+.-]{0,20}://)([^\s/@:]{0,200})(:\S{0,500})?@(?![^\s@]{0,500}@)"
+_QUERY = r"([?&;])([\w.-]{1,60})=([^&;\s]+)"
+_TOKENS = (
     r"(?<![\w-])(?:gh[pousr]_[A-Za-z0-9]{36,255}|github_pat_[A-Za-z0-9_]{50,255}|glpat-[A-Za-z0-9_-]{20,255}"
     r"|hf_[A-Za-z0-9]{30,255}|sk-[A-Za-z0-9_-]{20,255}|AKIA[A-Z0-9]{16}|xox[abprs]-[A-Za-z0-9-]{10,255}"
     r"|AIza[A-Za-z0-9_-]{35}|eyJ[A-Za-z0-9_-]{10,4000}\.eyJ[A-Za-z0-9_-]{10,4000}\.[A-Za-z0-9_-]{10,4000})"
     r"|-----BEGIN [A-Z ]{0,40}PRIVATE KEY-----[^-]*(?:-----END [A-Z ]{0,40}PRIVATE KEY-----|\Z)"
 )
-_HEADER = re.compile(r"\b(bearer|basic)(\s+)[A-Za-z0-9._~+/=-]{8,}", re.IGNORECASE)
-_QUOTED = re.compile(r"""(["'])([\w.-]{1,60})\1(\s*:\s*)(["'])[^"']*\4""")
-_NAMED = re.compile(r"(-D|-{0,2})([A-Za-z][\w.-]*)([=:])(?!//)(.*)\Z", re.DOTALL)
-_SECRET_FILE = re.compile(
-    r"\.env(?:\..*)?|.*\.(?:pem|key|p12|pfx|keystore)|id_(?:rsa|dsa|ecdsa|ed25519)|\.netrc|\.pypirc|\.pgpass|\.git-credentials"
-    r"|credentials(?:\.\w+)?|secrets?\.\w+",
-    re.IGNORECASE,
+_HEADER = r"(?i)\b(bearer|basic)(\s+)[A-Za-z0-9._~+/=-]{8,}"
+_QUOTED = r"""(["'])([\w.-]{1,60})\1(\s*:\s*)(["'])[^"']*\4"""
+_NAMED = r"(?s)(-D|-{0,2})([A-Za-z][\w.-]*)([=:])(?!//)(.*)\Z"
+_SENSITIVE_FILE = (
+    r"(?i)\.env(?:\..*)?|.*\.(?:pem|key|p12|pfx|keystore)|id_(?:rsa|dsa|ecdsa|ed25519)|\.netrc|\.pypirc|\.pgpass|\.git-credentials"
+    r"|credentials(?:\.\w+)?|secrets?\.\w+"
 )
 _EXAMPLE = (".example", ".sample", ".template", ".dist")
 
 
 def is_secret(name: str) -> bool:
     """Whether something of this name is a secret: ``DB_PASSWORD``, ``--api-key``, ``accessToken``."""
-    segments = [segment.lower() for segment in _SEGMENTS.findall(name)]
+    segments = [segment.lower() for segment in re.findall(_SEGMENTS, name)]
     if _HARMLESS.intersection(segments):
         return False
     if segments[1:] and segments[-1] == "pass":  # --db-pass, but not --pass 2
@@ -56,12 +58,14 @@ def is_secret(name: str) -> bool:
 def text(value: str) -> str:
     """``value`` without passwords in addresses, queries and headers, and without anything of a known key's shape."""
     if "://" in value and "@" in value:
-        value = _URL.sub(_without_password, value)
-    if "=" in value:
-        value = _QUERY.sub(lambda m: f"{m[1]}{m[2]}={GONE}" if is_secret(m[2]) else m[0], value)
+        value = re.sub(_URL, _without_password, value)
+    if "=" in value and ("?" in value or "&" in value or ";" in value):
+        value = re.sub(_QUERY, lambda m: f"{m[1]}{m[2]}={GONE}" if is_secret(m[2]) else m[0], value)
     if ":" in value:
-        value = _QUOTED.sub(lambda m: f"{m[1]}{m[2]}{m[1]}{m[3]}{m[4]}{GONE}{m[4]}" if is_secret(m[2]) else m[0], value)
-    return _TOKENS.sub(GONE, _HEADER.sub(rf"\1\2{GONE}", value))
+        value = re.sub(_QUOTED, lambda m: f"{m[1]}{m[2]}{m[1]}{m[3]}{m[4]}{GONE}{m[4]}" if is_secret(m[2]) else m[0], value)
+    if len(value) < SHORTEST:
+        return value
+    return re.sub(_TOKENS, GONE, re.sub(_HEADER, rf"\1\2{GONE}", value))
 
 
 def _without_password(match: re.Match[str]) -> str:
@@ -81,7 +85,7 @@ def address(url: str) -> str:
 
 def is_secret_file(name: str) -> bool:
     """Whether a file of this name is likely to hold secrets: ``.env``, ``id_rsa``, ``server.pem``."""
-    return bool(_SECRET_FILE.fullmatch(name)) and not name.endswith(_EXAMPLE)
+    return bool(re.fullmatch(_SENSITIVE_FILE, name)) and not name.endswith(_EXAMPLE)
 
 
 def command(argv: Sequence[str]) -> tuple[str, ...]:
@@ -93,7 +97,7 @@ def command(argv: Sequence[str]) -> tuple[str, ...]:
             redacted.append(GONE)
             hide_next = False
             continue
-        named = _NAMED.match(word)
+        named = re.match(_NAMED, word) if "=" in word or ":" in word else None
         if named and named[4] and is_secret(named[2]):
             redacted.append(f"{named[1]}{named[2]}{named[3]}{GONE}")
             hide_next = False

@@ -13,7 +13,6 @@ import os
 import select
 import signal
 import struct
-import threading
 import time
 
 TYPE_CHECKING = False
@@ -69,7 +68,7 @@ class Signals:
         signal.pthread_sigmask(signal.SIG_BLOCK, self.watched)
         self._sentinel, self._reports = _start_sentinel()
         self._seen: list[tuple[int, int]] = []
-        self.busy: AbstractContextManager[object] = threading.Lock()
+        self.busy: AbstractContextManager[object] = _Never()
         """Held while this process has something that others wait for: it does not stop then."""
 
     def pending_end(self) -> int | None:
@@ -142,6 +141,16 @@ class Signals:
             os.waitpid(self._sentinel, 0)
             os.close(self._reports)
             self._sentinel = 0
+
+
+class _Never:
+    """Busy at no time."""
+
+    def __enter__(self) -> None:
+        """Nothing to wait for."""
+
+    def __exit__(self, *_: object) -> None:
+        """Nothing to give back."""
 
 
 class PassedOn:
