@@ -10,6 +10,8 @@ from kleio.core.errors import KleioError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from kleio.core.launcher import Outcome
 
 
@@ -55,27 +57,29 @@ def _reads(words: list[str]) -> bool:
     return bool(own) and own[0] not in LAUNCHING and "--" not in words[: words.index(own[0])]
 
 
-def _attempt(action: object, launching: bool) -> tuple[int, int | None]:
-    import signal
-
-    assert callable(action)
+def _attempt(action: Callable[[], Outcome | int | None], launching: bool) -> tuple[int, int | None]:
     try:
         outcome = action()
-    except KleioError as error:
-        from kleio.cli.render import complain
-
-        complain(str(error))
-        return (error.launching if launching else error.reading), None
-    except OSError as error:
-        from kleio.cli.render import complain
-
-        complain(f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}")
-        return (KleioError.launching if launching else KleioError.reading), None
+    except (KleioError, OSError) as error:
+        return _failed(error, launching), None
     except KeyboardInterrupt:
+        import signal
+
         return 130, signal.SIGINT
     if outcome is None or isinstance(outcome, int):
         return outcome or 0, None
     return outcome.exit_status, outcome.signal
+
+
+def _failed(error: KleioError | OSError, launching: bool) -> int:
+    """Say what went wrong; the exit status that goes with it."""
+    from kleio.cli.render import complain
+
+    if isinstance(error, OSError):
+        complain(f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}")
+        return KleioError.launching if launching else KleioError.reading
+    complain(str(error))
+    return error.launching if launching else error.reading
 
 
 def _leave(status: int, signal_number: int | None) -> None:

@@ -95,6 +95,7 @@ class Launcher:
                 repository.ask_further()
             self._open_journal(must=bool(self._only))
             self._code = code.capture(self._config, self._argv, repository, scratch(self._root, self._execution))
+            self._code_digest = identity.digest(dict(self._code.document))
             self._work = self._identify()
             self._key = self._work.key
             self._survey = Survey(self._journal, self._root, self._config, self._code, self._key, self._program, self._only)
@@ -270,7 +271,7 @@ class Launcher:
             "execution": data,
             "started": time.time(),
             "annotations": self._annotations(),
-            "documents": {self._code_digest(): dict(self._code.document)},
+            "documents": {self._code_digest: dict(self._code.document)},
             "blobs": list(self._code.blobs),
             "journal": place(self._config["journal"]),
             "offline": self._journal is None,
@@ -299,14 +300,11 @@ class Launcher:
             created=time.time(),
             params=params,
             param_sources=dict.fromkeys(params, "command line"),
-            code=self._code.brief | {"document": self._code_digest()},
+            code=self._code.brief | {"document": self._code_digest},
             previous=previous,
             within=os.environ.get("KLEIO_TRIAL_ID") or None,
             redacted=safe != tuple(self._argv),
         )
-
-    def _code_digest(self) -> str:
-        return identity.digest(dict(self._code.document))
 
     def _execution_data(self) -> dict[str, Any]:
         return {
@@ -316,7 +314,7 @@ class Launcher:
             "machine": self._machine,
             "started": time.time(),
             "cwd": self._config.cwd,
-            "code": self._code_digest(),
+            "code": self._code_digest,
         }
 
     def _annotations(self) -> dict[str, Any]:
