@@ -412,10 +412,12 @@ class Launcher:
     def _gather(self, spool: Spool) -> None:
         """The environment, while the child runs."""
         from kleio.core import environment
+        from kleio.core.findings import Finding, leave
 
         try:
             document = environment.capture(self._program, self._config["variables"])
-            spool.write("environment", {"digest": identity.digest(document), "document": document, "time": time.time()})
+            digest = identity.digest(document)
+            leave(spool, "environment", Finding("environment", time.time(), {"environment": digest}, {digest: document}))
         except OSError:
             pass  # a full disk; the run matters more
 

@@ -22,6 +22,7 @@ class Action(str, Enum):
     WAIT = "wait until it has ended, then look again"
     SKIP_RUNNING = "do nothing: it runs elsewhere"
     REFUSE_CHANGED = "refuse: what it would resume from belongs to other code or another environment"
+    BRANCH = "continue the trial, as far as it came, in a new trial with what is here"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,16 +40,28 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What was asked for. ``if_running`` is refuse, wait or skip."""
+    """What was asked for. ``if_running`` is refuse, wait or skip; the last two say which changes make a branch."""
 
     fresh: bool = False
     once: bool = False
     if_running: str = "refuse"
+    allow_code_change: bool = False
+    allow_environment_change: bool = False
+
+    @property
+    def branches(self) -> bool:
+        """Whether any change may make a branch."""
+        return self.allow_code_change or self.allow_environment_change
+
+    def allows(self, one: Found) -> bool:
+        """Whether all that changed since this trial may make a branch."""
+        code = one.same_code or self.allow_code_change
+        return code and (one.same_environment or self.allow_environment_change)
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """``trial`` is the one acted on; ``previous`` the one that a new trial follows."""
+    """``trial`` is the one acted on, with BRANCH the parent; ``previous`` the one that a new trial follows."""
 
     action: Action
     trial: str | None = None
@@ -68,6 +81,8 @@ def decide(found: Sequence[Found], policy: Policy) -> Plan:
     if chosen.live:
         return Plan(_RUNNING[policy.if_running], chosen.id)
     same = chosen.same_code and chosen.same_environment
+    if not same and policy.branches and policy.allows(chosen):
+        return Plan(Action.BRANCH, chosen.id)
     if chosen.status is Status.COMPLETED:
         if same and policy.once:
             return Plan(Action.SKIP_DONE, chosen.id)

@@ -12,6 +12,7 @@ import select
 import threading
 import time
 
+from kleio.core import findings
 from kleio.core.requests import Answerer
 from kleio.core.shipping import Shipper, Source
 from kleio.core.trial import Event
@@ -49,7 +50,8 @@ class Recorder(threading.Thread):
         self._closing = threading.Event()
         self._abandoned = threading.Event()
         self._ours = True
-        self._introduced = self._environment_told = False
+        self._introduced = False
+        self._told: set[str] = set()
         self._ending: Mapping[str, Any] | None = None
         self._away_since: float | None = None
         self._wait = 0.0
@@ -108,8 +110,7 @@ class Recorder(threading.Thread):
         if not self._introduced:
             introduce(self._journal_here, self._source, self._token)
             self._introduced = True
-        if not self._environment_told:
-            self._environment_told = tell_environment(self._journal_here, self._source, self._token)
+        findings.bring(self._journal_here, self._source, self._token, self._told)
         return False
 
     @property
@@ -200,28 +201,12 @@ class Recorder(threading.Thread):
 
 
 def introduce(journal: Journal, source: Source, token: int) -> None:
-    """Record what was launched: that it runs, its code, and what it was called. May be repeated."""
+    """Record what was launched: that it runs, its code, what it was called and is found by. May be repeated."""
     launch = source.spool.read("launch") or {}
-    for digest, document in launch.get("documents", {}).items():
-        journal.put_document(digest, document)
-    for digest in launch.get("blobs", ()):
-        path = source.spool.file("blobs", digest)
-        if os.path.exists(path):
-            journal.put_blob(digest, path)
+    findings.keep(journal, source, launch)
     if launch.get("annotations"):
         journal.record(source.trial, _event(source, "annotated", launch["started"], token, launch["annotations"]))
     journal.record(source.trial, _event(source, "running", launch["started"], token, {}))
-
-
-def tell_environment(journal: Journal, source: Source, token: int) -> bool:
-    """Record the environment, if it has been gathered. May be repeated."""
-    environment = source.spool.read("environment")
-    if environment is None:
-        return False
-    journal.put_document(environment["digest"], environment["document"])
-    data = {"environment": environment["digest"]}
-    journal.record(source.trial, _event(source, "environment", environment["time"], token, data))
-    return True
 
 
 def conclude(journal: Journal, source: Source, token: int, ending: Mapping[str, Any] | None = None) -> None:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from enum import Enum
 
 from kleio.core.errors import JournalUnreachable
-from kleio.core.recorder import conclude, introduce, tell_environment
+from kleio.core import findings
+from kleio.core.recorder import conclude, introduce
 from kleio.core.shipping import Shipper, Source
 from kleio.core.spool import SHARED, hold, spools
 from kleio.core.trial import Entry, Event, Trial
@@ -88,7 +89,7 @@ def _ship(spool: Spool, journal: Journal, launch: dict[str, Any], lease: float) 
             journal.record(trial.id, reserved)
     source = Source(spool, trial.id, spool.execution, over=True)
     introduce(journal, source, token)
-    tell_environment(journal, source, token)
+    findings.bring(journal, source, token, set())
     shipper = Shipper(source, journal, lambda _: True, journal.extents(spool.execution, trial.id))
     while shipper.round():
         pass
@@ -98,7 +99,7 @@ def _ship(spool: Spool, journal: Journal, launch: dict[str, Any], lease: float) 
 
 def _started(spool: Spool) -> bool:
     """Whether the command was started, whatever the journal knows: a power cut may have cost it the reservation."""
-    return spool.has("environment") or spool.has("ending") or any(writer != SHARED for writer, _ in spool.streams())
+    return bool(spool.stems(findings.PREFIX)) or spool.has("ending") or any(writer != SHARED for writer, _ in spool.streams())
 
 
 def _token(journal: Journal, trial: str, execution: str) -> int | None:

@@ -4,7 +4,7 @@ One directory an execution, 0700::
 
     launch.json           what was launched; written before the child starts
     ending.json           how it ended; absent while it runs, or when the launcher was killed
-    environment.json      the environment, gathered while the child runs
+    finding-NAME.json     what was learnt while it ran or right after: environment, files written
     host                  the name of the machine
     lock                  flock held by the launcher and, through an inherited descriptor, by the child
     recorder.lock         flock held by whoever ships: the launcher, later perhaps another kleio
@@ -148,6 +148,10 @@ class Spool:
     def has(self, name: str) -> bool:
         """Whether there is a ``NAME.json``."""
         return os.path.exists(self.file(f"{name}.json"))
+
+    def stems(self, prefix: str) -> list[str]:
+        """The names, without ``.json``, of the documents whose names begin so."""
+        return sorted(name[:-5] for name in os.listdir(self.path) if name.startswith(prefix) and name.endswith(".json"))
 
     def wake(self) -> None:
         """Make the recorder look now rather than at its next turn; harmless when nobody listens."""

@@ -45,8 +45,8 @@ class Event:
     """Something that happened to a trial, once.
 
     ``token`` is the fencing token of the reservation it happened under, 0 for what needs none. ``kind`` is one of
-    reserved, running, ended, failover, switchover, acknowledged, and of annotated and environment, which leave the
-    status alone. ``time`` is seconds since the epoch, by the clock of who says it.
+    reserved, running, ended, failover, switchover, acknowledged, and of annotated, environment, parameters and wrote,
+    which leave the status alone. ``time`` is seconds since the epoch, by the clock of who says it.
     """
 
     id: str
@@ -106,7 +106,10 @@ class Trial:
 
 @dataclass(frozen=True, slots=True)
 class Execution:
-    """One attempt at a trial. ``number`` counts from 1 and is for display; times are seconds since the epoch."""
+    """One attempt at a trial. ``number`` counts from 1 and is for display; times are seconds since the epoch.
+
+    ``environment``, ``wrote`` and ``code`` are digests of documents.
+    """
 
     id: str
     number: int
@@ -123,6 +126,8 @@ class Execution:
     signal: str | None = None
     reason: str | None = None
     environment: str | None = None
+    wrote: str | None = None
+    code: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +178,20 @@ class Entry:
     def execution(self, execution: str | None) -> Execution | None:
         """The attempt with this id."""
         return next((one for one in self.executions if one.id == execution), None)
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """Names and values: what the command line says, and what was learnt of others while it ran."""
+        return self._learnt("params") | dict(self.trial.params)
+
+    @property
+    def param_sources(self) -> dict[str, str]:
+        """For each of ``params`` where it came from."""
+        return self._learnt("sources") | dict(self.trial.param_sources)
+
+    def _learnt(self, what: str) -> dict[str, Any]:
+        told = sorted((event for event in self.events if event.kind == "parameters"), key=lambda event: event.order)
+        return {name: value for event in told for name, value in event.data[what].items()}
 
     @property
     def tags(self) -> tuple[str, ...]:
@@ -235,7 +254,7 @@ def _execution(execution: str, number: int, events: list[Event], live: bool) -> 
     )
 
 
-_REPORTED = ("host", "user", "pid", "machine", "cwd", "ended", "exit_code", "signal", "reason", "environment")
+_REPORTED = ("host", "user", "pid", "machine", "cwd", "ended", "exit_code", "signal", "reason", "environment", "wrote", "code")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,86 @@
+"""What is learnt of an execution while its command runs, or right after: environment, parameters, files written.
+
+Whoever learns something leaves it in the spool as a finding; the recorder, or after a crash the next kleio, brings it into the
+journal. So nothing learnt is lost to an outage, and nobody waits for the journal to learn it.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+
+from kleio.core.trial import Event
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+    from kleio.core.journal.base import Journal
+    from kleio.core.shipping import Source
+    from kleio.core.spool import Spool
+
+PREFIX = "finding-"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """An event of ``kind`` with ``data``, or None where only ``documents`` are kept; ``time`` in seconds since the epoch.
+
+    ``documents`` and the bytes of ``blobs``, which lie in the spool, are in the journal before the event that names them.
+    ``traces`` are keys under which the execution is found again.
+    """
+
+    kind: str | None
+    time: float
+    data: Mapping[str, Any] = field(default_factory=dict)
+    documents: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    blobs: tuple[str, ...] = ()
+    traces: tuple[str, ...] = ()
+
+
+def leave(spool: Spool, name: str, finding: Finding) -> None:
+    """Put it into the spool. Raises OSError."""
+    spool.write(
+        f"{PREFIX}{name}",
+        {
+            "kind": finding.kind, "time": finding.time, "data": dict(finding.data),
+            "documents": {key: dict(document) for key, document in finding.documents.items()},
+            "blobs": list(finding.blobs), "traces": list(finding.traces),
+        },
+    )  # fmt: skip
+
+
+def found(spool: Spool, name: str) -> dict[str, Any] | None:
+    """What was left under this name."""
+    return spool.read(f"{PREFIX}{name}")
+
+
+def bring(journal: Journal, source: Source, token: int, told: set[str]) -> None:
+    """Record every finding that is not among ``told``, the names of those that are in the journal. May be repeated."""
+    for stem in source.spool.stems(PREFIX):
+        one = source.spool.read(stem) if stem not in told else None
+        if one is not None:
+            _record(journal, source, token, stem[len(PREFIX) :], one)
+            told.add(stem)
+
+
+def _record(journal: Journal, source: Source, token: int, name: str, one: Mapping[str, Any]) -> None:
+    keep(journal, source, one)
+    if one["kind"] is not None:
+        suffix = "" if name == one["kind"] else f"-{name}"
+        identity = f"{one['kind']}-{source.execution}{suffix}"
+        journal.record(source.trial, Event(identity, one["kind"], one["time"], token, source.execution, one["data"]))
+
+
+def keep(journal: Journal, source: Source, one: Mapping[str, Any]) -> None:
+    """Store the documents, blobs and traces that a finding, or a launch, brings along. May be repeated."""
+    for digest in one.get("blobs", ()):
+        path = source.spool.file("blobs", digest)
+        if os.path.exists(path):
+            journal.put_blob(digest, path)
+    for key, document in one.get("documents", {}).items():
+        journal.put_document(key, document)
+    if one.get("traces"):
+        from kleio.core.journal.base import Trace
+        journal.leave([Trace(key, source.trial, source.execution) for key in one["traces"]])
