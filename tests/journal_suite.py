@@ -25,9 +25,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from kleio.core.errors import JournalError
-from kleio.core.journal import open_journal
-from kleio.core.journal.base import Segment, Selection, Summary, contiguous, storable
+from kleio.core.errors import JournalError, Scrubbed
+from kleio.core.journal import open_journal, upgrade
+from kleio.core.journal.base import SCHEMA, Replacement, Segment, Selection, Summary, Trace, contiguous, findable, storable
 from kleio.core.trial import Event, Status, Trial, fold
 
 TYPE_CHECKING = False
@@ -390,6 +390,18 @@ class JournalContract:
         assert tags == {"$y": 2, "x": 3, storable("\udc80"): 1}
         assert journal.counts(Selection(project="p")) == ({"failover": 1, "reserved": 1}, {"$y": 1, "x": 2})
 
+    def test_children(self, journal):
+        for letter, parent in (("a", None), ("b", "a" * 32), ("c", "a" * 32), ("d", "b" * 32), ("e", "$odd\udc80\0")):
+            for _ in range(2):
+                journal.create(a_trial(id=letter * 32, parent=parent, project=f"of {letter}"))
+
+        def found(parent, **how):
+            return "".join(sorted(entry.id[0] for entry in journal.entries(Selection(parent=parent, **how))))
+
+        assert (found("a" * 32), found("b" * 32), found("c" * 32), found("$odd\udc80\0")) == ("bc", "d", "", "e")
+        assert (found("a" * 32, project="of b"), found("a" * 32, statuses=("completed",)), found("")) == ("b", "", "")
+        assert journal.counts(Selection(parent="a" * 32)) == ({"new": 2}, {})
+
     def test_a_project_named_by_no_unicode(self, journal):
         trial = a_trial(project="/home/\udcff/x")
         journal.create(trial)
@@ -422,6 +434,27 @@ class JournalContract:
         assert starts(v=4, w=39) == [("v", 0), ("w", 30), ("w", 40)]
         assert starts(v=5, w=50) == []
         assert starts(x=50, w=50) == [("v", 0)]
+
+    def test_segments_until_an_offset(self, journal):
+        pieces = [Segment("t", "e", "w", "out", start, start + 10, bytes(10)) for start in range(0, 50, 10)]
+        places = (("e", "v", "out"), ("f", "w", "out"), ("e", "w", "err"))
+        others = [Segment("t", *place, 0, 5, bytes(5)) for place in places]
+        journal.append([*pieces, *others])
+
+        def found(until, after=None):
+            segments = journal.segments("t", ["out", "err"], after, until=until)
+            return [(one.execution, one.writer, one.stream, one.start) for one in segments]
+
+        def starts(*at):
+            return [("e", "w", "out", start) for start in at]
+
+        assert found({("e", "w", "out"): 30}) == starts(0, 10, 20)
+        assert found({("e", "w", "out"): 31}) == starts(0, 10, 20, 30)
+        assert found({("e", "w", "out"): 1000, ("f", "w", "out"): 0, ("x", "y", "z"): 9}) == starts(0, 10, 20, 30, 40)
+        assert found({("e", "w", "out"): 31}, {("e", "w", "out"): 10}) == starts(10, 20, 30)
+        assert found({("e", "w", "out"): 0}) == found({}) == []
+        several = found({("f", "w", "out"): 1, ("e", "v", "out"): 5, ("e", "w", "err"): 9})
+        assert several == [("e", "v", "out", 0), ("e", "w", "err", 0), ("f", "w", "out", 0)]
 
     def test_the_longer_segment_is_kept(self, journal):
         long = Segment("t", "e", "w", "out", 0, 6, b"abcdef")
@@ -510,6 +543,42 @@ class JournalContract:
         assert set(found) == {"t", "u"}
         assert journal.summaries([]) == {}
 
+    # -- traces --------------------------------------------------------------------------------------------------
+
+    def test_traces(self, journal, opened):
+        left = [Trace("commit:abcd", "t1", "e1"), Trace("commit:abce", "t2", "e2"), Trace("commit:abcd", "t2", "e3")]
+        for few in (left[:2], left, left[::-1], []):
+            journal.leave(few)
+        for reader in (journal, opened(writing=False)):
+            assert reader.traces("commit:abcd") == [left[0], left[2]]
+            assert reader.traces("commit:abc") == reader.traces("commit:") == reader.traces("commit:b", prefix=True) == []
+            assert reader.traces("commit:abc", prefix=True) == [left[0], left[2], left[1]]
+            assert reader.traces("", prefix=True) == [left[0], left[2], left[1]]
+            assert reader.traces_of("t2") == [left[2], left[1]]
+            assert reader.traces_of("t") == []
+
+    @pytest.mark.parametrize(
+        "key",
+        ["", "path:", "path:a\0b", "path:\udcff", "path:$a.b", "path:.*", "path:%_", "path:" + "é" * 3000, "\U0010ffff" * 9],
+    )
+    def test_a_trace_may_have_any_key(self, journal, key):
+        other = Trace("path:other", "t", "e")
+        for _ in range(2):
+            journal.leave([other, Trace(key, "t", "e"), other])
+        assert journal.traces(key) == [Trace(findable(key), "t", "e")]
+        assert Trace(findable(key), "t", "e") in journal.traces(key[:-1], prefix=True)
+        assert journal.traces(key + "x") == []
+
+    def test_long_keys_are_told_apart(self, journal):
+        keys = ["path:" + "d/" * 400 + name for name in "ab"]
+        journal.leave([Trace(key, key[-1], "e") for key in keys])
+        assert [one.trial for key in keys for one in journal.traces(key)] == ["a", "b"]
+        assert [one.trial for one in journal.traces(keys[0][:-1], prefix=True)] != []
+
+    def test_many_traces_at_once(self, journal):
+        journal.leave([Trace(f"path:{number}", "t", "e") for number in range(12_000)])
+        assert len(journal.traces("path:", prefix=True)) == 12_000
+
     # -- content -------------------------------------------------------------------------------------------------
 
     def test_documents(self, journal, opened):
@@ -560,6 +629,157 @@ class JournalContract:
         """That nothing is left of the others."""
         raise NotImplementedError
 
+    # -- taking away ---------------------------------------------------------------------------------------------
+
+    def test_what_was_replaced_stays_so(self, journal, opened):
+        old = a_trial(command=("x", "SECRET"), project="of SECRET")
+        journal.create(old)
+        journal.claim(old.id, "e", {"argv": "SECRET"}, 60)
+        annotated = Event("a", "annotated", 2.0, 1, "e", {"tags": ["SECRET", "kept"], "note": "SECRET"})
+        journal.record(old.id, annotated)
+        journal.record(old.id, Event("b", "annotated", 3.0, data={"tags": ["other"]}))
+        journal.put_document("d", {"a": "SECRET"})
+        journal.leave([Trace("path:SECRET", old.id, "e"), Trace("path:kept", old.id, "e")])
+        before = journal.entry(old.id)
+        new = a_trial(id=old.id, command=("x", "******"), project="of ******")
+        events = tuple(
+            Event(one.id, "annotated", 99.0, data={"tags": ["******", "kept"], "argv": "******"})
+            for one in before.events
+            if one.id in ("a", "reserved-e")
+        )
+        replacement = Replacement(
+            old.id, new, events, documents={"d": {"a": "******"}, "none": {}}, traces=(Trace("path:SECRET", old.id, "e"),)
+        )
+        for _ in range(2):
+            journal.replace(replacement)
+            journal.create(old)
+            journal.record(old.id, annotated)
+            journal.put_document("d", {"a": "SECRET"})
+        for reader in (journal, opened(writing=False)):
+            entry = reader.entry(old.id)
+            assert entry.trial == new
+            assert (entry.status, entry.holder, entry.live, entry.token) == (before.status, "e", True, 1)
+            assert [(one.id, one.kind, one.time, one.order) for one in sorted(entry.events, key=lambda one: one.id)] == [
+                (one.id, one.kind, one.time, one.order) for one in sorted(before.events, key=lambda one: one.id)
+            ]
+            assert "SECRET" not in json.dumps([event.as_dict() for event in entry.events])
+            assert reader.counts(Selection())[1] == {"******": 1, "kept": 1, "other": 1}
+            assert (reader.document("d"), reader.document("none")) == ({"a": "******"}, None)
+            assert reader.traces_of(old.id) == [Trace("path:kept", old.id, "e")]
+            assert reader.entries(Selection(project="of SECRET")) == []
+            assert [one.id for one in reader.entries(Selection(project="of ******"))] == [old.id]
+
+    def test_a_replaced_segment_never_gives_way(self, journal, opened):
+        def a_segment(start, end, letter=b"s", **key):
+            own = {"trial": "t", "execution": "e", "writer": "w", "stream": "out"} | key
+            return Segment(**own, start=start, end=end, payload=letter * (end - start))
+
+        journal.append([a_segment(0, 10), a_segment(20, 30), a_segment(30, 40)])
+        replaced = tuple(a_segment(start, start + 10, b"*") for start in (0, 20, 50))
+        for _ in range(2):
+            journal.replace(Replacement("t", segments=replaced))
+        elsewhere = [a_segment(0, 9, writer="v"), a_segment(0, 9, execution="f"), a_segment(0, 9, stream="err")]
+        late = [a_segment(0, 10), a_segment(0, 15), a_segment(5, 12), a_segment(12, 25), a_segment(29, 50), a_segment(21, 22)]
+        for shipper in (journal, opened()):
+            shipper.append([*late, a_segment(10, 20, b"n"), a_segment(30, 50, b"n"), *elsewhere])
+        kept = [a_segment(0, 10, b"*"), a_segment(10, 20, b"n"), a_segment(20, 30, b"*"), a_segment(30, 50, b"n")]
+        assert [one for one in journal.segments("t", ["out"]) if (one.execution, one.writer) == ("e", "w")] == kept
+        assert len(list(journal.segments("t", ["out", "err"]))) == 7
+        assert journal.extents("e", "t")["w", "out"] == 50
+
+    def test_a_segment_that_has_grown_is_not_replaced(self, journal):
+        grown = Segment("t", "e", "w", "out", 0, 20, b"longer")
+        journal.append([grown])
+        journal.replace(Replacement("t", segments=(Segment("t", "e", "w", "out", 0, 10, b"*"),)))
+        assert list(journal.segments("t", ["out"])) == [grown]
+        longer = Segment("t", "e", "w", "out", 0, 30, b"longest")
+        journal.append([longer])
+        assert list(journal.segments("t", ["out"])) == [longer]
+
+    def test_a_replaced_summary_never_gives_way(self, journal):
+        old = Summary("t", "e", "w", 5, {"key": {"last": "SECRET"}})
+        new = Summary("t", "e", "w", 5, {"key": {"last": "******"}})
+        other = Summary("t", "e", "v", 5, {})
+        journal.summarise(old)
+        journal.summarise(other)
+        journal.replace(Replacement("t", summaries=(Summary("t", "e", "w", 4, {}), Summary("t", "e", "none", 1, {}))))
+        assert sorted(journal.summaries(["t"])["t"], key=lambda one: one.writer) == [other, old]
+        journal.replace(Replacement("t", summaries=(new,)))
+        for end in (5, 9):
+            journal.summarise(Summary("t", "e", "w", end, {"key": {"last": "SECRET"}}))
+            journal.summarise(Summary("t", "e", "v", end, {}))
+        found = sorted(journal.summaries(["t"])["t"], key=lambda one: one.writer)
+        assert found == [Summary("t", "e", "v", 9, {}), new]
+
+    def test_deleted_bytes_stay_away(self, uri, journal, opened, tmp_path):
+        kept = self._put(journal, tmp_path / "kept", b"kept")
+        for stored in (True, False):
+            content = os.urandom(600_000)
+            digest = hashlib.sha256(content).hexdigest()
+            if stored:
+                self._put(journal, tmp_path / "file", content)
+            for _ in range(2):
+                journal.delete_blob(digest)
+                self._put(opened(), tmp_path / "again", content)
+            for reader in (journal, opened(writing=False)):
+                with pytest.raises(Scrubbed, match=f"{digest[:12]} were scrubbed"):
+                    reader.blob(digest)
+                with reader.blob(kept) as file:
+                    assert file.read() == b"kept"
+        self.assert_stored_once(uri, kept, 4)
+
+    def test_purging(self, journal, trial):
+        journal.purge()
+        assert journal.entry(trial.id).trial == trial
+
+    # -- upgrading -----------------------------------------------------------------------------------------------
+
+    def make_old(self, uri, version=1) -> None:
+        """Turn the journal into one that schema 1 wrote."""
+        raise NotImplementedError
+
+    @pytest.mark.parametrize("writing", [True, False])
+    def test_an_older_schema_waits_for_its_upgrade(self, uri, journal, opened, writing):
+        self.make_old(uri)
+        with pytest.raises(JournalError, match=r"older kleio \(schema 1, .*kleio db upgrade") as told:
+            opened(writing=writing)
+        assert "\n" not in str(told.value)
+
+    def test_upgrading(self, uri, journal, trial, opened, tmp_path):
+        child = a_trial(parent=trial.id, command=("odd", "\udcff"))
+        journal.create(child)
+        journal.claim(child.id, "e", {}, 600)
+        segment = Segment(child.id, "e", "w", "out", 0, 3, b"abc")
+        journal.append([segment])
+        digest = self._put(journal, tmp_path / "file", b"bytes")
+        before = [journal.entry(one.id) for one in (trial, child)]
+        self.make_old(uri)
+        assert [upgrade(uri), upgrade(uri)] == [1, SCHEMA]
+        upgraded = opened()
+        assert [upgraded.entry(one.id) for one in (trial, child)] == before
+        assert list(upgraded.segments(child.id, ["out"])) == [segment]
+        with upgraded.blob(digest) as file:
+            assert file.read() == b"bytes"
+        assert [one.id for one in upgraded.entries(Selection(parent=trial.id))] == [child.id]
+        upgraded.leave([Trace("path:x", child.id, "e")])
+        assert upgraded.traces("path:x") == [Trace("path:x", child.id, "e")]
+        journal.create(another := a_trial())  # who had it open goes on
+        journal.append([Segment(child.id, "e", "w", "out", 3, 6, b"def")])
+        assert upgraded.entry(another.id).trial == another
+        assert read(upgraded, child.id, "out") == {("e", "w", "out"): b"abcdef"}
+
+    def test_several_upgrade_at_once(self, uri, journal, opened):
+        for number in range(300):
+            journal.create(a_trial(parent=f"{number:032x}"))
+        self.make_old(uri)
+        with Crowd(*(("upgrade", uri) for _ in range(4))) as crowd:
+            assert set(crowd.begin().answers()) <= {1, SCHEMA}
+        assert all(opened().entries(Selection(parent=f"{number:032x}")) for number in (0, 150, 299))
+
+    def test_upgrading_what_is_not_there_yet_makes_it(self, uri, opened):
+        assert upgrade(uri) == SCHEMA
+        assert opened(writing=False).entries(Selection()) == []
+
     # -- opening -------------------------------------------------------------------------------------------------
 
     def test_a_reader_finds_an_empty_journal_and_creates_nothing(self, uri, opened):
@@ -569,6 +789,7 @@ class JournalContract:
         assert reader.entry("a" * 32) is reader.document("d") is reader.blob("0" * 64) is None
         assert reader.resolve("") == list(reader.segments("t", ["out"])) == []
         assert reader.extents("e", "t") == reader.summaries(["t"]) == {}
+        assert reader.traces("", prefix=True) == reader.traces_of("t") == reader.entries(Selection(parent="p")) == []
         self.assert_nothing_there(uri)
 
     def assert_nothing_there(self, uri) -> None:
@@ -586,6 +807,10 @@ class JournalContract:
             lambda: reader.summarise(Summary("t", "e", "w", 1, {})),
             lambda: reader.put_document("d", {}),
             lambda: reader.put_blob("0" * 64, str(tmp_path / "file")),
+            lambda: reader.leave([Trace("k", "t", "e")]),
+            lambda: reader.replace(Replacement("t")),
+            lambda: reader.delete_blob("0" * 64),
+            reader.upgrade,
         ):
             with pytest.raises(JournalError, match="reading only"):
                 write()

@@ -11,6 +11,7 @@ import sys
 from itertools import count
 
 from kleio.core.journal import open_journal
+from kleio.core.journal import upgrade as upgrade_journal
 from kleio.core.journal.base import Segment, Summary
 from kleio.core.trial import Event, Trial
 
@@ -59,6 +60,12 @@ def put(uri: str, sha256: str, path: str) -> str:
     return sha256
 
 
+def upgrade(uri: str) -> int:
+    """Bring the journal up to date; the schema it had."""
+    _wait()
+    return upgrade_journal(uri)
+
+
 def _segment(writer: str, number: int, trial: str = "f" * 32) -> Segment:
     start = number * PIECE
     return Segment(trial, "e", writer, "stdout", start, start + PIECE, piece(writer, number))
@@ -70,6 +77,6 @@ def _wait() -> None:
 
 
 if __name__ == "__main__":
-    work = {"reserve": reserve, "append": append, "write_on": write_on, "put": put}[sys.argv[1]]
+    work = {"reserve": reserve, "append": append, "write_on": write_on, "put": put, "upgrade": upgrade}[sys.argv[1]]
     print(json.dumps(work(*sys.argv[2:])), flush=True)
     os._exit(0)  # an open MongoClient takes half a second to leave

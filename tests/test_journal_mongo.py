@@ -45,6 +45,13 @@ class TestMongo(JournalContract):
         assert self.database["blobs.files"].count_documents({}) == 1
         assert self.database["blobs.chunks"].count_documents({}) == -(-size // CHUNK)
 
+    def make_old(self, uri, version=1):
+        self.database.trials.drop_indexes()
+        self.database.segments.drop_indexes()
+        self.database.traces.drop()
+        self.database.trials.update_many({}, {"$unset": {"parent": 1}})
+        self.database.journal.update_one({"_id": "schema"}, {"$set": {"version": version}})
+
     @pytest.mark.parametrize("writing", [True, False])
     def test_a_newer_schema_is_refused(self, uri, database, writing):
         open_journal(uri).close()
@@ -73,7 +80,7 @@ class TestMongo(JournalContract):
 
     def test_keys_of_streams_come_from_the_index_alone(self, journal, database):
         journal.append([Segment("t", "e", "w", "out", start, start + 9, bytes(9)) for start in range(0, 90, 9)])
-        stages = pipelines.beyond("t", ["out", "err"], {("e", "w", "out"): 50})
+        stages = pipelines.within("t", ["out", "err"], {("e", "w", "out"): 20}, {("e", "w", "out"): 50})
         plan = {"aggregate": "segments", "pipeline": stages, "cursor": {}}
         explained = database.command("explain", plan, verbosity="executionStats")
         while "stages" in explained:

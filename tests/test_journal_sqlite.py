@@ -24,6 +24,13 @@ class TestSqlite(JournalContract):
         blobs = os.path.join(os.path.dirname(uri.removeprefix("sqlite:///")), "blobs")
         assert [name for _, _, names in os.walk(blobs) for name in names] == [digest]
 
+    def make_old(self, uri, version=1):
+        with sqlite3.connect(uri.removeprefix("sqlite:///")) as connection:
+            for table in ("children", "traces", "seals", "gone"):
+                connection.execute(f"DROP TABLE {table}")
+            connection.execute(f"PRAGMA user_version = {version}")
+        connection.close()
+
     def test_only_the_owner_may_read_it(self, uri, journal):
         path = uri.removeprefix("sqlite:///")
         assert os.stat(path).st_mode & 0o777 == 0o600

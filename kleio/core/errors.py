@@ -6,14 +6,15 @@
     ├── UsageError                125 launching, 2 reading
     ├── JournalError
     │   ├── JournalUnreachable    the one a fresh command survives: it runs offline
-    │   └── UnknownTrial
+    │   ├── UnknownTrial
+    │   └── Scrubbed
     ├── SpoolError
     ├── AlreadyRunning             75
     ├── Changed                    78
     ├── CannotExecute             126
     └── CommandNotFound           127
 
-A message is one clear line that says what to do next.
+A message is one clear line that says what to do next; where there are several ways on, they follow it, a line each.
 """
 
 from __future__ import annotations
@@ -24,6 +25,10 @@ class KleioError(Exception):
 
     launching = 125
     reading = 1
+
+    def __init__(self, message: str = "", ways_on: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.ways_on = ways_on
 
 
 class UsageError(KleioError):
@@ -42,6 +47,10 @@ class JournalUnreachable(JournalError):  # noqa: N818 - a state of the world, no
 
 class UnknownTrial(JournalError):  # noqa: N818 - the name says it
     """No trial has this id, or more than one begins with it."""
+
+
+class Scrubbed(JournalError):  # noqa: N818 - a state of the world, not a mistake
+    """What was asked for was taken out of the journal with ``kleio scrub``."""
 
 
 class SpoolError(KleioError):

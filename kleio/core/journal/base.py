@@ -20,7 +20,9 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from kleio.core.errors import JournalError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
 
     from kleio.core.trial import Entry, Event, Reservation, Trial
 
-SCHEMA = 1
+SCHEMA = 2
 """The version of what is stored. A journal of a newer one is refused; an older one waits for ``kleio db upgrade``."""
 
 
@@ -72,6 +74,37 @@ class Selection:
     work_key: str | None = None
     statuses: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
+    parent: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """Something by which an execution of a trial may be found again: ``sha256:…``, ``path:…``, ``commit:…``, ``pid:…``.
+
+    ``key`` is a kind, a colon and any text. Where it is longer than :data:`LONGEST_KEY` the journal keeps what
+    :func:`findable` makes of it.
+    """
+
+    key: str
+    trial: str
+    execution: str
+
+
+@dataclass(frozen=True, slots=True)
+class Replacement:
+    """What takes the place of what is stored of one trial, when something in it must not be kept.
+
+    ``events`` name by their ids those whose data are replaced; ``segments`` and ``summaries`` replace those with the same
+    key and the same end; ``documents`` maps digests to what is kept under them from now on; ``traces`` are taken away.
+    """
+
+    trial: str
+    body: Trial | None = None
+    events: tuple[Event, ...] = ()
+    segments: tuple[Segment, ...] = ()
+    summaries: tuple[Summary, ...] = ()
+    documents: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    traces: tuple[Trace, ...] = ()
 
 
 class Journal(ABC):
@@ -92,6 +125,10 @@ class Journal(ABC):
     @abstractmethod
     def close(self) -> None:
         """Give its connections back."""
+
+    @abstractmethod
+    def upgrade(self) -> int:
+        """Bring what is stored up to :data:`SCHEMA`; the schema that was found. See :func:`kleio.core.journal.upgrade`."""
 
     # -- trials --------------------------------------------------------------------------------------------------
 
@@ -155,15 +192,25 @@ class Journal(ABC):
 
     @abstractmethod
     def append(self, segments: Sequence[Segment]) -> None:
-        """Store segments, all of them or, on an error, perhaps only some."""
+        """Store segments, all of them or, on an error, perhaps only some.
+
+        One that overlaps what was replaced (:meth:`replace`) is passed over: whoever ships goes on from
+        :meth:`extents`.
+        """
 
     @abstractmethod
     def segments(
-        self, trial: str, streams: Sequence[str], after: Mapping[tuple[str, str, str], int] | None = None
+        self,
+        trial: str,
+        streams: Sequence[str],
+        after: Mapping[tuple[str, str, str], int] | None = None,
+        until: Mapping[tuple[str, str, str], int] | None = None,
     ) -> Iterator[Segment]:
         """The trial's segments of these streams, by execution, writer, stream and start.
 
-        ``after`` maps (execution, writer, stream) to an offset: only what goes beyond it is returned.
+        ``after`` maps (execution, writer, stream) to an offset: only what goes beyond it is returned. ``until`` does
+        the same: then only streams that it names are returned, and of them only what begins before its offset; the
+        last segment may reach beyond. What is not returned is not fetched.
         """
 
     @abstractmethod
@@ -172,17 +219,34 @@ class Journal(ABC):
 
     @abstractmethod
     def summarise(self, summary: Summary) -> None:
-        """Set one writer's summary, unless one that reaches further is there."""
+        """Set one writer's summary, unless one that reaches further, or has been replaced, is there."""
 
     @abstractmethod
     def summaries(self, trials: Sequence[str]) -> dict[str, list[Summary]]:
         """The summaries of several trials, by trial."""
 
+    # -- traces --------------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def leave(self, traces: Sequence[Trace]) -> None:
+        """Let executions be found by these keys, all of them or, on an error, perhaps only some."""
+
+    @abstractmethod
+    def traces(self, key: str, prefix: bool = False) -> list[Trace]:
+        """The traces with this key, or with keys that begin with it, by key, trial and execution."""
+
+    @abstractmethod
+    def traces_of(self, trial: str) -> list[Trace]:
+        """Every trace of a trial, in the same order. Looks through all there are: nothing that must be quick asks."""
+
     # -- content -------------------------------------------------------------------------------------------------
 
     @abstractmethod
     def put_document(self, digest: str, document: Mapping[str, Any]) -> None:
-        """Store a document under the digest of its content, once."""
+        """Store a document, once.
+
+        ``digest`` is that of its content; or that of what it tells about (a commit, say), and then the first one wins.
+        """
 
     @abstractmethod
     def document(self, digest: str) -> dict[str, Any] | None:
@@ -190,11 +254,32 @@ class Journal(ABC):
 
     @abstractmethod
     def put_blob(self, sha256: str, path: str) -> None:
-        """Store the bytes of a file, once per content. The file may be taken away by it. Listed only when whole."""
+        """Store the bytes of a file, once per content. The file may be taken away by it. Listed only when whole.
+
+        Bytes that were deleted (:meth:`delete_blob`) are passed over.
+        """
 
     @abstractmethod
     def blob(self, sha256: str) -> BinaryIO | None:
-        """The bytes with this digest, to be read and closed by the caller."""
+        """The bytes with this digest, to be read and closed by the caller. Raises Scrubbed if they were deleted."""
+
+    # -- taking away ---------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def replace(self, replacement: Replacement) -> None:
+        """Put something else in the place of what is stored: all of it or, on an error, perhaps only some.
+
+        What was replaced stays so, whoever sends the old again: segments and summaries are sealed, and never give way to
+        longer ones; a body, events and documents are known by their ids already. What is not stored, and a segment or
+        summary that has become longer meanwhile, is passed over. Kind, time and order of an event stay as they are.
+        """
+
+    @abstractmethod
+    def delete_blob(self, sha256: str) -> None:
+        """Delete the bytes with this digest, for good, whether they are stored or not."""
+
+    def purge(self) -> None:  # noqa: B027 - a server that is given new content overwrites the old in its own time
+        """Return when nothing of what was replaced or deleted is left in the journal's own files."""
 
     def settle(self) -> None:  # noqa: B027 - a journal whose every write is durable has nothing to do
         """Return when everything written so far survives a power cut."""
@@ -214,6 +299,38 @@ def place(uri: str) -> str:
 def storable(text: str) -> str:
     """Text to find things by, as every store takes it: what is no Unicode, as in odd file names, becomes U+FFFD."""
     return text.encode("utf-8", "surrogatepass").decode("utf-8", "replace")
+
+
+LONGEST_KEY = 500
+"""Characters of a trace's key that are kept."""
+
+
+def findable(key: str) -> str:
+    """A trace's key as it is kept: a very long one by its beginning and a digest of the whole."""
+    key = storable(key)
+    if len(key) <= LONGEST_KEY:
+        return key
+    import hashlib
+
+    return f"{key[: LONGEST_KEY - 65]}…{hashlib.sha256(key.encode()).hexdigest()}"
+
+
+def beginning(prefix: str) -> str:
+    """What the kept forms of all keys that begin with ``prefix`` begin with."""
+    return storable(prefix)[: LONGEST_KEY - 65]
+
+
+def beyond(prefix: str) -> str:
+    """A text greater than all that begin with ``prefix``, as bytes of UTF-8 compare."""
+    return prefix + chr(0x10FFFF) * 4
+
+
+def outdated(address: str, version: int) -> JournalError:
+    """What to say of a journal that an older kleio wrote."""
+    return JournalError(
+        f"{address} was written by an older kleio (schema {version}, this one needs {SCHEMA}); "
+        "bring it up to date, which loses nothing: kleio db upgrade"
+    )
 
 
 def contiguous(ranges: Iterable[tuple[int, int]]) -> int:

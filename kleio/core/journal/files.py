@@ -46,6 +46,15 @@ class Blobs:
                 os.unlink(temporary)
             raise JournalError(f"cannot store artifact bytes in {os.path.dirname(final)}: {error.strerror}") from None
 
+    def delete(self, sha256: str) -> None:
+        """Delete the bytes, if they are there. Raises JournalError."""
+        try:
+            os.unlink(self._path(sha256))
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise JournalError(f"cannot delete {self._path(sha256)}: {error.strerror}") from None
+
     def open(self, sha256: str) -> BinaryIO | None:
         """The bytes, to be read and closed by the caller; None if they are not there."""
         try:

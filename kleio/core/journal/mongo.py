@@ -28,20 +28,33 @@ from pymongo.errors import (
     WriteConcernError,
 )
 
-from kleio.core.errors import JournalError, JournalUnreachable
+from kleio.core.errors import JournalError, JournalUnreachable, Scrubbed
 from kleio.core.journal import pipelines
-from kleio.core.journal.base import SCHEMA, Journal, Segment, Summary, contiguous, place, storable
+from kleio.core.journal.base import (
+    SCHEMA,
+    Journal,
+    Segment,
+    Summary,
+    Trace,
+    beginning,
+    beyond,
+    contiguous,
+    findable,
+    outdated,
+    place,
+    storable,
+)
 from kleio.core.trial import Entry, Event, Reservation, Trial
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from typing import Any, BinaryIO
 
     from _typeshed import WriteableBuffer
     from gridfs import GridFSBucket, GridIn, GridOut
 
-    from kleio.core.journal.base import Selection
+    from kleio.core.journal.base import Replacement, Selection
 
     Document = dict[str, Any]
 
@@ -56,22 +69,28 @@ INDEXES = {
         IndexModel([("work_key", 1)]),
         IndexModel([("project", 1), ("created", -1), ("_id", -1)]),
         IndexModel([("created", -1), ("_id", -1)]),
+        IndexModel([("parent", 1)], sparse=True),
     ],
     # It holds whatever says which bytes are there, so that nobody reads payloads to learn that.
-    "segments": [IndexModel([*((f"_id.{part}", 1) for part in pipelines.SEGMENT), ("end", 1)])],
+    "segments": [
+        IndexModel([*((f"_id.{part}", 1) for part in pipelines.SEGMENT), ("end", 1)]),
+        IndexModel([("sealed", 1)], sparse=True),
+    ],
     "summaries": [IndexModel([("_id.trial", 1)])],
+    "traces": [IndexModel([("_id.key", 1)])],
     "blobs.files": [IndexModel([("filename", 1)], unique=True)],
     "blobs.chunks": [IndexModel([("files_id", 1), ("n", 1)], unique=True)],
 }
-OWN = {*INDEXES, "documents", "journal"}
+OWN = {*INDEXES, "documents", "gone", "journal"}
 
 
 class MongoJournal(Journal):
     """See :class:`~kleio.core.journal.base.Journal`."""
 
-    def __init__(self, uri: str, timeout: float = 3.0, writing: bool = True) -> None:
+    def __init__(self, uri: str, timeout: float = 3.0, writing: bool = True, upgrading: bool = False) -> None:
         self.uri = place(uri)
-        self._reading_only = not writing
+        self._reading_only, self._upgrading = not writing, upgrading
+        self._seals: dict[str, list[Document]] = {}
         self._client = _connect(uri, self.uri, timeout)
         self._db = self._client.get_default_database(DATABASE)
         self._blobs: GridFSBucket | None = None
@@ -93,6 +112,8 @@ class MongoJournal(Journal):
                 f"{self.uri} was written by a newer kleio (schema {version}, this one knows {SCHEMA}); "
                 "upgrade kleio: pip install -U kleio"
             )
+        elif version < SCHEMA and not self._upgrading:
+            raise outdated(self.uri, version)
 
     def _first_use(self) -> None:
         """Any number of first users may come here together; each step may be repeated, and the mark comes last."""
@@ -104,9 +125,24 @@ class MongoJournal(Journal):
             )
         if self._reading_only:
             return
+        self._make_indexes()
+        self._insert("journal", "schema", {"version": SCHEMA})
+
+    def _make_indexes(self) -> None:
         for name, indexes in INDEXES.items():
             self._db[name].create_indexes(indexes)
-        self._insert("journal", "schema", {"version": SCHEMA})
+
+    def upgrade(self) -> int:
+        """Each step may be repeated and goes together with others; the mark comes last."""
+        with self._writing():
+            version = int((self._db.journal.find_one({"_id": "schema"}) or {"version": SCHEMA})["version"])
+            if version < SCHEMA:
+                self._make_indexes()
+                for one in self._db.trials.find({"parent": {"$exists": False}}, {"body": 1}):
+                    if parent := json.loads(one["body"]).get("parent"):
+                        self._db.trials.update_one({"_id": one["_id"]}, {"$set": {"parent": storable(parent)}})
+                self._db.journal.update_one({"_id": "schema", "version": {"$lt": SCHEMA}}, {"$set": {"version": SCHEMA}})
+        return version
 
     def close(self) -> None:
         self._client.close()
@@ -139,6 +175,8 @@ class MongoJournal(Journal):
             "body": json.dumps(trial.as_dict()), "status": "new", "status_order": "", "holder": None, "token": 0,
             "expires": None, "tags": [], "events": [],
         }  # fmt: skip
+        if trial.parent is not None:
+            document["parent"] = storable(trial.parent)
         with self._writing():
             self._insert("trials", trial.id, document)
 
@@ -220,15 +258,25 @@ class MongoJournal(Journal):
     # -- streams -------------------------------------------------------------------------------------------------
 
     def append(self, segments: Sequence[Segment]) -> None:
-        rows = [
-            (
-                {part: getattr(one, part) for part in pipelines.SEGMENT},
-                {"end": one.end, "dropped": one.dropped, "payload": one.payload},
-            )
-            for one in segments
-        ]
         with self._writing():
+            rows = [
+                (_key(one), {"end": one.end, "dropped": one.dropped, "payload": one.payload})
+                for one in segments
+                if not self._is_sealed(one)
+            ]
             self._keep_longest("segments", rows)
+
+    def _is_sealed(self, one: Segment) -> bool:
+        """Whether it overlaps what was replaced before this journal was opened.
+
+        Asked once a trial: what is replaced later was sent by this process itself, and so begins where this begins.
+        """
+        if one.trial not in self._seals:
+            self._seals[one.trial] = list(self._db.segments.find({"sealed": one.trial}, {"end": 1}))
+        return any(
+            one.start < seal["end"] and seal["_id"]["start"] < one.end and seal["_id"] | {"start": one.start} == _key(one)
+            for seal in self._seals[one.trial]
+        )
 
     def _keep_longest(self, collection: str, rows: list[tuple[Document, Document]]) -> None:
         """Set each (``_id``, content), unless one that reaches as far is there.
@@ -240,24 +288,29 @@ class MongoJournal(Journal):
             if not rows:
                 return
             writes = [
-                UpdateOne({"_id": key, "end": {"$lt": content["end"]}}, {"$set": content}, upsert=upsert)
+                UpdateOne(
+                    {"_id": key, "end": {"$lt": content["end"]}, "sealed": {"$exists": False}},
+                    {"$set": content},
+                    upsert=upsert,
+                )
                 for key, content in rows
             ]
             try:
                 self._db[collection].bulk_write(writes, ordered=False)
                 return
             except BulkWriteError as error:
-                refused = error.details["writeErrors"]
-                if error.details["writeConcernErrors"] or any(one["code"] != DUPLICATE for one in refused):
-                    raise
-                rows = [rows[one["index"]] for one in refused]
+                rows = [rows[one["index"]] for one in _but_duplicates(error)]
 
     def segments(
-        self, trial: str, streams: Sequence[str], after: Mapping[tuple[str, str, str], int] | None = None
+        self,
+        trial: str,
+        streams: Sequence[str],
+        after: Mapping[tuple[str, str, str], int] | None = None,
+        until: Mapping[tuple[str, str, str], int] | None = None,
     ) -> Iterator[Segment]:
         batch: list[Document] = []
         size = 0
-        for key, end in self._beyond(trial, streams, after or {}):
+        for key, end in self._within(pipelines.within(trial, streams, after or {}, until)):
             if size > BATCH:
                 yield from self._fetched(batch)
                 batch, size = [], 0
@@ -265,12 +318,10 @@ class MongoJournal(Journal):
             size += end - key["start"] + 200
         yield from self._fetched(batch)
 
-    def _beyond(
-        self, trial: str, streams: Sequence[str], after: Mapping[tuple[str, str, str], int]
-    ) -> list[tuple[Document, int]]:
-        """The keys and ends of what lies beyond ``after``, in order, from the index alone."""
+    def _within(self, stages: list[Document]) -> list[tuple[Document, int]]:
+        """The keys and ends of what is wanted, in order, from the index alone."""
         with self.told():
-            found = list(self._db.segments.aggregate(pipelines.beyond(trial, streams, after)))
+            found = list(self._db.segments.aggregate(stages))
         return [({part: one["_id"][part] for part in pipelines.SEGMENT}, one["end"]) for one in found]
 
     def _fetched(self, keys: list[Document]) -> Iterator[Segment]:
@@ -304,6 +355,32 @@ class MongoJournal(Journal):
                 found.setdefault(summary.trial, []).append(summary)
         return found
 
+    # -- traces --------------------------------------------------------------------------------------------------
+
+    def leave(self, traces: Sequence[Trace]) -> None:
+        rows = [{"_id": _trace(one)} for one in traces]
+        with self._writing():
+            if not rows:
+                return
+            try:
+                self._db.traces.insert_many(rows, ordered=False)
+            except BulkWriteError as error:
+                _but_duplicates(error)
+
+    def traces(self, key: str, prefix: bool = False) -> list[Trace]:
+        if prefix:
+            first = beginning(key)
+            return self._traces({"_id.key": {"$gte": first, "$lt": beyond(first)}})
+        return self._traces({"_id.key": findable(key)})
+
+    def traces_of(self, trial: str) -> list[Trace]:
+        return self._traces({"_id.trial": trial})
+
+    def _traces(self, where: Document) -> list[Trace]:
+        with self.told():
+            found = [Trace(**one["_id"]) for one in self._db.traces.find(where)]
+        return sorted(found, key=lambda one: (one.key.encode(), one.trial, one.execution))
+
     # -- content -------------------------------------------------------------------------------------------------
 
     def put_document(self, digest: str, document: Mapping[str, Any]) -> None:
@@ -325,13 +402,15 @@ class MongoJournal(Journal):
 
     def put_blob(self, sha256: str, path: str) -> None:
         with self._writing():
-            if self._db["blobs.files"].find_one({"filename": sha256}, {"_id": 1}) is not None:
+            if self._db["blobs.files"].find_one({"filename": sha256}, {"_id": 1}) is not None or self._is_gone(sha256):
                 return
             try:
                 with open(path, "rb") as file:
                     self._upload(sha256, file)
             except OSError as error:
                 raise JournalError(f"cannot read artifact bytes from {path}: {error.strerror}") from None
+            if self._is_gone(sha256):  # since
+                self._delete(sha256)
 
     def _upload(self, sha256: str, file: BinaryIO) -> None:
         """The document that lists the bytes is written last, by ``close``, when all of them are in the journal."""
@@ -365,7 +444,76 @@ class MongoJournal(Journal):
             try:
                 return io.BufferedReader(_Blob(self, self._bucket().open_download_stream_by_name(sha256)), CHUNK)
             except NoFile:
+                if self._is_gone(sha256):
+                    raise Scrubbed(f"the bytes {sha256[:12]} were scrubbed from the journal {self.uri}") from None
                 return None
+
+    def _is_gone(self, sha256: str) -> bool:
+        return self._db.gone.find_one({"_id": sha256}) is not None
+
+    # -- taking away ---------------------------------------------------------------------------------------------
+
+    def replace(self, replacement: Replacement) -> None:
+        new = replacement
+        self._seals.pop(new.trial, None)
+        with self._writing():
+            if new.body is not None:
+                body = {"project": storable(new.body.project), "body": json.dumps(new.body.as_dict())}
+                self._db.trials.update_one({"_id": new.trial}, {"$set": body})
+            if new.events:
+                self._replace_events(new.trial, {event.id: json.dumps(dict(event.data)) for event in new.events})
+            for one in new.segments:
+                sealed = {"payload": one.payload, "sealed": one.trial}
+                self._db.segments.update_one({"_id": _key(one), "end": one.end}, {"$set": sealed})
+            for own in new.summaries:
+                key = {"trial": own.trial, "execution": own.execution, "writer": own.writer}
+                sealed = {"keys": json.dumps(dict(own.keys)), "sealed": own.trial}
+                self._db.summaries.update_one({"_id": key, "end": own.end}, {"$set": sealed})
+            for digest, document in new.documents.items():
+                self._db.documents.update_one({"_id": digest}, {"$set": {"body": json.dumps(dict(document))}})
+            if new.traces:
+                self._db.traces.delete_many({"_id": {"$in": [_trace(one) for one in new.traces]}})
+
+    def _replace_events(self, trial: str, data: Mapping[str, str]) -> None:
+        """Events only ever grow in number, so an unchanged number means that none has come between."""
+        while stored := self._db.trials.find_one({"_id": trial}, {"events": 1}):
+            events = [event | {"data": data.get(event["id"], event["data"])} for event in stored["events"]]
+            change = {"events": events, "tags": _tags(events)}
+            unchanged = {"_id": trial, "events": {"$size": len(events)}}
+            if self._db.trials.update_one(unchanged, {"$set": change}).matched_count:
+                return
+
+    def delete_blob(self, sha256: str) -> None:
+        with self._writing():
+            self._insert("gone", sha256, {"schema": SCHEMA})
+            self._delete(sha256)
+
+    def _delete(self, sha256: str) -> None:
+        """The chunks first: what is listed without its bytes is no secret, and is found again by who repeats this."""
+        for file in self._db["blobs.files"].find({"filename": sha256}, {"_id": 1}):
+            self._db["blobs.chunks"].delete_many({"files_id": file["_id"]})
+            self._db["blobs.files"].delete_one({"_id": file["_id"]})
+
+
+def _key(one: Segment) -> Document:
+    return {part: getattr(one, part) for part in pipelines.SEGMENT}
+
+
+def _trace(one: Trace) -> Document:
+    return {"key": findable(one.key), "trial": one.trial, "execution": one.execution}
+
+
+def _tags(events: Iterable[Mapping[str, Any]]) -> list[str]:
+    said = [json.loads(event["data"]) for event in events if event["kind"] == "annotated"]
+    return sorted({storable(tag) for data in said for tag in data.get("tags", ())})
+
+
+def _but_duplicates(error: BulkWriteError) -> list[Document]:
+    """The writes that were refused because something of the same key is there. Raises the error if there were others."""
+    refused: list[Document] = error.details["writeErrors"]
+    if error.details["writeConcernErrors"] or any(one["code"] != DUPLICATE for one in refused):
+        raise error
+    return refused
 
 
 class _Blob(io.RawIOBase):

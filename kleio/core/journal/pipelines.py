@@ -137,6 +137,8 @@ def selected(selection: Selection) -> Expression:
     conditions: Expression = {}
     if selection.project is not None:
         conditions["project"] = storable(selection.project)
+    if selection.parent is not None:
+        conditions["parent"] = storable(selection.parent)
     if selection.work_key is not None:
         conditions["work_key"] = selection.work_key
     if selection.statuses:
@@ -157,19 +159,34 @@ def counted(selection: Selection) -> list[Expression]:
     ]
 
 
-def beyond(trial: str, streams: Sequence[str], after: Mapping[tuple[str, str, str], int]) -> list[Expression]:
-    """Stages that give the keys and ends of segments beyond ``after``, in order, from the index alone."""
+def within(
+    trial: str,
+    streams: Sequence[str],
+    after: Mapping[tuple[str, str, str], int],
+    until: Mapping[tuple[str, str, str], int] | None,
+) -> list[Expression]:
+    """Stages that give the keys and ends of segments beyond ``after`` that begin before ``until``, from the index alone."""
     stages: list[Expression] = [
         {"$match": {"_id.trial": trial, "_id.stream": {"$in": list(streams)}}},
         {"$sort": {f"_id.{part}": 1 for part in SEGMENT}},
         {"$project": {**{f"_id.{part}": 1 for part in SEGMENT}, "end": 1}},
     ]
-    if not after:
+    conditions = []
+    if after:
+        conditions.append({"$gt": ["$end", _offset_in(after)]})
+    if until is not None:
+        stages[0]["$match"]["_id.execution"] = {"$in": sorted({execution for execution, _, _ in until})}
+        conditions.append({"$lt": ["$_id.start", _offset_in(until)]})
+    if not conditions:
         return stages
     # As a computed field. Told as a filter, the server would move it to the front, and fetch every payload for it.
-    seen = [{"case": _is(key), "then": offset} for key, offset in after.items()]
-    new = {"$gt": ["$end", {"$switch": {"branches": seen, "default": -1}}]}
-    return [*stages, {"$addFields": {"new": new}}, {"$match": {"new": True}}]
+    return [*stages, {"$addFields": {"wanted": {"$and": conditions}}}, {"$match": {"wanted": True}}]
+
+
+def _offset_in(offsets: Mapping[tuple[str, str, str], int]) -> Expression:
+    """The offset that is given for a segment's stream, -1 where none is."""
+    branches = [{"case": _is(key), "then": offset} for key, offset in offsets.items()]
+    return {"$switch": {"branches": branches, "default": -1}} if branches else literal(-1)
 
 
 def _is(stream: tuple[str, str, str]) -> Expression:

@@ -14,8 +14,21 @@ import sqlite3
 import threading
 from contextlib import contextmanager
 
-from kleio.core.errors import JournalError
-from kleio.core.journal.base import SCHEMA, Journal, Segment, Summary, contiguous, place, storable
+from kleio.core.errors import JournalError, Scrubbed
+from kleio.core.journal.base import (
+    SCHEMA,
+    Journal,
+    Segment,
+    Summary,
+    Trace,
+    beginning,
+    beyond,
+    contiguous,
+    findable,
+    outdated,
+    place,
+    storable,
+)
 from kleio.core.journal.files import Blobs, locks_hold, on_network, size_of, sync
 from kleio.core.trial import HELD, Entry, Event, Reservation, Trial
 
@@ -24,13 +37,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from typing import Any, BinaryIO
 
-    from kleio.core.journal.base import Selection
+    from kleio.core.journal.base import Replacement, Selection
 
 APPLICATION_ID = 0x4B4C4549  # "KLEI", in the file's header
 CHECKPOINT = 4 << 20  # bytes of WAL
 NOW = "((julianday('now') - 2440587.5) * 86400.0)"
 
-TABLES = """
+FIRST_TABLES = """
 CREATE TABLE trials (
     id TEXT PRIMARY KEY, work_key TEXT NOT NULL, project TEXT NOT NULL, created REAL NOT NULL, body TEXT NOT NULL,
     status TEXT NOT NULL, status_order TEXT NOT NULL, holder TEXT, token INTEGER NOT NULL, expires REAL
@@ -55,6 +68,24 @@ CREATE TABLE summaries (
 CREATE TABLE documents (digest TEXT PRIMARY KEY, body TEXT NOT NULL);
 """
 
+# New tables rather than new columns: a kleio that was started before an upgrade writes its rows to the end.
+SECOND_TABLES = """
+CREATE TABLE children (parent TEXT NOT NULL, trial TEXT NOT NULL, PRIMARY KEY (parent, trial)) WITHOUT ROWID;
+CREATE TABLE traces (
+    key TEXT NOT NULL, trial TEXT NOT NULL, execution TEXT NOT NULL, PRIMARY KEY (key, trial, execution)
+) WITHOUT ROWID;
+CREATE TABLE seals (
+    trial TEXT NOT NULL, stream TEXT NOT NULL, execution TEXT NOT NULL, writer TEXT NOT NULL,
+    "start" INTEGER NOT NULL, "end" INTEGER NOT NULL, PRIMARY KEY (trial, stream, execution, writer, "start", "end")
+) WITHOUT ROWID;
+CREATE TABLE gone (sha256 TEXT PRIMARY KEY, time REAL NOT NULL) WITHOUT ROWID;
+"""
+TABLES = FIRST_TABLES + SECOND_TABLES
+SUMMARY = ""  # the stream under which a summary is sealed
+
+SEALED = (
+    'SELECT 1 FROM seals WHERE trial = ? AND stream = ? AND execution = ? AND writer = ? AND "start" < ? AND "end" > ?'
+)
 HAPPENED = "SELECT 1 FROM events WHERE trial = ? AND id = ?"
 COLUMNS = f"id, body, holder, token, expires > {NOW}"
 
@@ -62,8 +93,9 @@ COLUMNS = f"id, body, holder, token, expires > {NOW}"
 class SqliteJournal(Journal):
     """See :class:`~kleio.core.journal.base.Journal`."""
 
-    def __init__(self, uri: str, writing: bool = True) -> None:
+    def __init__(self, uri: str, writing: bool = True, upgrading: bool = False) -> None:
         self.uri = place(uri)
+        self._upgrading = upgrading
         self.path = _path(uri)
         self.directory = os.path.dirname(self.path)
         self._blobs = Blobs(os.path.join(self.directory, "blobs"))
@@ -156,6 +188,8 @@ class SqliteJournal(Journal):
                 f"{self.path} was written by a newer kleio (schema {version}, this one knows {SCHEMA}); "
                 "upgrade kleio: pip install -U kleio"
             )
+        if version < SCHEMA and not self._upgrading:
+            raise outdated(self.path, version)
         return int(version)
 
     def _create(self) -> None:
@@ -174,6 +208,17 @@ class SqliteJournal(Journal):
             self._connection.execute("COMMIT")
         finally:
             fcntl.flock(self._lock, fcntl.LOCK_UN)
+
+    def upgrade(self) -> int:
+        """Bring the tables up to date. The schema that was found."""
+        with self._writing() as connection:
+            version = self._checked_version() or SCHEMA
+            if version < SCHEMA:
+                self._script(SECOND_TABLES)
+                for trial, body in connection.execute("SELECT id, body FROM trials").fetchall():
+                    _add_child(connection, trial, json.loads(body).get("parent"))
+                connection.execute(f"PRAGMA user_version = {SCHEMA}")
+        return version
 
     def _script(self, statements: str) -> None:
         for statement in statements.split(";"):  # executescript would commit first
@@ -237,6 +282,7 @@ class SqliteJournal(Journal):
         row = (trial.id, trial.work_key, storable(trial.project), trial.created, json.dumps(trial.as_dict()))
         with self._writing() as connection:
             connection.execute("INSERT OR IGNORE INTO trials VALUES (?, ?, ?, ?, ?, 'new', '', NULL, 0, NULL)", row)
+            _add_child(connection, trial.id, trial.parent)
 
     def claim(
         self,
@@ -334,6 +380,8 @@ class SqliteJournal(Journal):
             for one in segments:
                 key = (one.trial, one.stream, one.execution, one.writer, one.start)
                 place = 'trial = ? AND stream = ? AND execution = ? AND writer = ? AND "start" = ?'
+                if connection.execute(SEALED, (*key[:4], one.end, one.start)).fetchone():
+                    continue
                 (longest,) = connection.execute(f'SELECT max("end") FROM segments WHERE {place}', key).fetchone()
                 if longest is not None:
                     if longest >= one.end:
@@ -344,7 +392,11 @@ class SqliteJournal(Journal):
                 )
 
     def segments(
-        self, trial: str, streams: Sequence[str], after: Mapping[tuple[str, str, str], int] | None = None
+        self,
+        trial: str,
+        streams: Sequence[str],
+        after: Mapping[tuple[str, str, str], int] | None = None,
+        until: Mapping[tuple[str, str, str], int] | None = None,
     ) -> Iterator[Segment]:
         marks = ", ".join("?" * len(streams))
         found = self._rows(
@@ -354,6 +406,8 @@ class SqliteJournal(Journal):
         )
         for execution, writer, stream, start, end, rowid in found:
             if end <= (after or {}).get((execution, writer, stream), -1):
+                continue
+            if until is not None and start >= until.get((execution, writer, stream), -1):
                 continue
             # A row that was replaced by a longer one has a new number, and its old number may be another's.
             key = (trial, stream, execution, writer, start)
@@ -373,6 +427,8 @@ class SqliteJournal(Journal):
     def summarise(self, summary: Summary) -> None:
         row = (summary.trial, summary.execution, summary.writer, summary.end, json.dumps(summary.keys))
         with self._writing() as connection:
+            if connection.execute(SEALED, (summary.trial, SUMMARY, *row[1:3], 1, 0)).fetchone():
+                return
             connection.execute(
                 'INSERT INTO summaries VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET "end" = excluded."end", '
                 'keys = excluded.keys WHERE excluded."end" > summaries."end"',
@@ -386,6 +442,26 @@ class SqliteJournal(Journal):
             for *key, keys in self._rows(f"SELECT * FROM summaries WHERE trial IN ({marks})", few):
                 found.setdefault(key[0], []).append(Summary(*(*key, json.loads(keys))))
         return found
+
+    # -- traces --------------------------------------------------------------------------------------------------
+
+    def leave(self, traces: Sequence[Trace]) -> None:
+        rows = [(findable(one.key), one.trial, one.execution) for one in traces]
+        for start in range(0, len(rows), 5000):  # others wait for one batch, not for all of them
+            with self._writing() as connection:
+                connection.executemany("INSERT OR IGNORE INTO traces VALUES (?, ?, ?)", rows[start : start + 5000])
+
+    def traces(self, key: str, prefix: bool = False) -> list[Trace]:
+        if prefix:
+            first = beginning(key)
+            return self._traces("key >= ? AND key < ?", (first, beyond(first)))
+        return self._traces("key = ?", (findable(key),))
+
+    def traces_of(self, trial: str) -> list[Trace]:
+        return self._traces("trial = ?", (trial,))
+
+    def _traces(self, where: str, values: tuple[str, ...]) -> list[Trace]:
+        return [Trace(*row) for row in self._rows(f"SELECT * FROM traces WHERE {where} ORDER BY 1, 2, 3", values)]
 
     # -- content -------------------------------------------------------------------------------------------------
 
@@ -402,10 +478,47 @@ class SqliteJournal(Journal):
     def put_blob(self, sha256: str, path: str) -> None:
         if self._lock is None:
             raise JournalError(f"{self.path} was opened for reading only")
-        self._blobs.put(sha256, path)
+        if not self._is_gone(sha256):
+            self._blobs.put(sha256, path)
+            if self._is_gone(sha256):  # since
+                self._blobs.delete(sha256)
 
     def blob(self, sha256: str) -> BinaryIO | None:
-        return self._blobs.open(sha256)
+        opened = self._blobs.open(sha256)
+        if opened is None and self._is_gone(sha256):
+            raise Scrubbed(f"the bytes {sha256[:12]} were scrubbed from the journal {self.path}")
+        return opened
+
+    def _is_gone(self, sha256: str) -> bool:
+        return bool(self._rows("SELECT 1 FROM gone WHERE sha256 = ?", (sha256,)))
+
+    # -- taking away ---------------------------------------------------------------------------------------------
+
+    def replace(self, replacement: Replacement) -> None:
+        if self._lock is None:
+            raise JournalError(f"{self.path} was opened for reading only")
+        self._rows("PRAGMA secure_delete = ON")
+        with self._writing() as connection:
+            _replace(connection, replacement)
+
+    def delete_blob(self, sha256: str) -> None:
+        with self._writing() as connection:
+            connection.execute(f"INSERT OR IGNORE INTO gone VALUES (?, {NOW})", (sha256,))
+        self._blobs.delete(sha256)
+
+    def purge(self) -> None:
+        """Write the file anew: rows that grew have left old forms of themselves behind, in pages and between them."""
+        if self._lock is None:
+            raise JournalError(f"{self.path} was opened for reading only")
+        with self._mutex, self._told():
+            fcntl.flock(self._lock, fcntl.LOCK_EX)
+            try:
+                self._connection.execute("VACUUM")
+                busy, _, _ = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            finally:
+                fcntl.flock(self._lock, fcntl.LOCK_UN)
+        if busy:
+            raise JournalError(f"somebody reads {self.path} and keeps its old pages; run this again in a moment")
 
 
 STATUS = (
@@ -417,6 +530,9 @@ STATUS = (
 def _where(selection: Selection) -> tuple[str, list[Any]]:
     conditions: list[str] = []
     values: list[Any] = []
+    if selection.parent is not None:
+        conditions.append("id IN (SELECT trial FROM children WHERE parent = ?)")
+        values.append(storable(selection.parent))
     for column in ("project", "work_key"):
         wanted = getattr(selection, column)
         if wanted is not None:
@@ -449,6 +565,44 @@ def _add(connection: sqlite3.Connection, trial: str, event: Event) -> None:
         )
     for tag in event.data.get("tags", ()) if event.kind == "annotated" else ():
         connection.execute("INSERT OR IGNORE INTO tags VALUES (?, ?)", (storable(tag), trial))
+
+
+def _add_child(connection: sqlite3.Connection, trial: str, parent: str | None) -> None:
+    if parent is not None:
+        connection.execute("INSERT OR IGNORE INTO children VALUES (?, ?)", (storable(parent), trial))
+
+
+def _replace(connection: sqlite3.Connection, new: Replacement) -> None:
+    if new.body is not None:
+        body = (storable(new.body.project), json.dumps(new.body.as_dict()), new.trial)
+        connection.execute("UPDATE trials SET project = ?, body = ? WHERE id = ?", body)
+    _replace_events(connection, new)
+    for one in new.segments:
+        key = (one.trial, one.stream, one.execution, one.writer, one.start, one.end)
+        place = 'trial = ? AND stream = ? AND execution = ? AND writer = ? AND "start" = ? AND "end" = ?'
+        if connection.execute(f"UPDATE segments SET payload = ? WHERE {place}", (one.payload, *key)).rowcount:
+            connection.execute("INSERT OR IGNORE INTO seals VALUES (?, ?, ?, ?, ?, ?)", key)
+    for own in new.summaries:
+        row = (json.dumps(dict(own.keys)), own.trial, own.execution, own.writer, own.end)
+        place = 'trial = ? AND execution = ? AND writer = ? AND "end" = ?'
+        if connection.execute(f"UPDATE summaries SET keys = ? WHERE {place}", row).rowcount:
+            seal = (own.trial, SUMMARY, own.execution, own.writer, 0, 1)
+            connection.execute("INSERT OR IGNORE INTO seals VALUES (?, ?, ?, ?, ?, ?)", seal)
+    for digest, document in new.documents.items():
+        connection.execute("UPDATE documents SET body = ? WHERE digest = ?", (json.dumps(dict(document)), digest))
+    traces = [(findable(one.key), one.trial, one.execution) for one in new.traces]
+    connection.executemany("DELETE FROM traces WHERE key = ? AND trial = ? AND execution = ?", traces)
+
+
+def _replace_events(connection: sqlite3.Connection, new: Replacement) -> None:
+    if not new.events:
+        return
+    rows = [(json.dumps(dict(event.data)), new.trial, event.id) for event in new.events]
+    connection.executemany("UPDATE events SET data = ? WHERE trial = ? AND id = ?", rows)
+    found = connection.execute("SELECT data FROM events WHERE trial = ? AND kind = 'annotated'", (new.trial,)).fetchall()
+    tags = {storable(tag) for (data,) in found for tag in json.loads(data).get("tags", ())}
+    connection.execute("DELETE FROM tags WHERE trial = ?", (new.trial,))
+    connection.executemany("INSERT INTO tags VALUES (?, ?)", [(tag, new.trial) for tag in sorted(tags)])
 
 
 def _fews(many: list[str]) -> Iterator[list[str]]:
