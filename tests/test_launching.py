@@ -400,8 +400,8 @@ def test_the_code_is_recorded_with_what_lies_on_top(project):
     assert code["commit"] == repository.head.commit.hexsha
     assert code["branch"] == repository.active_branch.name
     assert code["dirty"] is True
-    patch = os.path.join(os.environ["KLEIO_HOME"], "blobs", code["patch"][:2], code["patch"])
-    assert "+print(1)" in pathlib.Path(patch).read_text()
+    pack = os.path.join(os.environ["KLEIO_HOME"], "blobs", code["pack"][:2], code["pack"])
+    assert pathlib.Path(pack).read_text() == "print(1)\n"
     repository.close()
     assert len(code["fingerprint"]) == 32
 
@@ -425,7 +425,7 @@ def test_outside_git_the_script_and_the_sources_beside_it_count(tmp_path):
     kleio(PYTHON, "train.py", cwd=tmp_path, check=1)
     newest, oldest = trials()
     assert newest["previous"] == oldest["id"]
-    assert sorted(name for name, _, _ in info(newest["id"])["code"]["files"]) == ["helper.py", "train.py"]
+    assert sorted(info(newest["id"])["code"]["changes"]) == ["helper.py", "train.py"]
 
 
 def test_sweeps_that_race_do_everything_once(project, journal_uri):

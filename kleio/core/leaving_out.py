@@ -4,59 +4,71 @@ from __future__ import annotations
 
 import os
 import stat
+import time
 
 from kleio.core import redact
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from typing import Any
 
-    from kleio.core.code import State
     from kleio.core.config import Config
 
 MOST_UNTRACKED = 5000
-"""Files; more take git longer than a launch may."""
+"""Files; more take longer than a launch may."""
+MOST_SCANNED = 1 << 20
+"""Bytes up to which a file is searched for secrets."""
 
 
-def affordable(root: str, state: State, config: Config) -> tuple[list[bytes], list[dict[str, Any]]]:
-    """The paths to capture, and those that are too large, too many, unreadable, secret, or repositories of their own."""
-    wanted, left_out = [], []
-    each, together = config["untracked-limit"], config["untracked-total"]
-    changed = set(state.changed)
-    for path in (*state.changed, *state.untracked[:MOST_UNTRACKED]):
-        full = os.path.join(os.fsencode(root), path)
-        try:
-            status = os.lstat(full)
-        except OSError:
-            if path in changed:
-                wanted.append(path)  # it was deleted, which is a change
-            continue
-        reason = _why_not(full, status, min(each, together), path in changed)
-        if reason:
-            left_out.append({"path": os.fsdecode(path), "size": status.st_size, "time": status.st_mtime, "why": reason})
-        else:
-            wanted.append(path)
-            together -= status.st_size
-    return wanted, left_out + _too_many(state.untracked[MOST_UNTRACKED:])
+class Allowance:
+    """What may still be kept: of one launch, all repositories together. ``until`` is by the monotonic clock."""
 
+    def __init__(self, config: Config, until: float) -> None:
+        self.until = until
+        self._each, self._together = config["untracked-limit"], config["untracked-total"]
 
-def _why_not(path: bytes, status: os.stat_result, limit: int, tracked: bool) -> str | None:
-    """Why a file is not kept, if it is not. What git tracks may be a directory: a submodule."""
-    if stat.S_ISLNK(status.st_mode) or (tracked and stat.S_ISDIR(status.st_mode)):
+    @property
+    def limit(self) -> int:
+        """Bytes that the next file may have."""
+        return int(min(self._each, self._together))
+
+    def why_not(self, path: bytes, status: os.stat_result, tracked: bool) -> str | None:
+        """Why a file is not kept, if it is not; else it is taken off the allowance."""
+        if stat.S_ISLNK(status.st_mode):
+            return None
+        if stat.S_ISDIR(status.st_mode):
+            return "a repository of its own"
+        if not stat.S_ISREG(status.st_mode):
+            return "not a file"
+        if status.st_size > self.limit:
+            return "too large"
+        if not tracked and redact.is_secret_file(os.path.basename(os.fsdecode(path))):
+            return "its name says that it is secret"
+        if not os.access(path, os.R_OK):
+            return "unreadable"
+        self._together -= status.st_size
         return None
-    if stat.S_ISDIR(status.st_mode):
-        return "a repository of its own"
-    if not stat.S_ISREG(status.st_mode):
-        return "not a file"
-    if status.st_size > limit:
-        return "too large"
-    if not tracked and redact.is_secret_file(os.path.basename(os.fsdecode(path))):
-        return "its name says that it is secret"
-    return None if os.access(path, os.R_OK) else "unreadable"
+
+    def left(self) -> float:
+        """Seconds."""
+        return max(self.until - time.monotonic(), 0.0)
 
 
-def _too_many(untracked: Sequence[bytes]) -> list[dict[str, Any]]:
+def why_secret(path: str, content: bytes) -> str | None:
+    """Why a file must be kept by name only: what it holds."""
+    if len(content) > MOST_SCANNED or b"\0" in content[:8000]:
+        return None
+    found = redact.secret_in(path, content) if hasattr(redact, "secret_in") else None
+    return f"it holds {found}" if found else None
+
+
+def named(path: str, status: os.stat_result, why: str) -> dict[str, Any]:
+    """What is recorded of a file that is not kept: bytes, and the time of its last change in seconds since the epoch."""
+    return {"path": path, "size": status.st_size, "time": status.st_mtime, "why": why}
+
+
+def too_many(untracked: Iterable[bytes]) -> list[dict[str, Any]]:
     """What is over the number of files that a launch has time for, by directory."""
     counted: dict[bytes, int] = {}
     for path in untracked:
@@ -68,7 +80,7 @@ def _too_many(untracked: Sequence[bytes]) -> list[dict[str, Any]]:
     ]
 
 
-def loudly(left_out: list[dict[str, Any]]) -> list[str]:
+def loudly(left_out: Sequence[Mapping[str, Any]]) -> list[str]:
     """What is said of it."""
     if not left_out:
         return []

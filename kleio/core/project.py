@@ -20,7 +20,7 @@ def project_here(config: Config) -> str:
     repository = Repository.around(config.cwd)
     if repository is None:
         return os.path.dirname(config.project_file) if config.project_file else config.cwd
-    remote = repository.answer("remote")
+    remote = repository.remote()
     if remote:
-        return normalised_remote(address(os.fsdecode(remote.strip())))
+        return normalised_remote(address(remote))
     return root_commit(repository)

@@ -15,11 +15,12 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
-STATUS = ("status", "--porcelain=v2", "--branch", "-z", "--no-renames")
+# Of submodules only their commit is asked here: what changed inside them each is asked itself, by kleio.
+STATUS = ("status", "--porcelain=v2", "--branch", "-z", "--no-renames", "--ignore-submodules=dirty")
 QUESTIONS = {
-    "remote": ("config", "--get", "remote.origin.url"),
+    "config": ("config", "-z", "--get-regexp", r"^(remote\..*\.url|core\.(autocrlf|eol))$"),
     "status": (*STATUS, "--untracked-files=all"),
-    "files": ("ls-files", "-s", "-z"),
+    "files": ("ls-files", "-s", "-v", "-z"),
     "root": ("rev-list", "--first-parent", "--max-parents=0", "HEAD"),
 }
 
@@ -27,12 +28,12 @@ QUESTIONS = {
 class Running:
     """A program at work. Not by subprocess, whose import takes 3 ms, a twentieth of what a launch may cost."""
 
-    def __init__(self, words: list[str], environment: Mapping[str, str], stdin: int | None, stdout: int | None) -> None:
-        """Start it. Without ``stdin`` it has nothing to read, without ``stdout`` :meth:`wait` returns what it prints."""
+    def __init__(self, words: list[str], environment: Mapping[str, str], stdin: int | None) -> None:
+        """Start it. Without ``stdin`` it has nothing to read; :meth:`wait` returns what it prints."""
         self._printed, printing = os.pipe()
         actions: list[tuple[Any, ...]] = [
             (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0) if stdin is None else (os.POSIX_SPAWN_DUP2, stdin, 0),
-            (os.POSIX_SPAWN_DUP2, printing if stdout is None else stdout, 1),
+            (os.POSIX_SPAWN_DUP2, printing, 1),
             (os.POSIX_SPAWN_OPEN, 2, os.devnull, os.O_WRONLY, 0),
         ]
         try:
@@ -46,8 +47,13 @@ class Running:
 
     def wait(self, timeout: float | None = None) -> bytes | None:
         """What it prints; None if it fails, or is stopped because it takes longer than ``timeout`` seconds."""
+        printed, ended = self.printed(timeout)
+        return printed if ended == 0 else None
+
+    def printed(self, timeout: float | None = None) -> tuple[bytes, int | None]:
+        """What it prints to its end, and its exit status; None is that of one that took longer than ``timeout`` seconds."""
         deadline = None if timeout is None else time.monotonic() + timeout
-        out = bytearray()
+        out, late = bytearray(), False
         ready = select.poll()
         ready.register(self._printed, select.POLLIN)
         while ready.poll(None if deadline is None else max(deadline - time.monotonic(), 0) * 1000):
@@ -56,9 +62,11 @@ class Running:
                 break
             out += piece
         else:
+            late = True
             os.kill(self._pid, signal.SIGKILL)
         os.close(self._printed)
-        return None if os.waitpid(self._pid, 0)[1] else bytes(out)
+        ended = os.waitpid(self._pid, 0)[1]
+        return bytes(out), None if late else ended
 
 
 class Repository:
@@ -67,7 +75,8 @@ class Repository:
     def __init__(self, root: str) -> None:
         self.root = root
         self._environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
-        self._environment |= {"GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"}
+        # Where this repository is damaged, one around it must not answer in its place.
+        self._environment |= {"GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C", "GIT_CEILING_DIRECTORIES": os.path.dirname(root)}
         self._asked: dict[str, Running] = {}
         self._answers: dict[str, bytes | None] = {}
 
@@ -76,32 +85,24 @@ class Repository:
         """The one that ``directory`` lies in, where git begins to answer what every launch asks."""
         repository = cls.around(directory)
         if repository:
-            repository.ask("remote", "status", "files")
+            repository.ask("config", "status", "files")
         return repository
 
     @classmethod
     def around(cls, directory: str) -> Repository | None:
-        """The one that ``directory`` lies in."""
-        while True:
-            if os.path.exists(os.path.join(directory, ".git")):
-                there = any(os.access(os.path.join(place, "git"), os.X_OK) for place in os.get_exec_path())
-                return cls(directory) if there else None
-            parent = os.path.dirname(directory)
-            if parent == directory:
-                return None
-            directory = parent
+        """The one that ``directory`` lies in; None as well where there is no git to ask."""
+        root = root_around(directory)
+        there = root and any(os.access(os.path.join(place, "git"), os.X_OK) for place in os.get_exec_path())
+        return cls(root) if root and there else None
 
-    def start(
-        self, *words: str, environment: Mapping[str, str] | None = None, stdin: int | None = None, stdout: int | None = None
-    ) -> Running:
-        """Begin a git command."""
-        safe = ["-c", "core.fsmonitor=false", "-c", f"safe.directory={self.root}", "-c", "core.quotePath=false"]
-        safe += ["-c", "core.compression=0"]  # what it makes for us is thrown away again
-        return Running(["git", "-C", self.root, *safe, *words], self._environment | dict(environment or {}), stdin, stdout)
+    def start(self, *words: str, stdin: int | None = None) -> Running:
+        """Begin a git command. The work tree may be anybody's: it is where the user runs a command."""
+        safe = ["-c", "core.fsmonitor=false", "-c", "safe.directory=*", "-c", "core.quotePath=false"]
+        return Running(["git", "-C", self.root, *safe, *words], self._environment, stdin)
 
-    def run(self, *words: str, **how: Any) -> bytes | None:
-        """What a git command prints; None if it fails."""
-        return self.start(*words, **how).wait()
+    def run(self, *words: str, timeout: float | None = None, stdin: int | None = None) -> bytes | None:
+        """What a git command prints; None if it fails or takes longer than ``timeout`` seconds."""
+        return self.start(*words, stdin=stdin).wait(timeout)
 
     def ask(self, *questions: str) -> None:
         """Let git begin to answer them."""
@@ -116,24 +117,29 @@ class Repository:
             self._answers[question] = self._asked.pop(question).wait(timeout)
         return self._answers[question]
 
+    def settings(self) -> dict[str, str]:
+        """What its configuration says of remotes and of the ends of lines: ``remote.origin.url``, ``core.autocrlf``."""
+        said = (entry.partition(b"\n") for entry in (self.answer("config") or b"").split(b"\0") if entry)
+        return {os.fsdecode(name): os.fsdecode(value) for name, _, value in said}
+
+    def remote(self) -> str | None:
+        """The address of ``origin``, as it is written; it may hold a password."""
+        return self.settings().get("remote.origin.url", "").strip() or None
+
     def ask_further(self) -> None:
         """Ask what only the first answer shows to be needed: without a remote the root commit names the project."""
-        if not self.answer("remote"):
+        if not self.remote():
             self.ask("root")
 
-    def directories(self) -> tuple[str, str]:
-        """The (index file, object directory) of this work tree."""
-        own = os.path.join(self.root, ".git")
-        if os.path.isfile(own):
-            with open(own, encoding="utf-8", errors="surrogateescape") as file:
-                own = os.path.join(self.root, file.read().partition("gitdir:")[2].strip())
-        common = own
-        try:
-            with open(os.path.join(own, "commondir"), encoding="utf-8", errors="surrogateescape") as file:
-                common = os.path.join(own, file.read().strip())
-        except OSError:
-            pass
-        return os.path.join(own, "index"), os.path.abspath(os.path.join(common, "objects"))
+
+def root_around(directory: str) -> str | None:
+    """The nearest directory, from ``directory`` upwards, that holds a ``.git``."""
+    while not os.path.exists(os.path.join(directory, ".git")):
+        parent = os.path.dirname(directory)
+        if parent == directory:
+            return None
+        directory = parent
+    return directory
 
 
 def root_commit(repository: Repository) -> str:
