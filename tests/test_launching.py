@@ -266,12 +266,6 @@ def test_quiet_says_nothing(project):
     assert kleio("true", cwd=project, check=0, KLEIO_QUIET="1").stderr == ""
 
 
-@pytest.mark.parametrize("option", ["--allow-code-change", "--allow-env-change", "--allow-any-change"])
-def test_branching_is_not_there_yet(project, option):
-    assert "not there yet" in kleio(option, "true", cwd=project, check=125).stderr
-    assert trials() == []
-
-
 def test_words_after_the_command_are_the_commands(project):
     words = ["--help", "--", "--tag", "x", "-q", "--version"]
     assert kleio("echo", *words, cwd=project, check=0).stdout == "--help -- --tag x -q --version\n"

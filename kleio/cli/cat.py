@@ -8,7 +8,8 @@ import click
 
 from kleio.cli import render
 from kleio.cli.options import as_json, reading
-from kleio.core.lookup import printed, resolve
+from kleio.core.lineage import printed
+from kleio.core.lookup import resolve
 from kleio.core.output import Collapser
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 @as_json
 @reading
 def cat(with_: Reading, trial: str, stderr: bool, raw: bool, json: bool) -> int:
-    """Print what a trial printed, of all its executions in order. Progress bars are shown as they stood last."""
+    """Print what a trial printed, what it continues first, executions in order. Progress bars are shown as they stood last."""
     entry = resolve(with_.journal, trial)
     streams = ("stderr",) if stderr else ("output", "stdout")
     pieces = printed(with_.journal, entry, streams)

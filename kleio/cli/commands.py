@@ -5,8 +5,11 @@ from __future__ import annotations
 COMMANDS = {
     "run": "run a command, or resume a trial by its id",
     "exec": "run the recorded command of a trial again",
+    "branch": "continue a trial from any point of it, in a new trial",
     "ls": "list trials",
     "info": "all there is to know about a trial",
+    "tree": "draw which trial continues which",
+    "diff": "what differs between two trials, or between one and what is here",
     "cat": "print what a trial printed",
     "tail": "print the end of what a trial printed, and follow it",
     "status": "count trials by status and by tag",
@@ -16,4 +19,4 @@ COMMANDS = {
 }
 """One module of this name in ``kleio.cli`` each, with a click command of this name in it."""
 
-LAUNCHING = ("run", "exec")
+LAUNCHING = ("run", "exec", "branch")

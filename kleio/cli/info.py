@@ -10,7 +10,8 @@ from kleio.cli import render
 from kleio.cli.options import as_json, reading
 from kleio.core import statistics, view
 from kleio.core.config import spool_root
-from kleio.core.lookup import by_stream, resolve
+from kleio.core.lineage import ancestors, children, seen
+from kleio.core.lookup import resolve
 from kleio.core.shipping import UNREADABLE
 
 if TYPE_CHECKING:
@@ -29,11 +30,12 @@ def info(with_: Reading, trial: str, json: bool) -> None:
         render.document(found)
         return
     artifacts, unreadable = [], 0
-    for (_, _, stream), segments in by_stream(with_.journal, entry.id, ("artifacts", f"{UNREADABLE}-statistics")):
+    for (_, _, stream), segments in seen(with_.journal, entry.trial, ("artifacts", f"{UNREADABLE}-statistics")):
         records = list(statistics.records(segments))
         if stream == "artifacts":
             artifacts += records
         else:
             unreadable += len(records)
-    render.trial(found, [dict(one.values) for one in sorted(artifacts, key=lambda one: one.time)], unreadable)
+    logged = [dict(one.values) for one in sorted(artifacts, key=lambda one: one.time)]
+    render.trial(found, logged, unreadable, ancestors(with_.journal, entry), children(with_.journal, entry.id))
     render.waiting(spool_root(with_.config), with_.journal)

@@ -17,26 +17,29 @@ if TYPE_CHECKING:
     from typing import Any
 
     from kleio.core.launcher import Outcome
+    from kleio.core.recall import Branching
 
 
-def launch(options: Mapping[str, Any], words: Sequence[str], trial: str | None = None) -> Outcome:
-    """Launch a command, or with ``trial`` the recorded one of the trial whose id begins so."""
+def launch(
+    options: Mapping[str, Any], words: Sequence[str], trial: str | None = None, branch: Branching | None = None
+) -> Outcome:
+    """Launch a command, or with ``trial`` the recorded one of the trial whose id begins so, or a branch of it."""
     try:
         config = Config(options, cwd=_here())
     except FileNotFoundError:
         raise KleioError("the working directory does not exist any more; change to another") from None
     config.check()
-    for name in ("allow-code-change", "allow-env-change", "allow-any-change"):
-        if config[name]:
-            raise UsageError(f"--{name}: branching is not there yet in this version; start anew with --fresh")
+    if config["code"] == "recorded" and trial is None:
+        raise UsageError("--code recorded goes with a trial that was recorded: kleio exec --code recorded ID")
     signals = Signals()
     repository = None if trial else Repository.asked(config.cwd)
     from kleio.core.launcher import Launcher  # 20 ms, in which git finds the answers
+    from kleio.core.recall import Asked
 
     say = _quiet if config["quiet"] else complain
     ask = _ask if sys.stdin and sys.stdin.isatty() else None
     try:
-        return Launcher(config, words, say, signals, trial, ask, repository).run()
+        return Launcher(config, Asked(tuple(words), trial, branch), say, signals, ask, repository).run()
     except CommandNotFound as error:
         raise CommandNotFound(str(error) + _suggestion(words[0] if words else "")) from None
 

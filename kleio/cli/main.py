@@ -78,7 +78,8 @@ def _failed(error: KleioError | OSError, launching: bool) -> int:
     if isinstance(error, OSError):
         complain(f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}")
         return KleioError.launching if launching else KleioError.reading
-    complain(str(error))
+    for line in (str(error), *error.ways_on):
+        complain(line)
     return error.launching if launching else error.reading
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from kleio.core.config import Value
     from kleio.core.journal.base import Journal
     from kleio.core.recovery import Recovered
+    from kleio.core.trial import Entry
 
 COLOURS = {
     "completed": "green", "running": "cyan", "reserved": "cyan", "broken": "red", "interrupted": "yellow",
@@ -135,9 +136,15 @@ def _columns() -> int:
     return shutil.get_terminal_size().columns
 
 
-def trial(one: Mapping[str, Any], artifacts: Sequence[Mapping[str, Any]], unreadable: int) -> None:
-    """``kleio info``: the page one wants to see."""
-    bold, dim, colour = _styles()
+def trial(
+    one: Mapping[str, Any],
+    artifacts: Sequence[Mapping[str, Any]],
+    unreadable: int,
+    ancestors: Sequence[Entry] = (),
+    branches: Sequence[Entry] = (),
+) -> None:
+    """``kleio info``: the page one wants to see. ``artifacts`` are those it sees, ``ancestors`` the oldest first."""
+    bold, dim, colour = styles()
     out = sys.stdout.write
     out(f"{bold('trial')} {one['id']}  {colour(one['status'])}\n")
     _fields(
@@ -149,6 +156,7 @@ def trial(one: Mapping[str, Any], artifacts: Sequence[Mapping[str, Any]], unread
             ("project", wording.project_of(one)),
             ("directory", one["cwd"]),
             ("created", wording.when(one["created"])),
+            ("continues", wording.cut_line(one)),
             ("previous", one["previous"]),
             ("within", one["within"]),
             ("code", wording.code_line(one["code"])),
@@ -164,11 +172,19 @@ def trial(one: Mapping[str, Any], artifacts: Sequence[Mapping[str, Any]], unread
     _section(bold("executions"), [(f"{e['number']}", _attempt(e, colour)) for e in one["executions"]])
     _summaries(bold("statistics"), one["summary"])
     _section(bold("artifacts"), _by_name(artifacts))
+    line = [*ancestors, *branches] if ancestors or branches else []
+    _section(bold("lineage"), [(other.id[:7], _relative(other, one, colour)) for other in line])
     if unreadable:
         out(f"{wording.several(unreadable, 'line')} of statistics could not be read and set aside\n")
     for left in one["code"].get("left_out") or ():
         out(f"not kept with the code: {wording.printable(left['path'])} ({left['size']:,} bytes, {left['why']})\n")
     out(dim(_next_commands(one)) + "\n")
+
+
+def _relative(other: Entry, one: Mapping[str, Any], colour: Callable[[str], str]) -> str:
+    what = "a branch of this one" if other.trial.parent == one["id"] else "continued"
+    cut = f" at {other.trial.cut['criterion']}" if other.trial.cut and other.trial.parent == one["id"] else ""
+    return f"{what}{wording.printable(cut)}, {colour(other.status.value)}"
 
 
 def _fields(pairs: Sequence[tuple[str, Any]], dim: Callable[[str], str]) -> None:
@@ -186,7 +202,8 @@ def _section(title: str, pairs: Sequence[tuple[str, str]]) -> None:
         sys.stdout.write(f"  {wording.printable(name):<{width}}  {value}\n")
 
 
-def _styles() -> tuple[Callable[[str], str], Callable[[str], str], Callable[[str], str]]:
+def styles() -> tuple[Callable[[str], str], Callable[[str], str], Callable[[str], str]]:
+    """Bold, dim, and the colour of a status; plain text where there is no terminal."""
     if not sys.stdout.isatty() or "NO_COLOR" in os.environ:
         return str, str, str
     codes = {"green": 32, "cyan": 36, "red": 31, "yellow": 33, "magenta": 35}

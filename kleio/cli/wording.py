@@ -91,6 +91,15 @@ def code_line(code: Mapping[str, Any]) -> str:
     return f"{code['commit'][:12]}{branch}{', with uncommitted changes' if code.get('dirty') else ''}"
 
 
+def cut_line(one: Mapping[str, Any]) -> str:
+    """The parent of a branch, where it was cut, and what differs; empty for what is no branch."""
+    cut = one["cut"]
+    if not one["parent"] or not cut:
+        return ""
+    changed = f" ({', '.join(cut['changed'])})" if cut.get("changed") else ""
+    return f"{one['parent'][:7]} at {'its end' if cut['criterion'] == 'end' else cut['criterion']}{changed}"
+
+
 def python_line(environment: Mapping[str, Any] | None) -> str:
     python = (environment or {}).get("python")
     return f"{python['version'] or 'unknown version'} ({python['executable']})" if python else ""

@@ -7,39 +7,38 @@ recording needs is imported once the child has been started, so that it costs th
 from __future__ import annotations
 
 import os
-import pwd
 import signal
 import threading
 import time
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from kleio.core import channels, code, commandline, identity, plan, process, redact
+from kleio.core import channels, code, identity, plan, process
 from kleio.core.config import CHILD_VARIABLES, IDENTITY_ENV, Config, spool_root
-from kleio.core.errors import AlreadyRunning, Changed, JournalError, JournalUnreachable, KleioError, UnknownTrial
+from kleio.core.errors import AlreadyRunning, Changed, JournalError, JournalUnreachable, KleioError
 from kleio.core.journal import open_journal
 from kleio.core.journal.base import place
-from kleio.core.lookup import SHORT, resolve
+from kleio.core.lookup import SHORT
 from kleio.core.output import OutputWriter
 from kleio.core.plan import Action
 from kleio.core.repository import Repository
+from kleio.core.reserving import Reserver
 from kleio.core.signals import ENDING, name_of, number_of
 from kleio.core.spool import SHARED, Spool, scratch
 from kleio.core.survey import Survey, runner
-from kleio.core.trial import Ending, Status, Trial, verdict
+from kleio.core.trial import Ending, Trial, verdict
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
     from typing import Any
 
     from kleio.core.journal.base import Journal
+    from kleio.core.recall import Asked, Recalled
     from kleio.core.recorder import Recorder
+    from kleio.core.reserving import Reserved
     from kleio.core.signals import Signals
     from kleio.core.trial import Entry
-
-PATIENCE = 5
-"""Races for a trial to lose before a claim no longer asks that nothing has happened since it was looked up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,87 +58,82 @@ class Interrupted(KleioError):  # noqa: N818
 
 
 class Launcher:
-    """Launches one command, or the recorded command of one trial (``trial``)."""
+    """Launches what is asked for, once."""
 
     def __init__(
         self,
         config: Config,
-        argv: Sequence[str],
+        asked: Asked,
         say: Callable[[str], None],
         signals: Signals,
-        trial: str | None = None,
         ask: Callable[[str], str] | None = None,
         repository: Repository | None = None,
     ) -> None:
-        """``signals`` are closed by :meth:`run`; in ``repository``, around the working directory, git is answering already."""
-        self._config, self._argv, self._say, self._only, self._ask = config, list(argv), say, trial, ask
+        """``signals`` are closed by :meth:`run`; in ``repository``, around the working directory, git is answering already.
+        ``ask`` puts a question to the user, where there is one.
+        """
+        self._config, self._asked, self._argv, self._say, self._ask = config, asked, list(asked.argv), say, ask
         self._signals, self._repository = signals, repository
+        self._home = config.cwd
+        self._recalled: Recalled | None = None
         self._execution = os.urandom(16).hex()
         self._root = spool_root(config)
-        self._machine = os.path.basename(self._root)
         self._journal: Journal | None = None
         self._program = ""
-        self._prepared: tuple[Spool, int, int] | None = None
+        self._reserver: Reserver | None = None
         self._executed = False
-        self._lost = 0
 
     def run(self) -> Outcome:
         """The recipe."""
         try:
-            if self._only:
+            if self._asked.trial:
                 self._open_journal(must=True)
-                self._recall(self._only)
+                self._recall()
             self._program = process.find_program(self._argv[0])
             repository = self._repository or Repository.asked(self._config.cwd)
             if repository and not self._config["project"]:
                 repository.ask_further()
-            self._open_journal(must=bool(self._only))
+            self._open_journal(must=bool(self._asked.trial))
             self._code = code.capture(self._config, self._argv, repository, scratch(self._root, self._execution))
-            self._code_digest = identity.digest(dict(self._code.document))
-            self._work = self._identify()
-            self._key = self._work.key
-            self._survey = Survey(self._journal, self._root, self._config, self._code, self._key, self._program, self._only)
+            self._refuse_dirty()
+            work = self._identify()
+            self._survey = self._surveyed(work)
+            self._reserver = Reserver(
+                self._config, self._argv, self._code, work, self._survey, self._execution, self._home, self._say
+            )
             while True:
                 decision = self._decide()
                 if decision.action in (Action.SKIP_DONE, Action.SKIP_RUNNING):
                     return self._skip(decision)
-                reserved = self._reserve(decision)
+                reserved = self._reserver.reserve(decision, self._found)
                 if reserved is not None:
-                    return self._execute(*reserved)
+                    return self._execute(reserved)
         except Interrupted as interrupted:
             return Outcome(128 + interrupted.number, interrupted.number)
         finally:
             self._signals.close()
             Spool(scratch(self._root, self._execution)).delete()
-            if self._prepared and not self._executed:
-                self._prepared[0].delete()
+            if self._reserver and not self._executed:
+                self._reserver.give_up()
 
     # -- what is here --------------------------------------------------------------------------------------------
 
-    def _recall(self, prefix: str) -> None:
+    def _recall(self) -> None:
         """Take the command and the directory of a recorded trial for ours."""
         assert self._journal is not None
-        entry = resolve(self._journal, prefix)
-        self._only = entry.id
-        self._argv = self._unredacted(entry)
-        directory = next((one.cwd for one in reversed(entry.executions) if one.cwd and os.path.isdir(one.cwd)), None)
-        if directory is None:
-            raise UnknownTrial(f"the working directory of trial {entry.id[:SHORT]} is not on this machine; run it where it is")
-        os.chdir(directory)
-        os.environ["PWD"] = directory
-        self._config = Config(self._config.options, cwd=directory)
+        from kleio.core.recall import in_tree, recall
 
-    def _unredacted(self, entry: Entry) -> list[str]:
-        words = list(entry.trial.command)
-        for at, word in enumerate(words):
-            if redact.GONE in word:
-                if self._ask is None:
-                    raise UnknownTrial(
-                        f"the command of trial {entry.id[:SHORT]} holds a secret that was not recorded; type the command itself"
-                    )
-                label = word.replace(redact.GONE, "…") if word != redact.GONE else words[at - 1]
-                words[at] = word.replace(redact.GONE, self._ask(f"{label}: "))
-        return words
+        recalled = recall(self._journal, self._asked, self._ask)
+        options = dict(self._config.options)
+        if self._config["code"] == "recorded":
+            name = self._execution if self._config["fresh"] else recalled.entry.id
+            directory = os.path.join(self._config.directory("state"), "trees", name)
+            recalled = in_tree(self._journal, recalled, directory, self._say)
+            options["project"] = recalled.entry.trial.project
+        self._recalled, self._argv, self._home = recalled, list(recalled.argv), recalled.home
+        os.chdir(recalled.cwd)
+        os.environ["PWD"] = recalled.cwd
+        self._config = Config(options, cwd=recalled.cwd)
 
     def _open_journal(self, must: bool) -> None:
         """Open it, or go on without it where that is allowed."""
@@ -178,6 +172,25 @@ class Launcher:
             variables={name: os.environ[name] for name in names if name in os.environ},
         )
 
+    def _refuse_dirty(self) -> None:
+        if self._config["require-clean"] and self._code.document.get("dirty") is not False:
+            what = "there are uncommitted changes" if self._code.document["kind"] == "git" else "this is no git repository"
+            raise Changed(f"{what}, and --require-clean was asked for; commit first, or leave it away")
+
+    def _surveyed(self, work: identity.Work) -> Survey:
+        """The survey of this work, of the one trial that is meant, or of the branch that is asked for."""
+        recalled, branching = self._recalled, self._asked.branch
+        only = recalled.entry.id if recalled and not branching else None
+        survey = Survey(self._journal, self._root, self._config, self._code, work.key, self._program, self._argv, only)
+        if recalled and branching:
+            from kleio.core import branch  # it reads what was logged, which few launches need
+
+            assert self._journal is not None
+            cut = branch.cut(self._journal, recalled.entry, branching.criterion, "branch")
+            changed = (*branch.words_changed(recalled.entry.trial.command, self._argv), *survey.changes(recalled.entry))
+            survey.branch = recalled.entry, replace(cut, changed=changed)
+        return survey
+
     # -- what to do ----------------------------------------------------------------------------------------------
 
     def _decide(self) -> plan.Plan:
@@ -185,17 +198,16 @@ class Launcher:
         try:
             return self._look_up()
         except JournalUnreachable as error:
-            self._go_offline(error, must=bool(self._only))
+            self._go_offline(error, must=bool(self._asked.trial))
             self._survey.journal = None
             return self._look_up()
 
     def _look_up(self) -> plan.Plan:
         """Look the work up; wait and look again if that was asked for."""
-        policy = plan.Policy(self._config["fresh"], self._config["once"], self._config["if-running"])
-        survey = self._survey
+        policy, survey = _policy(self._config), self._survey
         if not policy.fresh:
             survey.refuse_twice_here()
-        survey.recover(self._say, lambda launch: launch["trial"]["work_key"] == self._key)
+        survey.recover(self._say, lambda launch: launch["trial"]["work_key"] == survey.key)
         while True:
             entries = survey.entries()
             decision = plan.decide([survey.compared(entry) for entry in entries], policy)
@@ -205,7 +217,7 @@ class Launcher:
                 raise AlreadyRunning(survey.who_runs(entry))
             if decision.action is Action.REFUSE_CHANGED:
                 assert entry is not None
-                raise Changed(survey.what_changed(entry))
+                raise survey.refusal(entry, self._asked.trial)
             if decision.action is not Action.WAIT:
                 self._found = entry
                 return decision
@@ -240,100 +252,11 @@ class Launcher:
             self._say(f"skipped: completed {when} by {last.user if last else 'somebody'}, trial {entry.id[:SHORT]}")
         return Outcome(0)
 
-    # -- the reservation -----------------------------------------------------------------------------------------
-
-    def _reserve(self, decision: plan.Plan) -> tuple[Trial, Spool, int, int, int] | None:
-        """The trial, its spool with the descriptors of both locks, and the fencing token; None if another was quicker."""
-        trial = self._found.trial if decision.action is Action.RESUME and self._found else self._new_trial(decision)
-        data = self._execution_data()
-        spool, lock, recorder_lock = self._prepare(trial, data)
-        token = 0
-        if self._journal is not None:
-            self._journal.create(trial)
-            dead = self._survey.dead_holder(self._found)
-            seen: str | None = self._found.decided if self._found and self._found.id == trial.id else ""
-            if self._lost >= PATIENCE:
-                seen = None
-            claimed = self._journal.claim(trial.id, self._execution, data, self._config["lease"], dead, seen)
-            if claimed is None:
-                self._lost += 1
-                return None
-            token = claimed.token
-        for remark in self._code.remarks:
-            self._say(remark)
-        self._tell(trial, decision)
-        return trial, spool, lock, recorder_lock, token
-
-    def _prepare(self, trial: Trial, data: dict[str, Any]) -> tuple[Spool, int, int]:
-        """The spool: all that is needed to record the run, in place before it is reserved."""
-        launch = {
-            "trial": trial.as_dict(),
-            "execution": data,
-            "started": time.time(),
-            "annotations": self._annotations(),
-            "documents": {self._code_digest: dict(self._code.document)},
-            "blobs": list(self._code.blobs),
-            "journal": place(self._config["journal"]),
-            "offline": self._journal is None,
-        }
-        if self._prepared is None:
-            self._prepared = Spool.create(self._root, self._execution, launch)
-        else:
-            self._prepared[0].write("launch", launch)
-        return self._prepared
-
-    def _new_trial(self, decision: plan.Plan) -> Trial:
-        previous = decision.previous
-        nonce = None
-        if self._config["fresh"]:
-            nonce = self._execution
-        elif previous and self._survey.knows(identity.trial_id(self._key, self._code.fingerprint)):
-            nonce = previous
-        safe = redact.command(self._argv)
-        params = commandline.parameters(safe)
-        return Trial(
-            id=identity.trial_id(self._key, self._code.fingerprint, nonce=nonce),
-            work_key=self._key,
-            project=self._code.project,
-            command=safe,
-            cwd=self._work.cwd,
-            created=time.time(),
-            params=params,
-            param_sources=dict.fromkeys(params, "command line"),
-            code=self._code.brief | {"document": self._code_digest},
-            previous=previous,
-            within=os.environ.get("KLEIO_TRIAL_ID") or None,
-            redacted=safe != tuple(self._argv),
-        )
-
-    def _execution_data(self) -> dict[str, Any]:
-        return {
-            "host": os.uname().nodename,
-            "user": _user(),
-            "pid": os.getpid(),
-            "machine": self._machine,
-            "started": time.time(),
-            "cwd": self._config.cwd,
-            "code": self._code_digest,
-        }
-
-    def _annotations(self) -> dict[str, Any]:
-        said = {"tags": list(self._config["tag"]), "name": self._config["name"], "note": self._config["note"]}
-        return {name: value for name, value in said.items() if value}
-
-    def _tell(self, trial: Trial, decision: plan.Plan) -> None:
-        self._say(f"trial reserved with id: {trial.id[:SHORT]}")
-        if decision.action is Action.RESUME and self._found:
-            number = len(self._found.executions) + 1
-            self._say(f"resumed: its status was {self._found.status}; this is its execution {number}")
-        elif decision.previous and self._found and self._found.status is not Status.COMPLETED and not self._config["fresh"]:
-            short = decision.previous[:SHORT]
-            self._say(f"code or environment changed since trial {short}, which left nothing to resume from")
-
     # -- the execution -------------------------------------------------------------------------------------------
 
-    def _execute(self, trial: Trial, spool: Spool, lock: int, recorder_lock: int, token: int) -> Outcome:
+    def _execute(self, reserved: Reserved) -> Outcome:
         self._executed = True
+        trial, spool, token = reserved.trial, reserved.spool, reserved.token
         try:
             writers = self._writers(spool)
             early = self._signals.pending_end()
@@ -345,7 +268,7 @@ class Launcher:
                 self._child_environment(trial, spool),
                 self._signals,
                 {channel: writer.record for channel, writer in writers.items()},
-                lock,
+                reserved.lock,
             )
         except BaseException as error:
             self._never_started(spool, self._recorder(trial, spool, token), error)
@@ -363,8 +286,8 @@ class Launcher:
             if writer.failed:
                 self._say(f"output could not be recorded to its end: {writer.failed}")
         gathering.join(self._config["drain"])
-        self._finish(recorder, spool, self._end(spool, ending), lock)
-        os.close(recorder_lock)
+        self._finish(recorder, spool, self._end(spool, ending), reserved.lock)
+        os.close(reserved.recorder_lock)
         return Outcome(ending.exit_code or 0, number_of(ending.signal) if ending.signal else None)
 
     def _recorder(self, trial: Trial, spool: Spool, token: int) -> Recorder:
@@ -398,8 +321,13 @@ class Launcher:
             "KLEIO_EXECUTION": self._execution,
             "KLEIO_SPOOL": spool.path,
             "KLEIO_STATISTICS": spool.file(f"{SHARED}.statistics"),
-            "KLEIO_OUTPUT_DIR": os.path.join(self._code.root, "results", trial.id[:SHORT]),
+            "KLEIO_OUTPUT_DIR": os.path.join(self._project_root(), "results", trial.id[:SHORT]),
         }
+
+    def _project_root(self) -> str:
+        """Where results belong: the project itself, also for a run in a tree of its recorded code."""
+        tree = self._recalled.tree if self._recalled else None
+        return tree.original_root if tree and os.path.isdir(tree.original_root) else self._code.root
 
     def _never_started(self, spool: Spool, recorder: Recorder, error: BaseException) -> None:
         """The command did not begin: say so in the journal and leave nothing behind."""
@@ -453,15 +381,19 @@ class Launcher:
             spool.delete()
 
 
+def _policy(config: Config) -> plan.Policy:
+    anything = config["allow-any-change"]
+    return plan.Policy(
+        config["fresh"],
+        config["once"],
+        config["if-running"],
+        anything or config["allow-code-change"],
+        anything or config["allow-env-change"],
+    )
+
+
 def _beside(action: Callable[..., object], *arguments: object) -> threading.Thread:
     """Do something while the command runs."""
     thread = threading.Thread(target=action, args=arguments, name=f"kleio-{action.__name__.strip('_')}", daemon=True)
     thread.start()
     return thread
-
-
-def _user() -> str:
-    try:
-        return pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:
-        return str(os.getuid())

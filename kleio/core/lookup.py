@@ -54,18 +54,12 @@ def is_alive(entry: Entry, root: str) -> bool:
 
 
 def by_stream(
-    journal: Journal, trial: str, streams: Sequence[str], after: Mapping[Key, int] | None = None
+    journal: Journal,
+    trial: str,
+    streams: Sequence[str],
+    after: Mapping[Key, int] | None = None,
+    until: Mapping[Key, int] | None = None,
 ) -> Iterator[tuple[Key, Iterator[Segment]]]:
     """A trial's segments, those of each (execution, writer, stream) together; read each group before the next."""
-    found = journal.segments(trial, streams, after)
+    found = journal.segments(trial, streams, after, until)
     yield from groupby(found, key=lambda segment: (segment.execution, segment.writer, segment.stream))
-
-
-def printed(journal: Journal, entry: Entry, streams: Sequence[str]) -> Iterator[bytes]:
-    """What a trial printed on these streams, its executions in their order."""
-    from kleio.core import output  # a launch looks up trials, but reads no output
-
-    for execution in entry.executions:
-        for stream in streams:
-            own = (one for one in journal.segments(entry.id, (stream,)) if one.execution == execution.id)
-            yield from output.joined(own)

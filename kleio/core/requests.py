@@ -11,9 +11,10 @@ import shutil
 
 from kleio.core import statistics
 from kleio.core.errors import JournalError
-from kleio.core.lookup import by_stream
+from kleio.core.lineage import seen
 from kleio.core.shipping import LineStream, Source
 from kleio.core.spool import spools
+from kleio.core.trial import Trial
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -71,12 +72,20 @@ class Answerer:
 
     def _earlier(self, stream: str) -> Iterator[Record]:
         if self._journal is None:
+            if self._trial().parent:
+                raise JournalError("this run is offline, and what the trial it continues logged is in the journal")
             for spool in self._others_here():
                 yield from _logged(Source(spool, self._source.trial, spool.execution), stream)
             return
-        for (execution, _, _), segments in by_stream(self._journal, self._source.trial, (stream,)):
+        for (execution, _, _), segments in seen(self._journal, self._trial(), (stream,)):
             if execution != self._source.execution:
                 yield from statistics.records(segments)
+
+    def _trial(self) -> Trial:
+        launch = self._source.spool.read("launch")
+        if launch is None:
+            raise JournalError("the launch record has gone from the spool")
+        return Trial.from_dict(launch["trial"])
 
     def _others_here(self) -> Iterator[Spool]:
         """The spools of this trial's other executions that are still on this machine."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import shlex
 import time
 from dataclasses import dataclass, field
 
-from kleio.core import code, plan
-from kleio.core.errors import AlreadyRunning, JournalError
+from kleio.core import code, plan, redact
+from kleio.core.errors import AlreadyRunning, Changed, JournalError
 from kleio.core.journal.base import Selection
 from kleio.core.lookup import SHORT, is_alive
 from kleio.core.spool import Spool, hold, private, spools
@@ -15,9 +16,10 @@ from kleio.core.trial import HELD, Status
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from typing import Any
 
+    from kleio.core.branch import Cut
     from kleio.core.code import CodeVersion
     from kleio.core.config import Config
     from kleio.core.journal.base import Journal
@@ -30,7 +32,8 @@ found all the same when its code is back, because work and code make its id."""
 
 @dataclass(slots=True)
 class Survey:
-    """``root`` is where this machine's spools lie; ``only`` the id of the one trial that is meant, if one was named.
+    """``root`` is where this machine's spools lie; ``only`` the id of the one trial that is meant, if one was named;
+    ``branch`` the parent and the cut if a branch was asked for.
 
     ``journal`` is None for a run that is offline; then the spools are all there is to look at.
     """
@@ -41,7 +44,9 @@ class Survey:
     code: CodeVersion
     key: str
     program: str
+    argv: Sequence[str] = ()
     only: str | None = None
+    branch: tuple[Entry, Cut] | None = None
     _lock: int | None = field(default=None, init=False)
 
     def entries(self) -> list[Entry]:
@@ -53,12 +58,24 @@ class Survey:
         if self.only:
             entry = self.journal.entry(self.only)
             return [entry] if entry else []
+        if self.branch:
+            return [entry for entry in self.journal.entries(Selection(parent=self.branch[0].id)) if self._is_that_branch(entry)]
         newest = self.journal.entries(Selection(work_key=self.key), NEWEST)
-        if len(newest) < NEWEST:
-            return newest
-        known = {entry.id for entry in newest}
-        held = self.journal.entries(Selection(work_key=self.key, statuses=tuple(status.value for status in HELD)))
-        return newest + [entry for entry in held if entry.id not in known]
+        if len(newest) == NEWEST:
+            known = {entry.id for entry in newest}
+            held = self.journal.entries(Selection(work_key=self.key, statuses=tuple(status.value for status in HELD)))
+            newest += [entry for entry in held if entry.id not in known]
+        return [entry for entry in newest if (entry.trial.cut or {}).get("by") != "branch"]
+
+    def _is_that_branch(self, entry: Entry) -> bool:
+        """The same work and code, cut by the same words: asked for twice, it is the same trial."""
+        assert self.branch is not None
+        cut, trial = entry.trial.cut or {}, entry.trial
+        wanted = self.branch[1]
+        same = (cut.get("criterion"), cut.get("by")) == (wanted.criterion, wanted.by)
+        if wanted.criterion == "end":  # the parent may have gone on since
+            same = same and cut.get("ends") == wanted.identity["ends"]
+        return same and trial.work_key == self.key and trial.code.get("fingerprint") == self.code.fingerprint
 
     def alive(self, entry: Entry) -> bool:
         """Whether somebody owns the trial, as far as journal and machine know."""
@@ -73,7 +90,7 @@ class Survey:
         same_code = entry.trial.code.get("fingerprint") == self.code.fingerprint
         live = self.alive(entry)
         resuming = not live and entry.status is not Status.COMPLETED
-        decides = same_code and (resuming or self.config["once"])
+        decides = (same_code and (resuming or self.config["once"])) or self._may_branch()
         return plan.Found(
             id=entry.id,
             status=entry.status,
@@ -83,6 +100,9 @@ class Survey:
             resumable=resuming and self._has_artifacts(entry),
             created=entry.trial.created,
         )
+
+    def _may_branch(self) -> bool:
+        return any(self.config[f"allow-{what}-change"] for what in ("code", "env", "any"))
 
     def knows(self, trial: str) -> bool:
         """Whether there is a trial with this id."""
@@ -94,7 +114,8 @@ class Survey:
         if self.journal is None:
             here = [Spool(os.path.join(self.root, one.id)) for one in entry.executions]
             return any(stream == "artifacts" for spool in here for _, stream in spool.streams())
-        return any(True for _ in self.journal.segments(entry.id, ("artifacts",)))
+        inherited = any(one[3] == "artifacts" for one in (entry.trial.cut or {}).get("ends", ()))
+        return inherited or any(True for _ in self.journal.segments(entry.id, ("artifacts",)))
 
     def _environment_changes(self, entry: Entry) -> list[tuple[str, str, str]]:
         from kleio.core import environment
@@ -155,25 +176,46 @@ class Survey:
             f"wait with --if-running=wait, watch it with: kleio tail -f {short}"
         )
 
-    def what_changed(self, entry: Entry) -> str:
-        """Why the trial is not resumed, and what can be done."""
+    def refusal(self, entry: Entry, named: str | None) -> Changed:
+        """Why the trial is not resumed, and the ways on, ready to paste. ``named`` is the id that was typed, if any was."""
         short = entry.id[:SHORT]
-        changed = [f"{name} {before} → {now}" for name, before, now in self._environment_changes(entry)]
-        if entry.trial.code.get("fingerprint") != self.code.fingerprint:
-            changed.insert(0, self._changed_code(entry))
-        return (
+        code, environment = self._code_changes(entry), self._environment_in_words(entry)
+        allow = "any" if code and environment else "code" if code else "env"
+        what = shlex.join(["exec", named] if named else redact.command(self.argv))
+        own = f"exec {short} --code recorded" if not named else f"exec --code recorded {named}"
+        return Changed(
             f"trial {short} is {entry.status} and has artifacts to resume from, but what it ran with has changed: "
-            f"{', '.join(changed)}; put that back to resume it, or start anew with --fresh"
+            f"{', '.join(code + environment)}",
+            (
+                f"to continue it with what is here, in a branch:  kleio --allow-{allow}-change {what}",
+                f"to start anew:                                  kleio --fresh {what}",
+                f"to resume it with its own code:                 kleio {own}",
+            ),
         )
 
-    def _changed_code(self, entry: Entry) -> str:
+    def changes(self, entry: Entry) -> list[str]:
+        """What differs between a trial and what is here, in words: files, then packages and the like."""
+        return self._code_changes(entry) + self._environment_in_words(entry)
+
+    def _environment_in_words(self, entry: Entry) -> list[str]:
+        return [f"{name} {before} → {now}" for name, before, now in self._environment_changes(entry)]
+
+    def _code_changes(self, entry: Entry) -> list[str]:
+        """The files that count and differ, in one line, or at least the two versions; empty if nothing does."""
+        if entry.trial.code.get("fingerprint") == self.code.fingerprint:
+            return []
+        from kleio.core import filechanges
+        from kleio.core.sourcefiles import Version
+
         digest = entry.trial.code.get("document")
         before = self.journal.document(digest) if self.journal and digest else None
-        names = code.differing(before, self.code, self.config, entry.trial.command) if before else []
-        if not names:
-            return f"the code ({_described(entry.trial.code)} → {_described(self.code.brief)})"
-        more = f" and {len(names) - 5} more" if len(names) > 5 else ""
-        return f"the code ({', '.join(names[:5])}{more})"
+        if before:
+            here = Version.present(self.code)
+            counts = code.Counting(self.config, self.argv)
+            found = filechanges.changed_files(Version(self.journal, before, self.code.root), here, counts)
+            if found:
+                return [filechanges.summary(found)]
+        return [f"the code ({_described(entry.trial.code)} → {_described(self.code.brief)})"]
 
 
 def runner(entry: Entry) -> str:

@@ -1,0 +1,64 @@
+"""``kleio branch [--timestamp WHERE] ID [OPTIONS OF THE COMMAND… | -- COMMAND…]``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from kleio.cli.launching import launch
+from kleio.cli.options import given, run_options
+from kleio.core.errors import UsageError
+from kleio.core.recall import Branching
+
+if TYPE_CHECKING:
+    from kleio.core.launcher import Outcome
+
+TIMESTAMP = "--timestamp"
+
+
+@click.command(
+    params=[
+        *run_options(),
+        click.Option([TIMESTAMP], metavar="WHERE",
+                     help="where to cut: epoch=10, an ISO time, or 2h30m after the start; without it, at the end"),
+        click.Argument(["words"], nargs=-1, type=click.UNPROCESSED, metavar="ID [OPTIONS OF THE COMMAND] [-- COMMAND…]"),
+    ],
+    context_settings={"allow_interspersed_args": False},
+)
+@click.pass_context
+def branch(ctx: click.Context, /, timestamp: str | None, words: tuple[str, ...], **_: Any) -> Outcome:
+    """Continue a trial from any point of it, with its history, in a new trial: with changed or added options of its command,
+    or, after --, with another command. Kleio's own options stand before the id; --timestamp may follow it.
+    """
+    if not words:
+        raise UsageError("which trial? for example: kleio branch --timestamp epoch=10 3f2a91c --lr 0.01")
+    trial, *rest = words
+    rest, command = _split(rest)
+    rest, later = _timestamp(rest)
+    if timestamp and later:
+        raise UsageError("--timestamp was given twice")
+    return launch(given(ctx), (), trial, Branching(timestamp or later or "end", tuple(rest), tuple(command)))
+
+
+def _split(words: list[str]) -> tuple[list[str], list[str]]:
+    """The options to change, and the command after ``--``."""
+    if "--" not in words:
+        return words, []
+    at = words.index("--")
+    if not words[at + 1 :]:
+        raise UsageError("there is no command after --; leave it away to keep the trial's own")
+    if [word for word in words[:at] if word.partition("=")[0] != TIMESTAMP][:1] and TIMESTAMP not in words[:at]:
+        raise UsageError("give either options to change or, after --, a whole command")
+    return words[:at], words[at + 1 :]
+
+
+def _timestamp(words: list[str]) -> tuple[list[str], str | None]:
+    """``words`` without ``--timestamp WHERE``, and WHERE."""
+    for at, word in enumerate(words):
+        name, equals, value = word.partition("=")
+        if name == TIMESTAMP:
+            if not equals and at + 1 == len(words):
+                raise UsageError("--timestamp needs a place to cut at: epoch=10, an ISO time, or 2h30m")
+            return words[:at] + words[at + 1 + (not equals) :], value if equals else words[at + 1]
+    return words, None

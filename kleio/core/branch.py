@@ -1,0 +1,271 @@
+"""Cuts: where a branch leaves its parent, resolved once into the end of each stream that it sees."""
+
+from __future__ import annotations
+
+import datetime
+import re
+from dataclasses import dataclass, replace
+
+from kleio.core import output, redact, statistics
+from kleio.core.commandline import parameters, typed
+from kleio.core.errors import KleioError, UsageError
+from kleio.core.journal.base import Summary
+from kleio.core.lineage import Part, clipped, parts
+from kleio.core.lookup import SHORT, by_stream
+from kleio.core.spool import LINE_STREAMS, OUTPUT_STREAMS
+from kleio.core.statistics import Summariser
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from typing import Any
+
+    from kleio.core.journal.base import Journal
+    from kleio.core.lookup import Key
+    from kleio.core.statistics import Record
+    from kleio.core.trial import Entry
+
+END = "end"
+"""The criterion of a branch that continues all there is."""
+STREAMS = (*LINE_STREAMS, *OUTPUT_STREAMS)
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """Where a branch leaves its parent. ``by`` says who asked: "branch" the command, "change" an --allow-* option.
+
+    ``changed`` says in words what differs on this edge; it is told, and is no part of the identity.
+    """
+
+    criterion: str
+    by: str
+    parts: tuple[Part, ...]
+    changed: tuple[str, ...] = ()
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What makes two branches of one parent the same."""
+        return {"criterion": self.criterion, "by": self.by, "ends": [list(part) for part in self.parts]}
+
+    def as_dict(self) -> dict[str, Any]:
+        return self.identity | {"changed": list(self.changed)}
+
+
+# -- making a cut --------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """Where to cut: ``time`` in nanoseconds, ``execution`` the last that counts, ``at`` the stream and offset that matched."""
+
+    time: int
+    execution: str | None = None
+    at: tuple[Key, int] | None = None
+
+
+def cut(journal: Journal, entry: Entry, criterion: str, by: str) -> Cut:
+    """Cut a trial where ``criterion`` says: ``end``, ``NAME=VALUE``, an ISO time, or ``2h30m`` after its start.
+
+    Raises UsageError for what is none of these, KleioError for what matches nothing; both say what there is.
+    """
+    there = _whole(journal, entry)
+    if criterion == END:
+        return Cut(END, by, tuple(there))
+    name, equals, value = criterion.partition("=")
+    moment = _matched(journal, entry, there, name, typed(value)) if equals else Moment(_time(criterion, entry))
+    if moment.execution is not None:
+        order = list(dict.fromkeys(part.execution for part in there))
+        there = [part for part in there if order.index(part.execution) <= order.index(moment.execution)]
+    ends = [_before(journal, part, moment) for part in there]
+    kept = tuple(part for part in ends if part.end > 0)
+    if not kept:
+        raise KleioError(f"nothing of trial {entry.id[:SHORT]} lies before {criterion}; it {_lasted(entry)}")
+    return Cut(criterion, by, kept)
+
+
+def _whole(journal: Journal, entry: Entry) -> list[Part]:
+    """All that a trial sees now, its executions in order."""
+    own = []
+    for execution in entry.executions:
+        extents = journal.extents(execution.id, entry.id)
+        own += [Part(entry.id, execution.id, *key, end) for key, end in sorted(extents.items()) if key[1] in STREAMS]
+    return [*parts(entry.trial), *own]
+
+
+def _matched(journal: Journal, entry: Entry, there: list[Part], name: str, value: Any) -> Moment:
+    """The last statistic or artifact that has the value under this name, in the last execution that has one."""
+    order = {part.execution: at for at, part in enumerate(there)}
+    best: tuple[int, int, Key, int] | None = None
+    seen_values: dict[str, list[Any]] = {}
+    for key, record, end in _records(journal, there, LINE_STREAMS):
+        held = dict(statistics.flat(_values(key[2], record)))
+        for known, own in held.items():
+            _note(seen_values.setdefault(known, []), own)
+        if name in held and _equal(held[name], value):
+            candidate = (order[key[0]], record.time, key, end)
+            best = candidate if best is None or candidate[:2] >= best[:2] else best
+    if best is None:
+        raise KleioError(_what_there_is(entry, name, value, seen_values))
+    return Moment(best[1], best[2][0], best[2:])
+
+
+def _values(stream: str, record: Record) -> Mapping[str, Any]:
+    return dict(record.values.get("meta", {})) if stream == "artifacts" else record.values
+
+
+def _equal(one: Any, other: Any) -> bool:
+    return type(one) in (int, float, str, bool) and isinstance(one, bool) is isinstance(other, bool) and one == other
+
+
+def _note(known: list[Any], value: Any) -> None:
+    """Keep the smallest and the largest of numbers, and a few others."""
+    if type(value) in (int, float):
+        numbers = [one for one in known if type(one) in (int, float)]
+        known[:] = [*(one for one in known if type(one) not in (int, float)), min([value, *numbers]), max([value, *numbers])]
+    elif type(value) is str and len(known) < 8 and value not in known:
+        known.append(value)
+
+
+def _what_there_is(entry: Entry, name: str, value: Any, found: Mapping[str, list[Any]]) -> str:
+    short = entry.id[:SHORT]
+    if not found:
+        return f"trial {short} logged no statistic and no artifact to cut at; give a time (2h30m), or leave --timestamp away"
+    if name not in found:
+        return f"nothing of trial {short} carries {name}; what there is: {', '.join(sorted(found)[:20])}"
+    numbers = [one for one in found[name] if type(one) in (int, float)]
+    texts = [str(one) for one in found[name] if type(one) is str]
+    numbered = [f"goes from {min(numbers)} to {max(numbers)}"] if numbers else []
+    named = [f"is {', '.join(texts)}"] if texts else []
+    there = " and ".join(numbered + named) or "has no plain value"
+    return f"nothing of trial {short} carries {name}={value}; there {name} {there}"
+
+
+def _records(journal: Journal, there: Sequence[Part], streams: Sequence[str]) -> Iterator[tuple[Key, Record, int]]:
+    """Every record of these parts with the offset behind it."""
+    for part in there:
+        if part.stream not in streams:
+            continue
+        for _, segments in by_stream(journal, part.trial, (part.stream,), until={part.key: part.end}):
+            for segment in segments:
+                own = statistics.unpack(clipped(segment, part.end).payload)
+                behind = [*(record.offset for record in own[1:]), min(segment.end, part.end)]
+                yield from ((part.key, record, end) for record, end in zip(own, behind, strict=True))
+
+
+def _before(journal: Journal, part: Part, moment: Moment) -> Part:
+    """What of a part lies before the moment. What stands in earlier executions than the one that matched is earlier."""
+    if moment.execution is not None and part.execution != moment.execution:
+        return part
+    if moment.at is not None and moment.at[0] == part.key:
+        return part._replace(end=moment.at[1])
+    if part.stream in OUTPUT_STREAMS:
+        return part._replace(end=_printed_before(journal, part, moment.time))
+    end = 0
+    for _, record, behind in _records(journal, [part], (part.stream,)):
+        if record.time > moment.time:
+            break
+        end = behind
+    return part._replace(end=end)
+
+
+def _printed_before(journal: Journal, part: Part, time: int) -> int:
+    """The offset up to which output was there at a time, the line that was begun included."""
+    for _, segments in by_stream(journal, part.trial, (part.stream,), until={part.key: part.end}):
+        for segment in segments:
+            if segment.dropped:
+                continue
+            data, times = output.unpack(clipped(segment, part.end).payload)
+            later = next((offset for offset, when in times if when > time), None)
+            if later is not None:
+                begun = later - segment.start
+                if begun == 0:
+                    return later
+                newline = data.find(b"\n", begun - 1)
+                return segment.start + newline + 1 if newline >= 0 else later
+    return part.end
+
+
+_SPAN = re.compile(r"(?:(\d+(?:\.\d+)?)d)?(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s)?\Z")
+_SECONDS = (86400, 3600, 60, 1)
+
+
+def _time(criterion: str, entry: Entry) -> int:
+    """Nanoseconds since the epoch of an ISO time, local where it names no zone, or of a time after the first start."""
+    span = _SPAN.match(criterion)
+    if span and criterion:
+        started = entry.executions[0].started if entry.executions else entry.trial.created
+        after = sum(float(count) * unit for count, unit in zip(span.groups(), _SECONDS, strict=True) if count)
+        return int((started + after) * 1e9)
+    try:
+        moment = datetime.datetime.fromisoformat(criterion.replace("Z", "+00:00"))
+    except ValueError:
+        raise UsageError(
+            f"{criterion!r} is no place to cut at; write NAME=VALUE (epoch=10), an ISO time (2026-11-20T14:30), "
+            "or a time after the start (2h30m)"
+        ) from None
+    return int(moment.timestamp() * 1e9)
+
+
+def _lasted(entry: Entry) -> str:
+    if not entry.executions:
+        return "has never run"
+    stamps = [stamp for one in entry.executions for stamp in (one.started, one.ended) if stamp]
+    first, last = (datetime.datetime.fromtimestamp(stamp).astimezone() for stamp in (min(stamps), max(stamps)))
+    return f"ran from {first.isoformat(' ', 'seconds')} to {last.isoformat(' ', 'seconds')}"
+
+
+def words_changed(before: Sequence[str], now: Sequence[str]) -> list[str]:
+    """How a branch's command differs from its parent's: the parameters that do, in words."""
+    old, new = (parameters(redact.command(words)) for words in (before, now))
+    return [
+        f"{name} {_said(old, name)} → {_said(new, name)}"
+        for name in dict.fromkeys((*old, *new))
+        if old.get(name, _MISSING) != new.get(name, _MISSING)
+    ]
+
+
+_MISSING = object()
+
+
+def _said(params: Mapping[str, Any], name: str) -> str:
+    return str(params[name]) if name in params else "not given"
+
+
+# -- what a branch begins with -------------------------------------------------------------------------------------
+
+
+def inherited_summaries(journal: Journal, parent: str, child: str, cut: Cut) -> Iterator[Summary]:
+    """The summaries of what a branch inherits, to be kept as its own: those of its parent where the cut leaves them whole."""
+    known = {(one.execution, one.writer): one for one in journal.summaries([parent]).get(parent, ())}
+    for part in cut.parts:
+        if part.stream != "statistics":
+            continue
+        whole = known.get((part.execution, part.writer))
+        if whole is not None and whole.end == part.end:
+            yield replace(whole, trial=child)
+            continue
+        summariser = Summariser()
+        for _, record, _ in _records(journal, [part], ("statistics",)):
+            summariser.add(record)
+        yield Summary(child, part.execution, part.writer, part.end, summariser.keys)
+
+
+def remarks(entry: Entry, cut: Cut, lineage: Sequence[Entry] = ()) -> Iterator[str]:
+    """What whoever branches should know of the cut."""
+    short = entry.id[:SHORT]
+    if entry.live:
+        yield f"trial {short} is running; the branch has what of it is in the journal now"
+    used = {part.execution for part in cut.parts}
+    for one in (*lineage, entry):
+        for execution in one.executions:
+            silent = execution.ended is None and not (one.live and execution.id == one.holder)
+            if execution.id in used and silent:
+                yield (
+                    f"execution {execution.number} of trial {one.id[:SHORT]} on {execution.host} ended without a word; "
+                    "what it had not shipped is not in this branch (kleio sync there ships it)"
+                )
+    if not any(part.stream == "artifacts" for part in cut.parts):
+        yield (
+            f"trial {short} logged no artifact before the cut: a script that goes on from files on disk finds them as they are "
+            "now, not as they were there"
+        )

@@ -1,0 +1,145 @@
+"""What a trial sees: of the trials that it continues, what lies before its cut, and then its own.
+
+A branch carries an end offset for each stream of each ancestor's execution that it sees. So what it sees never changes,
+however its parent goes on, and is read without looking at any trial between, however long the line is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+from kleio.core import output, statistics
+from kleio.core.journal.base import Selection
+from kleio.core.lookup import by_stream
+from kleio.core.spool import LAUNCHER, OUTPUT_STREAMS
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from kleio.core.journal.base import Journal, Segment
+    from kleio.core.lookup import Key
+    from kleio.core.statistics import Record
+    from kleio.core.trial import Entry, Trial
+
+EVERYTHING = 1 << 62
+
+
+class Part(NamedTuple):
+    """What is seen of one stream: of (execution, writer, stream), which ``trial`` emitted, the bytes before ``end``."""
+
+    trial: str
+    execution: str
+    writer: str
+    stream: str
+    end: int
+
+    @property
+    def key(self) -> Key:
+        return self.execution, self.writer, self.stream
+
+
+def parts(trial: Trial) -> list[Part]:
+    """What a trial inherits, in the order in which it was emitted."""
+    return [Part(*one) for one in (trial.cut or {}).get("ends", ())]
+
+
+
+def seen(journal: Journal, trial: Trial, streams: Sequence[str]) -> Iterator[tuple[Key, Iterator[Segment]]]:
+    """What a trial sees of ``streams``: what it inherits, clipped, then its own; read each group before the next."""
+    inherited: dict[str, dict[Key, int]] = {}
+    for part in parts(trial):
+        if part.stream in streams:
+            inherited.setdefault(part.trial, {})[part.key] = part.end
+    for ancestor, until in inherited.items():
+        for key, segments in by_stream(journal, ancestor, streams, until=until):
+            yield key, (clipped(segment, until[key]) for segment in segments)
+    yield from by_stream(journal, trial.id, streams)
+
+
+def clipped(segment: Segment, end: int) -> Segment:
+    """The part of a segment that lies before the offset ``end``."""
+    if segment.end <= end:
+        return segment
+    if segment.dropped:
+        return replace(segment, end=end)
+    if segment.stream in OUTPUT_STREAMS:
+        data, times = output.unpack(segment.payload)
+        kept = [one for one in times if one[0] < end]
+        return replace(segment, end=end, payload=output.pack(data[: end - segment.start], kept))
+    records = [record for record in statistics.unpack(segment.payload) if record.offset < end]
+    return replace(segment, end=end, payload=statistics.pack(records))
+
+
+def records(journal: Journal, trial: Trial, stream: str) -> list[Record]:
+    """The statistics or artifacts that a trial sees, in the order of their times."""
+    found = [record for _, segments in seen(journal, trial, (stream,)) for record in statistics.records(segments)]
+    return sorted(found, key=lambda record: record.time)
+
+
+def printed(journal: Journal, entry: Entry, streams: Sequence[str]) -> Iterator[bytes]:
+    """What a trial printed on these streams, what it inherits first, executions in their order."""
+    for part in parts(entry.trial):
+        if part.stream in streams:
+            for _, segments in by_stream(journal, part.trial, (part.stream,), until={part.key: part.end}):
+                yield from output.joined(clipped(segment, part.end) for segment in segments)
+    for execution in entry.executions:
+        for stream in streams:
+            own = {(execution.id, LAUNCHER, stream): EVERYTHING}
+            yield from output.joined(journal.segments(entry.id, (stream,), until=own))
+
+
+# -- the line ---------------------------------------------------------------------------------------------------
+
+
+def ancestors(journal: Journal, entry: Entry) -> list[Entry]:
+    """The trials that this one continues, the oldest first; those that are no longer in the journal end the line."""
+    line: list[Entry] = []
+    known = {entry.id}
+    parent = entry.trial.parent
+    while parent and parent not in known:
+        found = journal.entry(parent)
+        if found is None:
+            break
+        line.append(found)
+        known.add(parent)
+        parent = found.trial.parent
+    return line[::-1]
+
+
+def children(journal: Journal, trial: str) -> list[Entry]:
+    """The branches of a trial, the oldest first."""
+    return journal.entries(Selection(parent=trial))[::-1]
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A trial and its branches, the oldest first."""
+
+    entry: Entry
+    branches: tuple[Node, ...]
+
+
+def family(journal: Journal, entry: Entry) -> list[Entry]:
+    """A trial with all its ancestors and everything that branches off any of them."""
+    line = ancestors(journal, entry)
+    found = [line[0] if line else entry]
+    for one in found:  # grows as it goes
+        found += children(journal, one.id)
+    return found
+
+
+def trees(entries: Sequence[Entry], alone: bool = False) -> list[Node]:
+    """``entries`` by what continues what, the oldest first; trials without branches are left out unless ``alone``."""
+    known = {entry.id for entry in entries}
+    below: dict[str | None, list[Entry]] = {}
+    for entry in sorted(entries, key=lambda one: (one.trial.created, one.id)):
+        parent = entry.trial.parent
+        below.setdefault(parent if parent in known else None, []).append(entry)
+    roots = [_node(entry, below) for entry in below.get(None, ())]
+    return [root for root in roots if alone or root.branches or root.entry.trial.parent]
+
+
+def _node(entry: Entry, below: dict[str | None, list[Entry]]) -> Node:
+    return Node(entry, tuple(_node(one, below) for one in below.get(entry.id, ())))

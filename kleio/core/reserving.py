@@ -1,0 +1,238 @@
+"""From a decision to a reservation: the trial, new or found, its spool, and the claim that makes it ours."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import time
+from dataclasses import dataclass, field, replace
+from functools import partial
+
+from kleio.core import commandline, identity, redact
+from kleio.core.journal.base import place
+from kleio.core.lookup import SHORT
+from kleio.core.plan import Action
+from kleio.core.spool import Spool
+from kleio.core.trial import Entry, Status, Trial
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from typing import Any
+
+    from kleio.core.branch import Cut
+    from kleio.core.code import CodeVersion
+    from kleio.core.config import Config
+    from kleio.core.identity import Work
+    from kleio.core.plan import Plan
+    from kleio.core.survey import Survey
+
+PATIENCE = 5
+"""Races for a trial to lose before a claim no longer asks that nothing has happened since it was looked up."""
+JOBS = ("SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID", "JOB_ID")
+"""Variables in which schedulers say which job this is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reserved:
+    """What is ours now: the trial, its spool with the descriptors that hold its two locks, and the fencing token."""
+
+    trial: Trial
+    spool: Spool
+    lock: int
+    recorder_lock: int
+    token: int
+
+
+@dataclass(slots=True)
+class Reserver:
+    """Reserves for one execution, whose id is ``execution``. ``home`` is the working directory in the project itself."""
+
+    config: Config
+    argv: Sequence[str]
+    code: CodeVersion
+    work: Work
+    survey: Survey
+    execution: str
+    home: str
+    say: Callable[[str], None]
+    code_digest: str = field(init=False)
+    _prepared: tuple[Spool, int, int] | None = field(default=None, init=False)
+    _lost: int = field(default=0, init=False)
+
+    def __post_init__(self) -> None:
+        self.code_digest = identity.digest(dict(self.code.document))
+
+    def reserve(self, decision: Plan, found: Entry | None) -> Reserved | None:
+        """Act on the decision about ``found``; None if another was quicker and it is to be made anew."""
+        trial, cut = self._trial(decision, found)
+        data = self._execution_data()
+        spool, lock, recorder_lock = self._prepare(trial, data)
+        token = 0
+        journal = self.survey.journal
+        if journal is not None:
+            if cut is not None and trial.parent:
+                self._bequeath(trial, cut)
+            journal.create(trial)
+            seen, dead = self._seen(trial, found)
+            claimed = journal.claim(trial.id, self.execution, data, self.config["lease"], dead, seen)
+            if claimed is None:
+                self._lost += 1
+                return None
+            token = claimed.token
+        for remark in self.code.remarks:
+            self.say(remark)
+        self._tell(trial, decision, found, cut)
+        return Reserved(trial, spool, lock, recorder_lock, token)
+
+    def give_up(self) -> None:
+        """Nothing was started: leave no spool behind."""
+        if self._prepared:
+            self._prepared[0].delete()
+
+    def _seen(self, trial: Trial, found: Entry | None) -> tuple[str | None, str | None]:
+        """What the decision was made on, for the claim: the trial's state, and the holder that is known to be dead."""
+        if found is None or found.id != trial.id:
+            assert self.survey.journal is not None
+            found = self.survey.journal.entry(trial.id) if trial.parent else None  # the same branch may have been made before
+        dead = self.survey.dead_holder(found)
+        if self._lost >= PATIENCE:
+            return None, dead
+        return (found.decided if found else ""), dead
+
+    # -- the trial -----------------------------------------------------------------------------------------------
+
+    def _trial(self, decision: Plan, found: Entry | None) -> tuple[Trial, Cut | None]:
+        if decision.action is Action.RESUME and found:
+            return found.trial, None
+        parent, cut = self._parent(decision, found)
+        line: dict[str, Any] = {"parent": parent.id, "cut": cut.identity} if parent and cut else {}
+        named = partial(identity.trial_id, self.work.key, self.code.fingerprint, **line)
+        safe = redact.command(self.argv)
+        params = commandline.parameters(safe)
+        trial = Trial(
+            id=named(nonce=self._nonce(decision, named())),
+            work_key=self.work.key,
+            project=self.code.project,
+            command=safe,
+            cwd=self.work.cwd,
+            created=time.time(),
+            params=params,
+            param_sources=dict.fromkeys(params, "command line"),
+            code=self.code.brief | {"document": self.code_digest},
+            parent=parent.id if parent else None,
+            cut=cut.as_dict() if cut else None,
+            previous=decision.previous,
+            within=os.environ.get("KLEIO_TRIAL_ID") or None,
+            redacted=safe != tuple(self.argv),
+        )
+        return trial, cut
+
+    def _nonce(self, decision: Plan, plain: str) -> str | None:
+        """What tells apart trials of the same work and code, if there are several."""
+        if self.config["fresh"]:
+            return self.execution
+        return decision.previous if decision.previous and self.survey.knows(plain) else None
+
+    def _parent(self, decision: Plan, found: Entry | None) -> tuple[Entry | None, Cut | None]:
+        """The trial that the new one continues, and where."""
+        if decision.action is Action.BRANCH and found is not None:
+            return found, self._cut_here(found)
+        if self.survey.branch is not None:
+            return self.survey.branch
+        return None, None
+
+    def _cut_here(self, found: Entry) -> Cut:
+        """Because something changed: at its end, as it is now."""
+        from kleio.core import branch
+
+        assert self.survey.journal is not None
+        cut = branch.cut(self.survey.journal, found, branch.END, "change")
+        return replace(cut, changed=tuple(self.survey.changes(found)))
+
+    def _bequeath(self, trial: Trial, cut: Cut) -> None:
+        """Summaries of what the branch inherits, before anybody can read it."""
+        from kleio.core import branch
+
+        assert self.survey.journal is not None
+        assert trial.parent is not None
+        for summary in branch.inherited_summaries(self.survey.journal, trial.parent, trial.id, cut):
+            self.survey.journal.summarise(summary)
+
+    # -- the spool -----------------------------------------------------------------------------------------------
+
+    def _prepare(self, trial: Trial, data: dict[str, Any]) -> tuple[Spool, int, int]:
+        """The spool: all that is needed to record the run, in place before it is reserved."""
+        launch = {
+            "trial": trial.as_dict(),
+            "execution": data,
+            "started": time.time(),
+            "annotations": self._annotations(),
+            "documents": {self.code_digest: dict(self.code.document)},
+            "blobs": list(self.code.blobs),
+            "traces": self._traces(),
+            "root": self.code.root,
+            "journal": place(self.config["journal"]),
+            "offline": self.survey.journal is None,
+        }
+        if self._prepared is None:
+            self._prepared = Spool.create(self.survey.root, self.execution, launch)
+        else:
+            self._prepared[0].write("launch", launch)
+        return self._prepared
+
+    def _execution_data(self) -> dict[str, Any]:
+        data = {
+            "host": os.uname().nodename,
+            "user": _user(),
+            "pid": os.getpid(),
+            "machine": os.path.basename(self.survey.root),
+            "started": time.time(),
+            "cwd": self.home,
+            "code": self.code_digest,
+        }
+        return data if self.home == self.config.cwd else data | {"tree": self.code.root}
+
+    def _annotations(self) -> dict[str, Any]:
+        said = {"tags": list(self.config["tag"]), "name": self.config["name"], "note": self.config["note"]}
+        return {name: value for name, value in said.items() if value}
+
+    def _traces(self) -> list[str]:
+        """What the execution can be found by, besides the files that it will write."""
+        jobs = [os.environ[name] for name in JOBS if os.environ.get(name)]
+        array, task = os.environ.get("SLURM_ARRAY_JOB_ID"), os.environ.get("SLURM_ARRAY_TASK_ID")
+        return [
+            *([f"commit:{self.code.document['commit']}"] if self.code.document.get("commit") else []),
+            f"pid:{os.getpid()}",
+            *(f"job:{job}" for job in jobs),
+            *([f"job:{array}", f"job:{array}_{task}"] if array and task else []),
+            *([f"name:{self.config['name']}"] if self.config["name"] else []),
+        ]
+
+    def _tell(self, trial: Trial, decision: Plan, found: Entry | None, cut: Cut | None) -> None:
+        self.say(f"trial reserved with id: {trial.id[:SHORT]}")
+        if decision.action is Action.RESUME and found:
+            number = len(found.executions) + 1
+            self.say(f"resumed: its status was {found.status}; this is its execution {number}")
+        elif cut is not None and trial.parent:
+            self._tell_of_branch(trial.parent, cut)
+        elif decision.previous and found and found.status is not Status.COMPLETED and not self.config["fresh"]:
+            short = decision.previous[:SHORT]
+            self.say(f"code or environment changed since trial {short}, which left nothing to resume from")
+
+    def _tell_of_branch(self, parent: str, cut: Cut) -> None:
+        from kleio.core import branch
+
+        where = "at its end" if cut.criterion == branch.END else f"at {cut.criterion}"
+        changed = f"; changed: {', '.join(cut.changed)}" if cut.changed else ""
+        self.say(f"branched from trial {parent[:SHORT]} {where}{changed}")
+        entry = self.survey.journal.entry(parent) if self.survey.journal else None
+        for remark in branch.remarks(entry, cut) if entry else ():
+            self.say(remark)
+
+
+def _user() -> str:
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return str(os.getuid())
