@@ -91,7 +91,8 @@ def recorded(journal, root: Path, scratch: Path, submodules=(), **more) -> dict:
                 put(journal, scratch, content)
     document = {"kind": "git", "commit": head, "branch": "main", "pushed": None, "remote": None, "dirty": bool(changes)}
     return document | {
-        "fingerprint": "0" * 32, "changes": changes, "pack": put(journal, scratch, pack) if pack else None, "left_out": [],
+        "fingerprint": "0" * 32, "changes": changes, "untracked": [path for path in changes if path not in before],
+        "pack": put(journal, scratch, pack) if pack else None, "left_out": [],
         "submodules": {one: recorded(journal, root / one, scratch) for one in submodules},
     } | more  # fmt: skip
 

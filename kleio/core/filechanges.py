@@ -138,9 +138,11 @@ def _names_differ(path: str, before: Version, after: Version) -> bool:
 
 
 def _tracked(path: str, before: Version, after: Version) -> bool:
-    """Whether git tracks it, as far as the commits tell; outside git everything that was recorded counts."""
-    kinds = {one.document.get("kind") for one in (before, after)}
-    return "files" in kinds or any(path in (one.tree or {}) for one in (before, after))
+    """Whether git tracks it; outside git everything that was recorded counts."""
+    sides = (before, after)
+    if any(path in one.document.get("untracked", ()) for one in sides):
+        return False
+    return any(path in (one.document.get("changes") or {}) or path in (one.tree or {}) for one in sides)
 
 
 def _same(path: str, before: Version, after: Version, old: File | None, new: File | None) -> bool:

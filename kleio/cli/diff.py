@@ -1,0 +1,60 @@
+"""``kleio diff ID [ID2]``."""
+
+from __future__ import annotations
+
+import signal
+import tempfile
+from typing import TYPE_CHECKING
+
+import click
+
+from kleio.cli import render, render_diff
+from kleio.cli.options import as_json, reading
+from kleio.core import differences
+from kleio.core.config import Config
+from kleio.core.lookup import resolve
+
+if TYPE_CHECKING:
+    from kleio.cli.options import Reading
+    from kleio.core.differences import Differences
+    from kleio.core.trial import Entry
+
+
+@click.command()
+@click.argument("trial", metavar="ID")
+@click.argument("other", metavar="[ID2]", required=False)
+@click.option("--params", "sections", flag_value="params", multiple=True, help="only command and parameters")
+@click.option("--code", "sections", flag_value="code", multiple=True, help="only the code; in a pipe a patch for git apply")
+@click.option("--env", "sections", flag_value="env", multiple=True, help="only packages and environment")
+@click.option("--stats", "sections", flag_value="stats", multiple=True, help="only status and statistics")
+@click.option("--stat", is_flag=True, help="name the files that differ and leave the patch away")
+@click.option("--exit-code", is_flag=True, help="exit with status 1 when something differs")
+@as_json
+@reading
+def diff(
+    with_: Reading, trial: str, other: str | None, sections: tuple[str, ...], stat: bool, exit_code: bool, json: bool
+) -> int:
+    """What differs between two trials, or between one and what is here now."""
+    shown = tuple(one for one in differences.SECTIONS if not sections or one in sections)
+    patch = not stat and "code" in shown
+    before = resolve(with_.journal, trial)
+    found = _between(with_, before, resolve(with_.journal, other), patch) if other else _now(with_, before, patch)
+    if json:
+        render.document(found.as_document(shown))
+    else:
+        render_diff.differences(found, shown)
+    return int(exit_code and any(found.differ(one) for one in shown))
+
+
+def _between(with_: Reading, before: Entry, after: Entry, patch: bool) -> Differences:
+    old, new = (differences.recorded(with_.journal, one, with_.config.cwd) for one in (before, after))
+    return differences.compare(old, new, patch)
+
+
+def _now(with_: Reading, entry: Entry, patch: bool) -> Differences:
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # so that the directory goes
+    directory = next(iter(differences.directories(entry)), with_.config.cwd)
+    config = Config(with_.config.options, cwd=directory)
+    with tempfile.TemporaryDirectory(prefix="kleio-diff-") as scratch:
+        before = differences.recorded(with_.journal, entry, directory)
+        return differences.compare(before, differences.present(config, entry, scratch), patch)
