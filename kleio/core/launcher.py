@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
+    from kleio.core.gathering import Gatherer
     from kleio.core.journal.base import Journal
     from kleio.core.recall import Asked, Recalled
     from kleio.core.recorder import Recorder
@@ -275,8 +276,10 @@ class Launcher:
             raise
         recorder = self._recorder(trial, spool, token)
         recorder.start()
-        gathering = _beside(self._gather, spool)
+        gatherer = self._gatherer(spool, child.pid)
+        gatherer.start()
         _beside(self._survey.recover, self._say, lambda _: True)
+        started = time.monotonic()
         ending = child.wait()
         self._signals.close()
         for complaint in child.unwritten:
@@ -285,7 +288,7 @@ class Launcher:
             writer.close()
             if writer.failed:
                 self._say(f"output could not be recorded to its end: {writer.failed}")
-        gathering.join(self._config["drain"])
+        gatherer.finish(time.monotonic() - started, bool(ending.received), self._config["drain"])
         self._finish(recorder, spool, self._end(spool, ending), reserved.lock)
         os.close(reserved.recorder_lock)
         return Outcome(ending.exit_code or 0, number_of(ending.signal) if ending.signal else None)
@@ -295,6 +298,14 @@ class Launcher:
         from kleio.core.shipping import Source
 
         return Recorder(Source(spool, trial.id, self._execution), self._journal, token, self._config["lease"], self._say)
+
+    def _gatherer(self, spool: Spool, pid: int) -> Gatherer:
+        from kleio.core.gathering import Gatherer  # while the command runs
+
+        assert self._reserver is not None
+        return Gatherer(
+            spool, self._journal, self._config, self._code, self._reserver.work, self._argv, self._program, self._say, pid
+        )
 
     def _writers(self, spool: Spool) -> dict[channels.Channel, OutputWriter]:
         if self._config["no-capture"]:
@@ -336,18 +347,6 @@ class Launcher:
         recorder.start()
         if recorder.finish(self._config["timeout"], self._end(spool, ending)):
             spool.delete()
-
-    def _gather(self, spool: Spool) -> None:
-        """The environment, while the child runs."""
-        from kleio.core import environment
-        from kleio.core.findings import Finding, leave
-
-        try:
-            document = environment.capture(self._program, self._config["variables"])
-            digest = identity.digest(document)
-            leave(spool, "environment", Finding("environment", time.time(), {"environment": digest}, {digest: document}))
-        except OSError:
-            pass  # a full disk; the run matters more
 
     def _end(self, spool: Spool, ending: Ending) -> dict[str, Any]:
         """How it ended, as the journal gets it; in the spool as well, should the journal be away."""

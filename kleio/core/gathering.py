@@ -1,0 +1,135 @@
+"""What is learnt of a run so that it costs the command nothing: beside it while it runs, or in a moment right after it.
+
+Each thing is left in the spool as a finding. Nothing that goes wrong here stops or changes the run; it is said.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from dataclasses import dataclass, field
+
+from kleio.core import identity
+from kleio.core.findings import Finding, leave
+from kleio.core.journal.base import place
+from kleio.core.recovery import launched
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from typing import Any
+
+    from kleio.core.code import CodeVersion
+    from kleio.core.config import Config
+    from kleio.core.identity import Work
+    from kleio.core.journal.base import Journal
+    from kleio.core.spool import Spool
+    from kleio.core.written import Mark
+
+SHARE = 0.02
+"""Of a run's time that may be spent on looking for what it wrote, and as much again on reading that."""
+LEAST, MOST, HURRIED = 0.05, 5.0, 0.5
+"""Seconds; the last where a scheduler wants the machine back."""
+
+
+@dataclass(slots=True)
+class Gatherer:
+    """Gathers for one execution. ``journal`` is None for a run that is offline; ``pid`` is the child's."""
+
+    spool: Spool
+    journal: Journal | None
+    config: Config
+    code: CodeVersion
+    work: Work
+    argv: list[str]
+    program: str
+    say: Callable[[str], None]
+    pid: int
+    named: Mapping[str, tuple[str, Mark | None]] = field(default_factory=dict)
+    _alone: bool = field(default=True, init=False)
+    _thread: threading.Thread | None = field(default=None, init=False)
+
+    def start(self) -> None:
+        """Begin what is done beside the command."""
+        self._thread = threading.Thread(target=self._beside, name="kleio-gather", daemon=True)
+        self._thread.start()
+
+    def finish(self, lasted: float, hurried: bool, patience: float) -> None:
+        """The command has ended after ``lasted`` seconds: wait for what was begun, then learn what it left behind."""
+        if self._thread:
+            self._thread.join(patience)
+        share = max(min(lasted * SHARE, HURRIED if hurried else MOST), LEAST)
+        self._attempt("the files that it wrote", lambda: self._written(share))
+        self._attempt("its interpreter", self._reported)
+
+    def _beside(self) -> None:
+        self._attempt("its environment", self._environment)
+        self._attempt("the values in its config files", self._parameters)
+        self._attempt("the commits that are not pushed", self._history)
+        self._alone = self._is_alone()
+        import kleio.core.written  # noqa: F401 - now, because what comes after the command is waited for
+
+    def _attempt(self, what: str, action: Callable[[], None]) -> None:
+        try:
+            action()
+        except Exception as error:  # noqa: BLE001 - whatever it is, the run matters more
+            self.say(f"{what} could not be recorded: {error}")
+
+    # -- beside the command --------------------------------------------------------------------------------------
+
+    def _environment(self) -> None:
+        from kleio.core import environment
+
+        self._leave_environment("environment", environment.capture(self.program, self.config["variables"]))
+
+    def _leave_environment(self, name: str, document: Mapping[str, Any]) -> None:
+        digest = identity.digest(document)
+        finding = Finding("environment", time.time(), {"environment": digest}, {digest: document}, (), (f"pid:{self.pid}",))
+        leave(self.spool, name, finding)
+
+    def _parameters(self) -> None:
+        """What the config files named on the command line say."""
+
+    def _history(self) -> None:
+        """What leads to the commit, if it is nowhere but here."""
+        if self.code.document["kind"] != "git":
+            return
+        from kleio.core import history
+
+        limit, blobs = self.config["history-limit"], self.spool.file("blobs")
+        found = history.gather(self.code.root, self.code.document, blobs, self._known, limit)
+        for remark in found.remarks:
+            self.say(remark)
+        if found.documents:
+            leave(self.spool, "history", Finding(None, time.time(), {}, found.documents, tuple(found.blobs)))
+
+    def _known(self, key: str) -> bool:
+        return self.journal is not None and self.journal.document(key) is not None
+
+    def _is_alone(self) -> bool:
+        """Whether no other run of this project lives on this machine now."""
+        return not any(
+            launch is not None and launch.get("root") == self.code.root and spool.path != self.spool.path and spool.alive()
+            for spool, launch in launched(os.path.dirname(self.spool.path))
+        )
+
+    # -- after the command ---------------------------------------------------------------------------------------
+
+    def _written(self, seconds: float) -> None:
+        from kleio.core import written
+
+        root = self.code.root
+        if root in ("/", os.path.expanduser("~"), os.environ.get("TMPDIR", "/tmp")):  # noqa: S108 - no project of its own
+            return
+        avoid = written.kept_by_kleio(place(self.config["journal"]), os.path.dirname(self.spool.path))
+        since = os.stat(self.spool.file("launch.json")).st_mtime_ns  # by the clock that the files' times are from
+        found = written.scan(root, since, avoid, seconds, alone=self._alone and self._is_alone())
+        if found.files or not found.complete:
+            document = found.document()
+            digest = identity.digest(document)
+            data = {"wrote": digest, "count": len(found.files)}
+            leave(self.spool, "wrote", Finding("wrote", time.time(), data, {digest: document}, (), tuple(found.traces())))
+
+    def _reported(self) -> None:
+        """A Python inside a shell script, say: the client told which it is."""
