@@ -27,7 +27,7 @@ ONLY_IN = {
 }
 """Prefixes of the modules that may import a package, be it inside a function."""
 
-COMMANDS = {"run", "exec", "ls", "info", "diff", "cat", "tail", "status", "log", "sync", "config"}
+COMMANDS = {"run", "exec", "ls", "info", "diff", "script", "cat", "tail", "status", "log", "sync", "config"}
 PRINTERS = ("kleio.cli.render", "kleio.cli.main", "kleio.cli.render_diff", "kleio.cli.render_tree")
 NO_LAUNCHER = ("kleio.client.logger",)
 """Scripts run without kleio too: there the logger prints what it cannot record."""

@@ -10,6 +10,7 @@ COMMANDS = {
     "info": "all there is to know about a trial",
     "tree": "draw which trial continues which",
     "diff": "what differs between two trials, or between one and what is here",
+    "script": "print a shell script that runs a trial again by hand",
     "cat": "print what a trial printed",
     "tail": "print the end of what a trial printed, and follow it",
     "status": "count trials by status and by tag",

@@ -1,4 +1,4 @@
-"""Prints ``kleio diff``: what differs, section by section, and the patch at the end.
+"""Prints ``kleio diff``: what differs, section by section, and the patch at the end; and ``kleio script``.
 
 The patch goes out as it is where it may be meant for ``git apply``, and in colours and harmless on a terminal.
 """
@@ -39,6 +39,15 @@ def differences(found: Differences, sections: Sequence[str]) -> None:
 
 def patch(text: str) -> None:
     """A patch: byte for byte in a pipe."""
+    _lines(text, _colour)
+
+
+def script(text: str) -> None:
+    """``kleio script``: byte for byte in a pipe."""
+    _lines(text, lambda line: 2 if line.startswith("#") else None)
+
+
+def _lines(text: str, colour: Callable[[str], int | None]) -> None:
     if not sys.stdout.isatty():
         sys.stdout.flush()
         sys.stdout.buffer.write(text.encode("utf-8", "surrogateescape"))
@@ -46,7 +55,7 @@ def patch(text: str) -> None:
         return
     for line in text.split("\n")[:-1]:
         shown = "\t".join(map(wording.printable, line.split("\t")))
-        _write(_painted(shown, _colour(line)) + "\n")
+        _write(_painted(shown, colour(line)) + "\n")
 
 
 def _colour(line: str) -> int | None:

@@ -154,6 +154,13 @@ def directories(entry: Entry) -> list[str]:
     return [one.cwd for one in reversed(entry.executions) if one.cwd and os.path.isdir(one.cwd)]
 
 
+def home(entry: Entry) -> str | None:
+    """The root of the project where the trial ran last, on whatever machine that was."""
+    cwd = next((one.cwd for one in reversed(entry.executions) if one.cwd), None)
+    inside = "" if entry.trial.cwd == "." else f"/{entry.trial.cwd}"
+    return cwd.removesuffix(inside) if cwd and cwd.endswith(inside) else None
+
+
 def present(config: Config, entry: Entry, scratch: str) -> Side:
     """What is in the working directory of ``config`` now, for the command of a trial. ``scratch`` is a directory that must
     stay until the comparison is made.
