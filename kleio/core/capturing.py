@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 MOST_HIDDEN = 5000
 """Files that git was told not to look at, and that we look at ourselves."""
+REPEATED = ("core.autocrlf", "core.eol", "extensions.objectformat")
+"""What of a repository's configuration decides how its files look, and is recorded."""
 LINK, PROGRAM, PLAIN = b"120000", b"100755", b"100644"
 
 
@@ -118,7 +120,12 @@ class Tree:
         return f" in {os.fsdecode(self._prefix)}" if self._prefix else ""
 
     def _choose(self, state: State) -> None:
+        hidden = dict.fromkeys(self._listing.hidden[:MOST_HIDDEN])  # of these the status says nothing
+        for path in hidden:
+            self._consider(path, b"")
         for path, mode in state.changed.items():
+            if path in hidden:
+                continue
             if mode == GONE:
                 self._gone(path)
             elif mode != SUBMODULE:
@@ -126,9 +133,6 @@ class Tree:
             elif self._listing.entries.get(path, (SUBMODULE,))[0] != SUBMODULE:
                 self._gone(path)  # a repository stands where a file was
                 self._consider(path, mode)
-        for path in self._listing.hidden[:MOST_HIDDEN]:
-            if path not in state.changed:
-                self._consider(path, b"")
         if len(self._listing.hidden) > MOST_HIDDEN:
             many = f"{len(self._listing.hidden):,} files{self._where()}"
             self.remarks.append(f"{many} that git was told not to look at count as committed")
@@ -146,8 +150,10 @@ class Tree:
         try:
             status = os.lstat(full)
         except OSError:
+            status = None
+        if status is None or (stat.S_ISDIR(status.st_mode) and not os.path.lexists(os.path.join(full, b".git"))):
             if tracked:
-                self._gone(path)
+                self._gone(path)  # files in a directory that stands there now are paths of their own
             return
         if stat.S_ISLNK(status.st_mode):
             mode = LINK
@@ -220,11 +226,7 @@ class Tree:
     @property
     def _algorithm(self) -> str:
         """By which this repository names its objects."""
-        named_before = self._state.commit if self._state and self._state.commit else ""
-        for _, name in self._listing.entries.values():
-            named_before = named_before or name.decode()
-            break
-        return "sha256" if len(named_before) == 64 else "sha1"
+        return self._repository.settings().get("extensions.objectformat", "sha1")
 
     def finish(self) -> dict[str, Any]:
         """The document of this repository and those inside it."""
@@ -239,7 +241,7 @@ class Tree:
         pack = self._close_pack()
         settings = self._repository.settings()
         url = self._repository.remote()
-        ends = {name: settings[name] for name in ("core.autocrlf", "core.eol") if name in settings}
+        ends = {name: settings[name] for name in REPEATED if name in settings}
         untracked = [os.fsdecode(path) for path in self._changes if path not in self._listing.entries]
         document = {
             "kind": "git", "commit": self._state.commit, "branch": self._state.branch, "pushed": self._state.pushed,

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 # Of submodules only their commit is asked here: what changed inside them each is asked itself, by kleio.
 STATUS = ("status", "--porcelain=v2", "--branch", "-z", "--no-renames", "--ignore-submodules=dirty")
 QUESTIONS = {
-    "config": ("config", "-z", "--get-regexp", r"^(remote\..*\.url|core\.(autocrlf|eol))$"),
+    "config": ("config", "-z", "--get-regexp", r"^(remote\..*\.url|core\.(autocrlf|eol)|extensions\.objectformat)$"),
     "status": (*STATUS, "--untracked-files=all"),
     "files": ("ls-files", "-s", "-v", "-z"),
     "root": ("rev-list", "--first-parent", "--max-parents=0", "HEAD"),
