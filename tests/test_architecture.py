@@ -22,13 +22,13 @@ ONLY_IN = {
     "bson": ("kleio.core.journal.mongo",),
     "gridfs": ("kleio.core.journal.mongo",),
     "sqlite3": ("kleio.core.journal.sqlite",),
-    "git": ("kleio.core.code",),
+    "git": ("kleio.core.cloning",),
     "psutil": ("kleio.core.survivors",),
 }
 """Prefixes of the modules that may import a package, be it inside a function."""
 
-COMMANDS = {"run", "exec", "ls", "info", "diff", "script", "cat", "tail", "status", "log", "sync", "config"}
-PRINTERS = ("kleio.cli.render", "kleio.cli.main", "kleio.cli.render_diff", "kleio.cli.render_tree")
+COMMANDS = {"run", "exec", "checkout", "ls", "info", "diff", "repeat", "script", "cat", "tail", "status", "log", "sync", "config"}
+PRINTERS = ("kleio.cli.render", "kleio.cli.main", "kleio.cli.render_checkout", "kleio.cli.render_diff", "kleio.cli.render_repeat", "kleio.cli.render_tree")
 NO_LAUNCHER = ("kleio.client.logger",)
 """Scripts run without kleio too: there the logger prints what it cannot record."""
 

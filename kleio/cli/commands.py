@@ -10,6 +10,8 @@ COMMANDS = {
     "info": "all there is to know about a trial",
     "tree": "draw which trial continues which",
     "diff": "what differs between two trials, or between one and what is here",
+    "checkout": "bring the code of a trial back into a new directory",
+    "repeat": "run a trial again from its own code, and see whether it comes out the same",
     "script": "print a shell script that runs a trial again by hand",
     "cat": "print what a trial printed",
     "tail": "print the end of what a trial printed, and follow it",
@@ -20,4 +22,4 @@ COMMANDS = {
 }
 """One module of this name in ``kleio.cli`` each, with a click command of this name in it."""
 
-LAUNCHING = ("run", "exec", "branch")
+LAUNCHING = ("run", "exec", "branch", "repeat")

@@ -95,10 +95,14 @@ class Repository:
         there = root and any(os.access(os.path.join(place, "git"), os.X_OK) for place in os.get_exec_path())
         return cls(root) if root and there else None
 
-    def start(self, *words: str, stdin: int | None = None) -> Running:
-        """Begin a git command. The work tree may be anybody's: it is where the user runs a command."""
+    def command(self, *words: str) -> tuple[list[str], dict[str, str]]:
+        """The words and the environment of a git command. The work tree may be anybody's: the user runs commands in it."""
         safe = ["-c", "core.fsmonitor=false", "-c", "safe.directory=*", "-c", "core.quotePath=false"]
-        return Running(["git", "-C", self.root, *safe, *words], self._environment, stdin)
+        return ["git", "-C", self.root, *safe, *words], self._environment
+
+    def start(self, *words: str, stdin: int | None = None) -> Running:
+        """Begin a git command."""
+        return Running(*self.command(*words), stdin)
 
     def run(self, *words: str, timeout: float | None = None, stdin: int | None = None) -> bytes | None:
         """What a git command prints; None if it fails or takes longer than ``timeout`` seconds."""

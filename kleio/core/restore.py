@@ -13,8 +13,10 @@ from dataclasses import dataclass
 
 from kleio.core import history
 from kleio.core.cloning import Git, GitFailed
-from kleio.core.errors import KleioError
+from kleio.core.errors import JournalError, KleioError
 from kleio.core.laying import Change, Laying, changes, checked_path
+from kleio.core.lookup import SHORT
+from kleio.core.repository import root_around
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,9 +24,12 @@ if TYPE_CHECKING:
     from typing import Any
 
     from kleio.core.journal.base import Journal
+    from kleio.core.trial import Entry
 
 DEEPEST = 20
-"""Submodules in submodules, and unpushed commits that build on kept ones; more are no honest record."""
+"""Submodules in submodules; more are no honest record."""
+LONGEST = 500
+"""Kept commits that build on one another."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +66,36 @@ def restore(
         raise
 
 
+def code_of(journal: Journal, entry: Entry) -> dict[str, Any]:
+    """The code that a trial was recorded with. Raises KleioError when there is none."""
+    key = entry.trial.code.get("document")
+    document = journal.document(key) if key else None
+    if document is None:
+        raise KleioError(
+            f"the code of trial {entry.id[:SHORT]} is not in the journal {journal.uri}; "
+            "if it ran offline, ship its records first with: kleio sync"
+        )
+    if document.get("kind") == "files" and not document.get("changes"):
+        raise KleioError(f"trial {entry.id[:SHORT]} ran outside of any repository, and no script of its own was captured")
+    return document
+
+
+def at_hand(entry: Entry, cwd: str) -> list[str]:
+    """The repositories that may have a trial's commit: the one around ``cwd``, and those that it ran in, if they are here."""
+    places = (cwd, *(one.cwd for one in reversed(entry.executions) if one.cwd))
+    roots = (root_around(place) for place in places if os.path.isabs(place) and os.path.isdir(place))
+    return list(dict.fromkeys(root for root in roots if root))
+
+
+def original_root(entry: Entry) -> str | None:
+    """The root of the work tree that a trial ran in last, wherever that was; None if it is not known."""
+    cwd = next((one.cwd for one in reversed(entry.executions) if one.cwd), None)
+    inside = os.path.normpath(entry.trial.cwd)
+    if cwd is None or inside == ".":
+        return cwd
+    return cwd[: -len(inside) - 1] if cwd.endswith("/" + inside) else None
+
+
 @dataclass(frozen=True, slots=True)
 class _Plan:
     """A document that has been looked through."""
@@ -74,7 +109,7 @@ class _Plan:
 def _planned(document: Mapping[str, Any], depth: int = 0) -> _Plan:
     """Raises KleioError for what must not, or cannot, be restored."""
     commit = document.get("commit")
-    if commit is not None and not (isinstance(commit, str) and re.fullmatch("[0-9a-f]{40}|[0-9a-f]{64}", commit)):
+    if commit is not None and not _is_commit(commit):
         raise KleioError(f"the recorded commit {commit!r} is none; nothing was restored")
     inner = document.get("submodules") or {}
     if depth > DEEPEST or document.get("kind") not in ("git", "files") or not isinstance(inner, dict):
@@ -82,6 +117,10 @@ def _planned(document: Mapping[str, Any], depth: int = 0) -> _Plan:
     own = tuple(changes(document))
     below = {checked_path(path): _planned(one, depth + 1) for path, one in inner.items()}
     return _Plan(document, commit if document["kind"] == "git" else None, own, below)
+
+
+def _is_commit(name: Any) -> bool:
+    return isinstance(name, str) and re.fullmatch("[0-9a-f]{40}|[0-9a-f]{64}", name) is not None
 
 
 def _claimed(directory: str) -> bool:
@@ -109,6 +148,14 @@ def _forget(directory: str, existed: bool) -> None:
             os.unlink(one.path)
 
 
+@dataclass(frozen=True, slots=True)
+class _Obtained:
+    """Where a commit came from, and for paths whose content was not kept, why."""
+
+    source: str
+    reasons: Mapping[str, str]
+
+
 class _Restoring:
     """``inexact`` grows with what cannot be brought back."""
 
@@ -118,7 +165,7 @@ class _Restoring:
 
     def tree(self, plan: _Plan, directory: str, at_hand: Sequence[str], prefix: str = "") -> str:
         """Restore one repository and those inside it; where its commit came from."""
-        source = self._repository(plan, directory, at_hand, prefix)
+        source, gone = self._repository(plan, directory, at_hand)
         laying = Laying(directory, self._journal)
         try:
             laying.lay(list(plan.changes), plan.document.get("pack"))
@@ -126,6 +173,8 @@ class _Restoring:
                 laying.directory(path)
         finally:
             laying.close()
+        replaced = {one.path for one in plan.changes}
+        self._note(({"path": path, "why": why} for path, why in gone.items() if path not in replaced), prefix)
         self._note(laying.missing, prefix)
         self._note(_left_out(plan), prefix)
         for path, inner in plan.submodules.items():
@@ -140,29 +189,29 @@ class _Restoring:
     def _submodule(self, plan: _Plan, directory: str, at_hand: Sequence[str], prefix: str) -> None:
         try:
             self.tree(plan, directory, at_hand, prefix)
-        except GitFailed as error:
+        except (GitFailed, JournalError) as error:
             _forget(directory, existed=True)
             self.inexact.append({"path": prefix, "why": f"the submodule could not be brought back: {error}"})
 
     # -- the commit ----------------------------------------------------------------------------------------------
 
-    def _repository(self, plan: _Plan, directory: str, at_hand: Sequence[str], prefix: str) -> str:
-        """Make ``directory`` a repository with the commit checked out; where it came from."""
+    def _repository(self, plan: _Plan, directory: str, at_hand: Sequence[str]) -> tuple[str, dict[str, str]]:
+        """Make ``directory`` a repository with the commit checked out: where it came from, and what of it is not there."""
         if plan.document["kind"] != "git":
-            return ""
+            return "", {}
         if plan.commit is None:
             kind = "sha256" if (plan.document.get("config") or {}).get("extensions.objectformat") == "sha256" else "sha1"
             self._git("", "init", "--quiet", f"--object-format={kind}", directory)
             self._configure(plan, directory)
-            return ""
-        source = self._obtain(plan.commit, plan.document.get("remote"), directory, at_hand, prefix)
+            return "", {}
+        obtained = self._obtain(plan.commit, plan.document.get("remote"), directory, at_hand)
         self._configure(plan, directory)
         self._git(directory, "update-ref", "--no-deref", "HEAD", plan.commit)
-        self._check_out(plan.commit, directory, prefix)
-        return source
+        gone = self._check_out(plan.commit, directory)
+        return obtained.source, {path: obtained.reasons.get(path, "its content is not to be had") for path in gone}
 
-    def _obtain(self, commit: str, remote: Any, directory: str, at_hand: Sequence[str], prefix: str, depth: int = 0) -> str:
-        """A repository without files that has the commit, in an empty directory."""
+    def _obtain(self, commit: str, remote: Any, directory: str, at_hand: Sequence[str], depth: int = 0) -> _Obtained:
+        """Make a repository without files, in an empty directory, that has the commit."""
         for one in at_hand:
             if self._git.has(one, commit):
                 try:
@@ -171,27 +220,29 @@ class _Restoring:
                     self._say(f"{one} has the commit, but could not be cloned: {error}")
                     _forget(directory, existed=True)
                 else:
-                    return one
+                    return _Obtained(one, {})
         kept = self._journal.document(history.key(commit)) or {}
-        if kept.get("pack") and depth < DEEPEST * 10:
-            return self._from_journal(commit, kept, remote, directory, at_hand, prefix, depth)
+        if kept.get("pack") and depth < LONGEST and (kept.get("base") is None or _is_commit(kept["base"])):
+            return self._from_journal(commit, kept, remote, directory, at_hand, depth)
         self._from_remote(commit, remote, directory)
-        return str(remote)
+        return _Obtained(str(remote), {})
 
     def _from_journal(
-        self, commit: str, kept: Mapping[str, Any], remote: Any, directory: str, at_hand: Sequence[str], prefix: str, depth: int
-    ) -> str:
+        self, commit: str, kept: Mapping[str, Any], remote: Any, directory: str, at_hand: Sequence[str], depth: int
+    ) -> _Obtained:
         """From the objects that the journal keeps, and what they build on."""
-        base = kept.get("base")
-        if base:
-            self._obtain(base, remote, directory, at_hand, prefix, depth + 1)
+        reasons: dict[str, str] = {}
+        source = f"the journal {self._journal.uri}"
+        if kept.get("base"):
+            below = self._obtain(kept["base"], remote, directory, at_hand, depth + 1)
+            reasons |= below.reasons
+            source = below.source if below.source == source else f"{source} and {below.source}"
         else:
-            self._git("", "init", "--quiet", directory)
+            self._git("", "init", "--quiet", f"--object-format={'sha256' if len(commit) == 64 else 'sha1'}", directory)
         history.unpack(self._journal, kept, directory, self._git)
         if not self._git.has(directory, commit):
             raise GitFailed(f"what the journal keeps of commit {commit[:10]} does not hold it")
-        self._note(kept.get("left_out") or (), prefix)
-        return "the journal"
+        return _Obtained(source, reasons | {str(one["path"]): str(one["why"]) for one in kept.get("left_out") or ()})
 
     def _from_remote(self, commit: str, remote: Any, directory: str) -> None:
         advice = "run this inside a clone that has it"
@@ -224,8 +275,8 @@ class _Restoring:
 
     # -- files and index -----------------------------------------------------------------------------------------
 
-    def _check_out(self, commit: str, directory: str, prefix: str) -> None:
-        """Write the commit's files; those whose content is not to be had are said."""
+    def _check_out(self, commit: str, directory: str) -> list[str]:
+        """Write the commit's files; the paths of those whose content is not to be had."""
         try:
             self._git(directory, "read-tree", commit)
         except GitFailed:
@@ -234,7 +285,8 @@ class _Restoring:
             self._git(directory, "checkout-index", "--all", "--force", "--quiet", "--index")
         except GitFailed:
             gone = self._git(directory, "ls-files", "--deleted", "-z").split(b"\0")
-            self._note(({"path": os.fsdecode(path), "why": "its content is not to be had"} for path in gone if path), prefix)
+            return [os.fsdecode(path) for path in gone if path]
+        return []
 
     def _index(self, plan: _Plan, directory: str) -> None:
         """Let git track what it tracked: that decides what counts."""
