@@ -17,9 +17,9 @@ from kleio.core import redact
 from kleio.core.config import IDENTITY_ENV
 from kleio.core.errors import KleioError
 from kleio.core.filechanges import patch
+from kleio.core.inputs import beside
 from kleio.core.laying import changes, checked_path
 from kleio.core.lookup import SHORT
-from kleio.core.repository import Repository
 from kleio.core.sourcefiles import LINK
 
 TYPE_CHECKING = False
@@ -36,7 +36,6 @@ ROOM = 1 << 20
 MOST_INPUTS = 20
 _MACHINE = ("SLURM_*", "PBS_*", "SGE_*", "LSB_*", "HOSTNAME", "VIRTUAL_ENV", "CONDA_*", "*_VISIBLE_DEVICES", "PYTHONHOME")
 """Variables that name the machine, the job or the environment of then; those that number the tasks of an array do not."""
-_CACHES = ("__pycache__", "*.pyc", ".venv", "venv", "*_cache", "*.egg-info", ".git", "results")
 
 HEAD = """\
 #!/bin/sh
@@ -239,24 +238,17 @@ def _write(page: _Page, one: Change, file: File | None, prefix: str) -> None:
 
 def _inputs(page: _Page, code: Version, home: str | None) -> None:
     """What git ignores, and what was left out, as links to make: which of it the run needs only its owner knows."""
-    left_out = [(one["path"], one["why"]) for one in code.document.get("left_out") or ()]
-    ignored = [(path, "ignored by git") for path in _ignored(code.root)]
-    if not home or not left_out + ignored:
+    why = {one["path"]: one["why"] for one in code.document.get("left_out") or ()}
+    paths = beside(home, code.document) if home and os.path.isdir(home) else list(why)
+    if not home or not paths:
         return
     page.line("")
-    page.remark("Not part of the code, and perhaps needed:")
-    for path, why in (left_out + ignored)[:MOST_INPUTS]:
-        page.remark(f'ln -s -- "$files"/{shlex.quote(path.rstrip("/"))} {shlex.quote(path.rstrip("/"))}  ({why})')
-    if len(left_out + ignored) > MOST_INPUTS:
-        page.remark(f"and {len(left_out + ignored) - MOST_INPUTS} more")
-
-
-def _ignored(root: str | None) -> list[str]:
-    repository = Repository.around(root) if root else None
-    words = ("ls-files", "--others", "--ignored", "--exclude-standard", "--directory", "-z")
-    listed = repository.run(*words, timeout=5) if repository else None
-    paths = [os.fsdecode(path) for path in (listed or b"").split(b"\0") if path]
-    return [path for path in paths if not any(_like(part, _CACHES) for part in path.rstrip("/").split("/"))]
+    page.remark("Perhaps needed as well:")
+    for path in paths[:MOST_INPUTS]:
+        name = shlex.quote(path.rstrip("/"))
+        page.remark(f'ln -s -- "$files"/{name} {name}  ({why.get(path, "not part of the code")})')
+    if len(paths) > MOST_INPUTS:
+        page.remark(f"and {len(paths) - MOST_INPUTS} more")
 
 
 def _like(name: str, patterns: Collection[str]) -> bool:

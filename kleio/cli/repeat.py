@@ -1,0 +1,86 @@
+"""``kleio repeat [--verify] ID``."""
+
+from __future__ import annotations
+
+import signal
+import time
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from kleio.cli import render_repeat
+from kleio.cli.launching import launch
+from kleio.cli.options import given, run_options
+from kleio.core import inputs
+from kleio.core.config import Config
+from kleio.core.differences import home
+from kleio.core.errors import KleioError
+from kleio.core.journal import open_journal
+from kleio.core.lookup import SHORT, resolve
+from kleio.core.reproduction import Tolerance, repetition_of, verify
+
+if TYPE_CHECKING:
+    from kleio.core.journal.base import Journal
+    from kleio.core.launcher import Outcome
+    from kleio.core.trial import Entry
+
+DECIDED = {"code", "fresh", "once", "if_running", "offline", "require_clean", "allow_code_change", "allow_env_change",
+           "allow_any_change", "timestamp"}  # fmt: skip
+"""Options of a launch that a repetition leaves no choice in."""
+ENDED_BY_US = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+@click.command(
+    params=[
+        *(option for option in run_options() if option.name not in DECIDED),
+        click.Option(["--verify"], is_flag=True, help="compare statistics and artifacts afterwards; status 1 if they differ"),
+        click.Option(["--rtol"], type=click.FloatRange(0), default=0.0, help="relative difference that numbers may have"),
+        click.Option(["--atol"], type=click.FloatRange(0), default=0.0, help="absolute difference that numbers may have"),
+        click.Option(["--ignore"], multiple=True, metavar="KEY", help="a statistic or artifact that may differ (a pattern)"),
+        click.Option(["--json"], is_flag=True, help="print the comparison as one JSON document, and all else on stderr"),
+        click.Argument(["trial"], metavar="ID"),
+    ]
+)
+@click.pass_context
+def repeat(
+    ctx: click.Context, /, trial: str, verify: bool, rtol: float, atol: float, ignore: tuple[str, ...], json: bool, **_: Any
+) -> Outcome | int:
+    """Run a trial again, from its own code and with the inputs that are here, as a new trial."""
+    options = given(ctx) | {"code": "recorded", "fresh": True}
+    journal = _journal(options)
+    original = resolve(journal, trial)
+    _say_changed_inputs(journal, original)
+    since = time.time()
+    with render_repeat.stdout_on_stderr() if json else nullcontext():
+        outcome = launch(options, (), original.id)
+    if not (verify or json) or outcome.signal in ENDED_BY_US:
+        return outcome
+    return _verdict(_journal(options), original.id, since, Tolerance(rtol, atol, ignore), json)
+
+
+def _verdict(journal: Journal, trial: str, since: float, tolerance: Tolerance, json: bool) -> int:
+    original = resolve(journal, trial)
+    repetition = repetition_of(journal, original, since)
+    if repetition is None:
+        raise KleioError("the repetition is not in the journal yet, so it cannot be compared; ship it with: kleio sync")
+    verdict = verify(journal, original, repetition, tolerance)
+    render_repeat.verdict(verdict, json)
+    return 0 if verdict.reproduced else 1
+
+
+def _journal(options: dict[str, Any]) -> Journal:
+    config = Config(options)
+    return open_journal(config["journal"], timeout=config["timeout"], writing=False)
+
+
+def _say_changed_inputs(journal: Journal, entry: Entry) -> None:
+    """Inputs are linked as they are now, which need not be as they were."""
+    root, digest = home(entry), entry.trial.code.get("document")
+    document = journal.document(digest) if digest else None
+    if not root or not document or not entry.executions:
+        return
+    written = [journal.document(one.wrote) for one in entry.executions if one.wrote]
+    wrote = [file[0] for one in written if one for file in one.get("files", ())]
+    changed = inputs.changed(root, inputs.beside(root, document), entry.executions[0].started, wrote)
+    render_repeat.changed_inputs(entry.id[:SHORT], changed)
