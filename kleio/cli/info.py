@@ -36,6 +36,8 @@ def info(with_: Reading, trial: str, json: bool) -> None:
             artifacts += records
         else:
             unreadable += len(records)
+    written = [with_.journal.document(one.wrote) for one in entry.executions if one.wrote]
     logged = [dict(one.values) for one in sorted(artifacts, key=lambda one: one.time)]
-    render.trial(found, logged, unreadable, ancestors(with_.journal, entry), children(with_.journal, entry.id))
+    files = [file for document in written if document for file in document["files"]]
+    render.trial(found, logged, unreadable, files, ancestors(with_.journal, entry), children(with_.journal, entry.id))
     render.waiting(spool_root(with_.config), with_.journal)

@@ -27,6 +27,9 @@ COLOURS = {
 }  # fmt: skip
 
 
+FILES_SHOWN = 10
+
+
 def complain(message: str) -> None:
     """kleio's own words: on stderr, one line."""
     if sys.stderr is None:
@@ -140,10 +143,13 @@ def trial(
     one: Mapping[str, Any],
     artifacts: Sequence[Mapping[str, Any]],
     unreadable: int,
+    files: Sequence[Sequence[Any]] = (),
     ancestors: Sequence[Entry] = (),
     branches: Sequence[Entry] = (),
 ) -> None:
-    """``kleio info``: the page one wants to see. ``artifacts`` are those it sees, ``ancestors`` the oldest first."""
+    """``kleio info``: the page one wants to see. ``artifacts`` are those it sees, ``files`` the (path, size, …) that it wrote,
+    ``ancestors`` the oldest first.
+    """
     bold, dim, colour = styles()
     out = sys.stdout.write
     out(f"{bold('trial')} {one['id']}  {colour(one['status'])}\n")
@@ -172,6 +178,7 @@ def trial(
     _section(bold("executions"), [(f"{e['number']}", _attempt(e, colour)) for e in one["executions"]])
     _summaries(bold("statistics"), one["summary"])
     _section(bold("artifacts"), _by_name(artifacts))
+    _section(bold("files written"), _files(files))
     line = [*ancestors, *branches] if ancestors or branches else []
     _section(bold("lineage"), [(other.id[:7], _relative(other, one, colour)) for other in line])
     if unreadable:
@@ -179,6 +186,13 @@ def trial(
     for left in one["code"].get("left_out") or ():
         out(f"not kept with the code: {wording.printable(left['path'])} ({left['size']:,} bytes, {left['why']})\n")
     out(dim(_next_commands(one)) + "\n")
+
+
+def _files(files: Sequence[Sequence[Any]]) -> list[tuple[str, str]]:
+    """The first few of them, each as it was last."""
+    latest = {path: size for path, size, *_ in files}
+    shown = [(path, wording.size(size)) for path, size in sorted(latest.items())[:FILES_SHOWN]]
+    return [*shown, ("…", f"and {len(latest) - FILES_SHOWN:,} more")] if len(latest) > FILES_SHOWN else shown
 
 
 def _relative(other: Entry, one: Mapping[str, Any], colour: Callable[[str], str]) -> str:

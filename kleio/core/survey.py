@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import os
 import shlex
 import time
@@ -97,7 +98,7 @@ class Survey:
             live=live,
             same_code=same_code,
             same_environment=not decides or not self._environment_changes(entry),
-            resumable=resuming and self._has_artifacts(entry),
+            resumable=resuming and (self._has_artifacts(entry) or self._has_checkpoints(entry)),
             created=entry.trial.created,
         )
 
@@ -116,6 +117,16 @@ class Survey:
             return any(stream == "artifacts" for spool in here for _, stream in spool.streams())
         inherited = any(one[3] == "artifacts" for one in (entry.trial.cut or {}).get("ends", ()))
         return inherited or any(True for _ in self.journal.segments(entry.id, ("artifacts",)))
+
+    def _has_checkpoints(self, entry: Entry) -> bool:
+        """Whether the trial wrote files that the setting ``checkpoints`` declares to be resumed from."""
+        patterns = self.config["checkpoints"]
+        if not patterns or self.journal is None:
+            return False
+        documents = [self.journal.document(one.wrote) for one in entry.executions if one.wrote]
+        written = {file[0] for document in documents if document for file in document["files"]}
+        places = written | {os.path.basename(path) for path in written}
+        return any(fnmatch.filter(places, one) for one in patterns)
 
     def _environment_changes(self, entry: Entry) -> list[tuple[str, str, str]]:
         from kleio.core import environment
@@ -184,7 +195,7 @@ class Survey:
         what = shlex.join(["exec", named] if named else redact.command(self.argv))
         own = f"exec {short} --code recorded" if not named else f"exec --code recorded {named}"
         return Changed(
-            f"trial {short} is {entry.status} and has artifacts to resume from, but what it ran with has changed: "
+            f"trial {short} is {entry.status} and has something to resume from, but what it ran with has changed: "
             f"{', '.join(code + environment)}",
             (
                 f"to continue it with what is here, in a branch:  kleio --allow-{allow}-change {what}",
