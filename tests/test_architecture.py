@@ -27,8 +27,11 @@ ONLY_IN = {
 }
 """Prefixes of the modules that may import a package, be it inside a function."""
 
-COMMANDS = {"run", "exec", "checkout", "ls", "info", "diff", "repeat", "script", "cat", "tail", "status", "log", "sync", "config"}
-PRINTERS = ("kleio.cli.render", "kleio.cli.main", "kleio.cli.render_checkout", "kleio.cli.render_diff", "kleio.cli.render_repeat", "kleio.cli.render_tree")
+COMMANDS = {"run", "exec", "branch", "repeat", "checkout", "ls", "info", "tree", "diff", "script", "cat", "tail", "status",
+            "sync", "config", "trace", "scrub", "db"}  # fmt: skip
+PRINTERS = ("kleio.cli.main", "kleio.cli.render", "kleio.cli.render_checkout", "kleio.cli.render_diff",
+            "kleio.cli.render_repeat", "kleio.cli.render_tree", "kleio.cli.render_trace", "kleio.cli.render_scrub",
+            "kleio.cli.render_db")  # fmt: skip
 NO_LAUNCHER = ("kleio.client.logger",)
 """Scripts run without kleio too: there the logger prints what it cannot record."""
 

@@ -259,6 +259,18 @@ def test_binary_files_and_chosen_paths(version, here):
     assert "b.py" not in patch(before, after, ["c.py"])
 
 
+def test_git_applies_binary_files_too_when_asked(version, here):
+    dice = random.Random(2)
+    repository(here, {"a.bin": b"\0\1", "gone.bin": dice.randbytes(1000), "b.py": "1\n"})
+    before, old = version(), tree(here)
+    write(here, {"a.bin": dice.randbytes(70_001), "gone.bin": None, "new.bin": b"\0", "b.py": "2\n"})
+    after, new = version(), tree(here)
+    applied(patch(before, after, binary=True), here, "-R")
+    assert tree(here) == old
+    applied(patch(before, after, binary=True), here)
+    assert tree(here) == new
+
+
 def test_no_pair_of_files_takes_long(version, here):
     """difflib alone takes minutes for these."""
     dice = random.Random(3)

@@ -28,17 +28,19 @@ if TYPE_CHECKING:
 @click.option("--env", "sections", flag_value="env", multiple=True, help="only packages and environment")
 @click.option("--stats", "sections", flag_value="stats", multiple=True, help="only status and statistics")
 @click.option("--stat", is_flag=True, help="name the files that differ and leave the patch away")
+@click.option("--binary", is_flag=True, help="put binary files into the patch, as git does")
 @click.option("--exit-code", is_flag=True, help="exit with status 1 when something differs")
 @as_json
 @reading
 def diff(
-    with_: Reading, trial: str, other: str | None, sections: tuple[str, ...], stat: bool, exit_code: bool, json: bool
-) -> int:
+    with_: Reading, trial: str, other: str | None, sections: tuple[str, ...], stat: bool, binary: bool, exit_code: bool,
+    json: bool,
+) -> int:  # fmt: skip
     """What differs between two trials, or between one and what is here now."""
     shown = tuple(one for one in differences.SECTIONS if not sections or one in sections)
-    patch = not stat and "code" in shown
+    how = {"with_patch": not stat and "code" in shown, "binary": binary}
     before = resolve(with_.journal, trial)
-    found = _between(with_, before, resolve(with_.journal, other), patch) if other else _now(with_, before, patch)
+    found = _between(with_, before, resolve(with_.journal, other), how) if other else _now(with_, before, how)
     if json:
         render.document(found.as_document(shown))
     else:
@@ -46,15 +48,15 @@ def diff(
     return int(exit_code and any(found.differ(one) for one in shown))
 
 
-def _between(with_: Reading, before: Entry, after: Entry, patch: bool) -> Differences:
+def _between(with_: Reading, before: Entry, after: Entry, how: dict[str, bool]) -> Differences:
     old, new = (differences.recorded(with_.journal, one, with_.config.cwd) for one in (before, after))
-    return differences.compare(old, new, patch)
+    return differences.compare(old, new, **how)
 
 
-def _now(with_: Reading, entry: Entry, patch: bool) -> Differences:
+def _now(with_: Reading, entry: Entry, how: dict[str, bool]) -> Differences:
     signal.signal(signal.SIGINT, signal.default_int_handler)  # so that the directory goes
     directory = next(iter(differences.directories(entry)), with_.config.cwd)
     config = Config(with_.config.options, cwd=directory)
     with tempfile.TemporaryDirectory(prefix="kleio-diff-") as scratch:
         before = differences.recorded(with_.journal, entry, directory)
-        return differences.compare(before, differences.present(config, entry, scratch), patch)
+        return differences.compare(before, differences.present(config, entry, scratch), **how)

@@ -14,11 +14,11 @@ from kleio.cli.launching import launch
 from kleio.cli.options import given, run_options
 from kleio.core import inputs
 from kleio.core.config import Config
-from kleio.core.differences import home
 from kleio.core.errors import KleioError
 from kleio.core.journal import open_journal
 from kleio.core.lookup import SHORT, resolve
 from kleio.core.reproduction import Tolerance, repetition_of, verify
+from kleio.core.restore import original_root
 
 if TYPE_CHECKING:
     from kleio.core.journal.base import Journal
@@ -76,7 +76,7 @@ def _journal(options: dict[str, Any]) -> Journal:
 
 def _say_changed_inputs(journal: Journal, entry: Entry) -> None:
     """Inputs are linked as they are now, which need not be as they were."""
-    root, digest = home(entry), entry.trial.code.get("document")
+    root, digest = original_root(entry), entry.trial.code.get("document")
     document = journal.document(digest) if digest else None
     if not root or not document or not entry.executions:
         return

@@ -154,13 +154,6 @@ def directories(entry: Entry) -> list[str]:
     return [one.cwd for one in reversed(entry.executions) if one.cwd and os.path.isdir(one.cwd)]
 
 
-def home(entry: Entry) -> str | None:
-    """The root of the project where the trial ran last, on whatever machine that was."""
-    cwd = next((one.cwd for one in reversed(entry.executions) if one.cwd), None)
-    inside = "" if entry.trial.cwd == "." else f"/{entry.trial.cwd}"
-    return cwd.removesuffix(inside) if cwd and cwd.endswith(inside) else None
-
-
 def present(config: Config, entry: Entry, scratch: str) -> Side:
     """What is in the working directory of ``config`` now, for the command of a trial. ``scratch`` is a directory that must
     stay until the comparison is made.
@@ -197,14 +190,14 @@ def _environment(config: Config, command: tuple[str, ...]) -> tuple[dict[str, An
 # -- comparing ---------------------------------------------------------------------------------------------------------
 
 
-def compare(before: Side, after: Side, with_patch: bool = True) -> Differences:
-    """Everything in which the two differ."""
+def compare(before: Side, after: Side, with_patch: bool = True, binary: bool = False) -> Differences:
+    """Everything in which the two differ. With ``binary`` the patch holds binary files too, unless they are large."""
     notes = list(dict.fromkeys([*before.notes, *after.notes]))
     files: list[FileChange] = []
     text = None
     if before.code and after.code:
         files = changed_files(before.code, after.code)
-        text = patch(before.code, after.code) if with_patch else None
+        text = patch(before.code, after.code, binary=binary) if with_patch else None
         notes += unseen(before.code, after.code)
     old, new = before.environment, after.environment
     known = old is not None and new is not None

@@ -55,18 +55,14 @@ def changed_files(
     return sorted(found, key=lambda one: one.path)
 
 
-def patch(before: Version, after: Version, paths: Collection[str] | None = None) -> str:
-    """The differences of ``paths``, or of all, as git writes them; ``git apply`` accepts it where no file is binary.
+def patch(before: Version, after: Version, paths: Collection[str] | None = None, binary: bool = False) -> str:
+    """The differences of ``paths``, or of all, as git writes them, for ``git apply``. Of a binary file it says only that it
+    differs; with ``binary`` it holds its contents, unless they are large.
 
     Bytes that are no UTF-8 are surrogates, as of ``os.fsdecode``: write it with ``errors="surrogateescape"``.
     """
-    return "".join(patches(before, after, paths))
-
-
-def patches(before: Version, after: Version, paths: Collection[str] | None = None) -> Iterator[str]:
-    """:func:`patch`, a file at a time."""
-    for pair in _pairs(before, after, paths):
-        yield b"".join(_file_patch(pair)).decode("utf-8", "surrogateescape")
+    lines = (line for pair in _pairs(before, after, paths) for line in _file_patch(pair, binary))
+    return b"".join(lines).decode("utf-8", "surrogateescape")
 
 
 def unseen(before: Version, after: Version) -> list[str]:
@@ -210,27 +206,32 @@ def _lines(file: File | None) -> list[bytes] | None:
     return linediff.split(file.data) if file.data.count(b"\n") <= MOST_LINES else None
 
 
-def _file_patch(pair: _Pair) -> Iterator[bytes]:
+def _file_patch(pair: _Pair, binary: bool) -> Iterator[bytes]:
     """Another kind of file is, for git, one file less and one more."""
     old, new = pair.before, pair.after
     if UNKNOWN in (old, new):
         return
     if old and new and old.mode != new.mode and LINK in (old.mode, new.mode):
-        yield from _one_patch(pair.path, old, None)
-        yield from _one_patch(pair.path, None, new)
+        yield from _one_patch(pair.path, old, None, binary)
+        yield from _one_patch(pair.path, None, new, binary)
     else:
-        yield from _one_patch(pair.path, old, new)
+        yield from _one_patch(pair.path, old, new, binary)
 
 
-def _one_patch(path: str, old: File | None, new: File | None) -> Iterator[bytes]:
+def _one_patch(path: str, old: File | None, new: File | None, binary: bool) -> Iterator[bytes]:
+    before, after = _lines(old), _lines(new)
+    text = before is not None and after is not None
+    whole = not text and binary and all(one is None or one.data is not None for one in (old, new))
     yield b"diff --git %s %s\n" % (_quoted("a/" + path), _quoted("b/" + path))
     yield from _modes(old, new)
-    before, after = _lines(old), _lines(new)
-    names = [_named("a/" + path, old), _named("b/" + path, new)]
-    if before is None or after is None:
-        yield b"Binary files %s and %s differ\n" % tuple(name.rstrip(b"\t") for name in names)
+    yield from _index(old, new, 40 if whole else 7)
+    if whole:
+        yield from _binary_patch(old, new)
+    elif before is None or after is None:
+        names = (_named("a/" + path, old).rstrip(b"\t"), _named("b/" + path, new).rstrip(b"\t"))
+        yield b"Binary files %s and %s differ\n" % names
     elif before != after:
-        yield b"--- %s\n+++ %s\n" % tuple(names)
+        yield b"--- %s\n+++ %s\n" % (_named("a/" + path, old), _named("b/" + path, new))
         for hunk in linediff.hunks(before, after):
             yield from hunk
 
@@ -242,9 +243,28 @@ def _modes(old: File | None, new: File | None) -> Iterator[bytes]:
         yield b"deleted file mode %s\n" % (old.mode or "100644").encode()
     elif old and new and old.mode != new.mode and old.mode and new.mode:
         yield b"old mode %s\nnew mode %s\n" % (old.mode.encode(), new.mode.encode())
+
+
+def _index(old: File | None, new: File | None, digits: int) -> Iterator[bytes]:
     names = [_object_name(one) for one in (old, new)]
     if names[0] and names[1] and names[0] != names[1]:
-        yield b"index %s..%s\n" % (names[0][:7], names[1][:7])
+        yield b"index %s..%s\n" % (names[0][:digits], names[1][:digits])
+
+
+def _binary_patch(old: File | None, new: File | None) -> Iterator[bytes]:
+    """The contents after and, for going back, before: deflated, in lines of 52 bytes, each in base 85 after its length."""
+    import base64
+    import zlib
+
+    yield b"GIT binary patch\n"
+    for data in ((new and new.data) or b"", (old and old.data) or b""):
+        yield b"literal %d\n" % len(data)
+        packed = zlib.compress(data)
+        for at in range(0, len(packed), 52):
+            piece = packed[at : at + 52]
+            length = len(piece) + (64 if len(piece) <= 26 else 70)  # A to Z, then a to z
+            yield b"%c%s\n" % (length, base64.b85encode(piece, pad=True))
+        yield b"\n"
 
 
 def _object_name(file: File | None) -> bytes:
