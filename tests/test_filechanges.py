@@ -249,6 +249,13 @@ def test_git_applies_any_hunks(seed, tmp_path):
     assert added - removed == len(new) - len(old)
 
 
+def test_a_patch_of_a_long_file_holds_only_what_changed():
+    old = [b"%d\n" % number for number in range(5000)]
+    new = old[:500] + old[600:3000] + [b"new\n"] * 50 + old[3000:]
+    new[4000] = b"other\n"
+    assert [len(hunk) for hunk in linediff.hunks(old, new)] == [1 + 6 + 100, 1 + 6 + 50, 1 + 6 + 2]
+
+
 def test_binary_files_and_chosen_paths(version, here):
     repository(here, {"a.bin": b"\0", "b.py": "1\n"})
     before = version()
