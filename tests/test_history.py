@@ -123,7 +123,8 @@ def test_without_a_remote_the_files_of_the_commit_are_kept_without_its_history(j
 
 
 def test_a_secret_in_an_unpushed_commit_is_not_kept(journal, tmp_path, monkeypatch):
-    monkeypatch.setattr(redact, "secret_in", lambda path, content: "a token" if TOKEN.encode() in content else None, raising=False)
+    found_in = {True: "a token", False: None}
+    monkeypatch.setattr(redact, "secret_in", lambda path, content: found_in[TOKEN.encode() in content], raising=False)
     root = repository(tmp_path / "p", {"train.py": "print(1)\n", "login.py": f"TOKEN = '{TOKEN}'\n"})
     document, found = gathered(root, journal, tmp_path)
     (one,) = found.documents.values()

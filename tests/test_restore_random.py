@@ -19,6 +19,7 @@ CASES = 330
 NAMES = [b"plain.py", b"with space.txt", b'quo"te.py', b"new\nline.py", b"back\\slash.txt", b"-dash.py", "ünïcødé.py".encode(),
          b"\xff\xfe.py", b"tab\t.py", b" lead", b"trail ", "😀.yaml".encode(), b"data.bin", b"UPPER.PY", b"README.md",
          b"carriage\r", b"a", b"--upload-pack=x", b":(top)x.py", b"*.py", b"#x.py"]  # fmt: skip
+TARGETS = [b"nowhere", b"/etc/passwd", b"dir", b"plain.py", b"../..", b"\xff", b"a b\nc"]
 PLACES = [b"", b"", b"dir/", b"di r/deep/", b"docs/", b"\xe9dir/", b"a.d/b/c/", b"-x/"]
 
 
@@ -82,7 +83,7 @@ class Case:
         self.remove(path)
         os.makedirs(os.path.dirname(full), exist_ok=True)
         if link:
-            os.symlink(self.chance.choice([b"nowhere", b"/etc/passwd", b"dir", b"plain.py", b"../..", b"\xff", b"a b\nc"]), full)
+            os.symlink(self.chance.choice(TARGETS), full)
         else:
             with open(full, "wb") as file:
                 file.write(self.content() if content is None else content)
@@ -139,9 +140,8 @@ class Case:
 
     def rename(self):
         new = self.name()
-        os.makedirs(os.path.dirname(self.full(new)), exist_ok=True) if not os.path.lexists(
-            os.path.dirname(self.full(new))
-        ) else None
+        if not os.path.lexists(os.path.dirname(self.full(new))):
+            os.makedirs(os.path.dirname(self.full(new)))
         self.git("mv", "-f", "--", self.any(), new)
         self.files.append(new)
 
@@ -274,7 +274,7 @@ def build(seed, place, library):
         if os.path.exists(place / "linked"):
             case.root = os.fsencode(place / "linked")
     case.play(case.chance.randrange(1, 7), CHANGES)
-    places = [one.path for one in os.scandir(case.root) if one.is_dir(follow_symlinks=False) and one.name not in (b".git",)]
+    places = [one.path for one in os.scandir(case.root) if one.is_dir(follow_symlinks=False) and one.name != b".git"]
     inside = [one for one in places if not os.path.lexists(os.path.join(one, b".git"))]
     cwd = case.chance.choice(inside) if inside and case.chance.random() < 0.3 else case.root
     return os.fsdecode(case.root), os.fsdecode(cwd)
