@@ -86,6 +86,9 @@ def page() -> str:
 
 def _command(name: str, command: click.Command) -> str:
     words = [(one.metavar or "COMMAND ARGS… | ID") for one in command.params if isinstance(one, click.Argument)]
+    if isinstance(command, click.Group):
+        inner = [_command(f"{name} {one.name}", one) for one in command.commands.values()]
+        return "\n".join([f"## kleio {name}\n\n{_purpose(command)}\n", *inner])
     usage = " ".join(["kleio", name, "[RUN OPTIONS]" if name in LAUNCHING else "[OPTIONS]", *words])
     options = "Its options are the [run options](#run-options).\n" if name in LAUNCHING else _options(command)
     return f"## kleio {name}\n\n```\n{usage}\n```\n\n{_purpose(command)}\n\n{options}"

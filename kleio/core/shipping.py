@@ -13,7 +13,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 from kleio.core import output, statistics
-from kleio.core.journal.base import Segment, Summary
+from kleio.core.journal.base import Segment, Summary, Trace
 from kleio.core.spool import LINE_STREAMS, SHARED, LineReader, parse_line
 from kleio.core.statistics import Record, Summariser
 
@@ -234,6 +234,7 @@ class Shipper:
     ) -> None:
         self._source, self._journal, self._wanted, self._known = source, journal, wanted, shipped
         self.streams: dict[tuple[str, str], Stream] = {}
+        self._left: set[str] = set()
 
     def _discover(self) -> None:
         for writer, stream in self._source.spool.streams():
@@ -285,3 +286,14 @@ class Shipper:
             if os.path.exists(path):
                 self._journal.put_blob(digest, path)
                 os.unlink(path)
+        self._leave(stream.artifacts())
+
+    def _leave(self, artifacts: list[Record]) -> None:
+        """Let the execution be found by the content and by the names of what it logged."""
+        keys: set[str] = set()
+        for record in artifacts:
+            name = str(record.values.get("name"))
+            keys |= {f"sha256:{record.values.get('sha256')}", f"path:{name}", f"file:{os.path.basename(name)}"}
+        own = self._source
+        self._journal.leave([Trace(key, own.trial, own.execution) for key in sorted(keys - self._left)])
+        self._left |= keys
