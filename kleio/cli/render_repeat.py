@@ -41,11 +41,13 @@ def changed_inputs(trial: str, names: Sequence[str]) -> None:
         complain(f"changed since trial {trial} ran, and used as it is now: {', '.join(names[:MOST])}{more}")
 
 
-def verdict(found: Verdict, json: bool) -> None:
+def as_document(found: Verdict) -> None:
+    """``kleio repeat --json``."""
+    document(found.as_document())
+
+
+def verdict(found: Verdict) -> None:
     """``kleio repeat --verify``."""
-    if json:
-        document(found.as_document())
-        return
     for note in found.notes:
         complain(note)
     if found.reproduced:

@@ -23,10 +23,11 @@ from kleio.core.restore import original_root
 if TYPE_CHECKING:
     from kleio.core.journal.base import Journal
     from kleio.core.launcher import Outcome
+    from kleio.core.reproduction import Verdict
     from kleio.core.trial import Entry
 
-DECIDED = {"code", "fresh", "once", "if_running", "offline", "require_clean", "allow_code_change", "allow_env_change",
-           "allow_any_change", "timestamp"}  # fmt: skip
+DECIDED = {"project", "code", "fresh", "once", "if_running", "offline", "require_clean", "allow_code_change",
+           "allow_env_change", "allow_any_change"}  # fmt: skip
 """Options of a launch that a repetition leaves no choice in."""
 ENDED_BY_US = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -35,8 +36,8 @@ ENDED_BY_US = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     params=[
         *(option for option in run_options() if option.name not in DECIDED),
         click.Option(["--verify"], is_flag=True, help="compare statistics and artifacts afterwards; status 1 if they differ"),
-        click.Option(["--rtol"], type=click.FloatRange(0), default=0.0, help="relative difference that numbers may have"),
-        click.Option(["--atol"], type=click.FloatRange(0), default=0.0, help="absolute difference that numbers may have"),
+        click.Option(["--rtol"], metavar="X", type=click.FloatRange(0), default=0.0, help="relative difference that is none"),
+        click.Option(["--atol"], metavar="X", type=click.FloatRange(0), default=0.0, help="absolute difference that is none"),
         click.Option(["--ignore"], multiple=True, metavar="KEY", help="a statistic or artifact that may differ (a pattern)"),
         click.Option(["--json"], is_flag=True, help="print the comparison as one JSON document, and all else on stderr"),
         click.Argument(["trial"], metavar="ID"),
@@ -48,25 +49,30 @@ def repeat(
 ) -> Outcome | int:
     """Run a trial again, from its own code and with the inputs that are here, as a new trial."""
     options = given(ctx) | {"code": "recorded", "fresh": True}
+    quiet = bool(Config(options)["quiet"])
     journal = _journal(options)
     original = resolve(journal, trial)
-    _say_changed_inputs(journal, original)
+    if not quiet:
+        _say_changed_inputs(journal, original)
     since = time.time()
     with render_repeat.stdout_on_stderr() if json else nullcontext():
         outcome = launch(options, (), original.id)
     if not (verify or json) or outcome.signal in ENDED_BY_US:
         return outcome
-    return _verdict(_journal(options), original.id, since, Tolerance(rtol, atol, ignore), json)
+    verdict = _verdict(_journal(options), original.id, since, Tolerance(rtol, atol, ignore))
+    if json:
+        render_repeat.as_document(verdict)
+    elif not quiet:
+        render_repeat.verdict(verdict)
+    return 0 if verdict.reproduced else 1
 
 
-def _verdict(journal: Journal, trial: str, since: float, tolerance: Tolerance, json: bool) -> int:
+def _verdict(journal: Journal, trial: str, since: float, tolerance: Tolerance) -> Verdict:
     original = resolve(journal, trial)
     repetition = repetition_of(journal, original, since)
     if repetition is None:
         raise KleioError("the repetition is not in the journal yet, so it cannot be compared; ship it with: kleio sync")
-    verdict = verify(journal, original, repetition, tolerance)
-    render_repeat.verdict(verdict, json)
-    return 0 if verdict.reproduced else 1
+    return verify(journal, original, repetition, tolerance)
 
 
 def _journal(options: dict[str, Any]) -> Journal:
