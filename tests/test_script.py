@@ -148,6 +148,8 @@ def test_files_too_large_for_a_script_are_taken_from_the_project(here, tmp_path)
     write(here, {"big one.bin": random.Random(1).randbytes(2 << 20), "small.bin": b"\0" * 1000})
     trial, printed = ran(PYTHON, "show.py")
     same(trial, printed, here, tmp_path / "place")
+    shutil.copytree(here, tmp_path / "moved" / "copy")
+    assert shell(scripted(trial), tmp_path / "moved", "new", "copy").stdout == printed
     write(here, {"big one.bin": random.Random(2).randbytes(2 << 20)})
     assert "it has changed since" in shell(scripted(trial), tmp_path / "other", check=1).stderr
     (tmp_path / "empty").mkdir()
