@@ -1,0 +1,465 @@
+"""What a launch keeps of the code: all of it, quickly, and without touching anything."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+
+import pytest
+from commands import PYTHON, info, kleio, script, trials
+from repositories import captured, commands, git, gits, kept, repository
+
+from kleio.core import capturing, code, leaving_out, redact
+from kleio.core.config import Config
+
+
+@pytest.fixture
+def root(tmp_path):
+    return repository(tmp_path / "project", {"train.py": "print(1)\n", "notes.md": "n\n", "data.bin": b"\0\1"})
+
+
+@pytest.fixture
+def capture(root, tmp_path):
+    """Captures ``root`` or another place: a function of that, of the command and of settings."""
+    count = iter(range(1000))
+    return lambda place=None, **how: captured(place or root, tmp_path / f"scratch{next(count)}" / "x", **how)
+
+
+def content(version, path):
+    """What was kept of a file."""
+    _, digest, size, at = version.document["changes"][path]
+    blob = version.blobs[digest if at is None else version.document["pack"]]
+    with open(blob, "rb") as file:
+        file.seek(at or 0)
+        return file.read(size)
+
+
+# -- what is recorded --------------------------------------------------------------------------------------------------
+
+
+def test_a_clean_repository_is_its_commit(root, capture):
+    version = capture()
+    assert version.document == {
+        "kind": "git", "commit": git(root, "rev-parse", "HEAD").decode().strip(), "branch": "main", "pushed": None,
+        "remote": None, "dirty": False, "fingerprint": version.fingerprint, "changes": {}, "pack": None, "left_out": [],
+        "submodules": {},
+    }  # fmt: skip
+    assert version.blobs == {}
+
+
+def test_what_differs_is_kept_each_content_once(root, capture):
+    (root / "train.py").write_text("print(2)\n")
+    (root / "same.py").write_text("print(2)\n")
+    (root / "large.py").write_bytes(b"#" * 300_000)
+    (root / "data.bin").unlink()
+    os.symlink("train.py", root / "link")
+    version = capture()
+    changes = version.document["changes"]
+    assert changes["data.bin"] is None
+    assert changes["link"] == ["120000", "train.py", 8, None]
+    assert changes["train.py"] == changes["same.py"]
+    assert changes["large.py"][3] is None
+    assert content(version, "train.py") == b"print(2)\n"
+    assert content(version, "large.py") == b"#" * 300_000
+    assert os.stat(version.blobs[version.document["pack"]]).st_size == len(b"print(2)\n")
+    assert version.document["dirty"] is True
+
+
+@pytest.mark.parametrize(
+    ("upstream", "ahead", "pushed"), [(True, False, True), (True, True, False), (False, False, None), ("local", False, None)]
+)
+def test_whether_a_commit_is_pushed_is_told_as_far_as_it_is_known(upstream, ahead, pushed, root, capture, tmp_path):
+    git(tmp_path, "clone", "-q", "--bare", root, tmp_path / "remote.git")
+    git(root, "remote", "add", "origin", f"file://{tmp_path}/remote.git")
+    if upstream == "local":
+        commands(root, "git branch base && git branch -u base")
+    elif upstream:
+        commands(root, "git fetch -q && git branch -u origin/main")
+    if ahead:
+        git(root, "commit", "-q", "--allow-empty", "-m", "more")
+    assert capture().document["pushed"] is pushed
+
+
+def test_no_password_of_the_remote_is_recorded(root, capture):
+    git(root, "remote", "add", "origin", "https://me:hunter2@example.org/x.git")
+    assert capture().document["remote"] == "https://example.org/x.git"
+    git(root, "remote", "set-url", "origin", "ssh://git:hunter2@example.org/x.git")
+    assert capture().document["remote"] == "ssh://git@example.org/x.git"
+
+
+# -- the fingerprint ---------------------------------------------------------------------------------------------------
+
+
+def test_staging_and_committing_change_nothing(root, capture):
+    (root / "train.py").write_text("print(2)\n")
+    (root / "new.py").write_text("x\n")
+    os.symlink("new.py", root / "link.py")
+    (root / "new.py").chmod(0o755)
+    first = capture().fingerprint
+    git(root, "add", "-A")
+    assert capture().fingerprint == first
+    git(root, "commit", "-qm", "second")
+    assert capture().fingerprint == first
+
+
+def test_filters_apply_to_what_counts(root, capture):
+    (root / ".gitattributes").write_text("*.py text eol=crlf\n")
+    commands(root, "git add -A && git commit -qm attributes")
+    (root / "train.py").write_bytes(b"print(2)\r\n")
+    first = capture()
+    git(root, "commit", "-qam", "second")
+    assert capture().fingerprint == first.fingerprint
+    assert content(first, "train.py") == b"print(2)\r\n"
+
+
+def test_names_that_git_quotes_are_hashed_as_well(root, capture):
+    for name in ('q"uote.py', "new\nline.py", "back\\slash.py", "tab\t.py", '"quoted".py', "ends in\r.py", "ünï.py"):
+        (root / name).write_text(f"{name!r}\n")
+    first = capture().fingerprint
+    commands(root, "git add -A && git commit -qm names")
+    assert capture().fingerprint == first
+
+
+def test_a_file_that_git_does_not_get_to_is_named_by_hand(root, capture, monkeypatch):
+    (root / "train.py").write_text("print(2)\n")
+    (root / "new.py").write_text("x\n")
+    first = capture().fingerprint
+    from kleio.core.repository import Repository
+
+    start = Repository.start
+    dies = lambda self, *words, **how: start(self, *(("hash-object", "nowhere") if "hash-object" in words else words), **how)  # noqa: E731
+    monkeypatch.setattr(Repository, "start", dies)
+    assert capture().fingerprint == first
+
+
+def test_what_does_not_count_does_not_change_the_fingerprint(root, capture):
+    first = capture().fingerprint
+    (root / "notes.md").write_text("other\n")
+    (root / "results.csv").write_text("1\n")
+    assert capture().fingerprint == first
+    (root / "data.bin").write_bytes(b"\2")
+    assert capture().fingerprint != first
+
+
+def test_modes_are_what_git_takes_them_for(root, capture):
+    first = capture().fingerprint
+    git(root, "config", "core.fileMode", "false")
+    (root / "train.py").chmod(0o755)
+    assert capture().fingerprint == first
+    (root / "train.py").write_text("print(1)\n# more\n")
+    assert capture().document["changes"]["train.py"][0] == "100644"
+    git(root, "config", "core.fileMode", "true")
+    assert capture().document["changes"]["train.py"][0] == "100755"
+
+
+def test_files_that_git_was_told_not_to_look_at_are_looked_at(root, capture):
+    git(root, "update-index", "--assume-unchanged", "train.py")
+    git(root, "update-index", "--skip-worktree", "data.bin")
+    (root / "train.py").write_text("print(2)\n")
+    (root / "data.bin").unlink()
+    version = capture()
+    assert version.document["changes"]["data.bin"] is None
+    assert content(version, "train.py") == b"print(2)\n"
+
+
+# -- submodules --------------------------------------------------------------------------------------------------------
+
+
+def test_submodules_are_captured_with_what_changed_in_them(root, capture):
+    library = repository(root / "lib", {"lib.py": "x = 1\n"})
+    repository(library / "deep", {"deep.py": "y\n"})
+    commands(library, "git add deep && git commit -qm deep")
+    commands(root, "git add lib && git commit -qm lib")
+    clean = capture()
+    assert clean.document["dirty"] is False
+    (library / "lib.py").write_text("x = 2\n")
+    (library / "deep" / "new.py").write_text("z\n")
+    before = gits(root)
+    version = capture()
+    assert gits(root) == before
+    inner = version.document["submodules"]["lib"]
+    assert inner["commit"] == git(library, "rev-parse", "HEAD").decode().strip()
+    assert set(inner["changes"]) == {"lib.py"}
+    assert set(inner["submodules"]["deep"]["changes"]) == {"new.py"}
+    assert {inner["pack"], inner["submodules"]["deep"]["pack"]} == set(version.blobs)
+    assert version.document["dirty"] is True
+    assert version.fingerprint != clean.fingerprint
+    commands(library, "git commit -qam changed")
+    commands(library / "deep", "git add -A && git commit -qm new")
+    assert capture().fingerprint == version.fingerprint
+
+
+def test_a_submodule_that_is_not_there_is_its_commit(root, capture):
+    library = repository(root / "lib", {"lib.py": "x = 1\n"})
+    commands(root, "git add lib && git commit -qm lib")
+    shutil.rmtree(library)
+    library.mkdir()
+    assert capture().document["submodules"] == {}
+    assert capture().document["changes"] == {}
+
+
+def test_a_damaged_submodule_is_named_and_the_rest_captured(root, capture):
+    library = repository(root / "lib", {"lib.py": "x = 1\n"})
+    commands(root, "git add lib && git commit -qm lib")
+    (library / ".git" / "index").write_bytes(b"garbage")
+    (root / "train.py").write_text("print(2)\n")
+    version = capture()
+    assert [one["path"] for one in version.document["left_out"]] == ["lib/"]
+    assert "lib/" in version.remarks[0]
+    assert set(version.document["changes"]) == {"train.py"}
+
+
+def test_an_untracked_repository_is_named_loudly(root, capture):
+    repository(root / "other")
+    version = capture()
+    assert [(one["path"], one["why"]) for one in version.document["left_out"]] == [("other/", "a repository of its own")]
+    assert "other/" in version.remarks[0]
+
+
+# -- secrets and limits ------------------------------------------------------------------------------------------------
+
+TOKEN = "hf_" + "aB3" * 12
+
+
+@pytest.fixture
+def searched(monkeypatch):
+    found_in = {True: "a Hugging Face token", False: None}
+    monkeypatch.setattr(redact, "secret_in", lambda path, content: found_in[TOKEN.encode() in content], raising=False)
+
+
+@pytest.mark.usefixtures("searched")
+@pytest.mark.parametrize("name", ["train.py", "new.py", "large.yaml"])
+def test_a_file_with_a_secret_is_kept_by_name_only(name, root, capture):
+    (root / name).write_text("x = 1\n" * (60_000 if name == "large.yaml" else 1) + f"TOKEN = '{TOKEN}'\n")
+    (root / "other.py").write_text("x\n")
+    version = capture()
+    (left,) = version.document["left_out"]
+    assert (left["path"], left["why"], left["size"]) == (name, "it holds a Hugging Face token", (root / name).stat().st_size)
+    assert name in version.remarks[0]
+    assert set(version.document["changes"]) == {"other.py"}
+    for path in version.blobs.values():
+        with open(path, "rb") as file:
+            assert TOKEN.encode() not in file.read()
+    commands(root, "git add -A && git commit -qm all")
+    assert capture().fingerprint == version.fingerprint
+
+
+def test_limits_are_kept_and_said(root, capture):
+    for name in ("a.npy", "b.npy", "c.npy"):
+        (root / name).write_bytes(os.urandom(600_000))
+    (root / "large.npy").write_bytes(bytes(2_000_000))
+    (root / "train.py").write_bytes(b"#" * 2_000_000)
+    version = capture(**{"untracked-limit": 1_000_000, "untracked-total": 1_300_000})
+    assert {one["path"]: one["why"] for one in version.document["left_out"]} == dict.fromkeys(
+        ["c.npy", "large.npy", "train.py"], "too large"
+    )
+    first = version.fingerprint
+    (root / "train.py").write_bytes(b"#" * 2_000_001)
+    assert capture(**{"untracked-limit": 1_000_000}).fingerprint != first
+
+
+def test_no_time_left_is_said_and_nothing_is_read(root, capture, monkeypatch):
+    (root / "train.py").write_text("print(2)\n")
+    read = capturing.Tree.read
+
+    def late(self):
+        self._allowance.until = 0.0
+        read(self)
+
+    monkeypatch.setattr(capturing.Tree, "read", late)
+    version = capture()
+    assert [one["why"] for one in version.document["left_out"]] == ["there was no time left for it"]
+    assert version.document["changes"] == {}
+
+
+# -- bad input ---------------------------------------------------------------------------------------------------------
+
+
+def seconds(function):
+    started = time.monotonic()
+    return function(), time.monotonic() - started
+
+
+def test_a_hundred_thousand_untracked_files(root, capture):
+    (root / "many").mkdir()
+    for number in range(100_000):
+        os.close(os.open(root / "many" / f"{number}.py", os.O_CREAT | os.O_WRONLY))
+    version, taken = seconds(capture)
+    assert len(version.document["changes"]) <= leaving_out.MOST_UNTRACKED
+    assert "many/" in version.remarks[-1] or "untracked files were not looked at" in version.remarks[0]
+    assert taken < 10  # on any machine; the budget is a second
+
+
+def test_a_directory_of_five_gigabytes(root, capture):
+    (root / "data").mkdir()
+    for number in range(50):
+        with open(root / "data" / f"{number}.npy", "wb") as file:
+            file.truncate(100 << 20)
+    version, taken = seconds(capture)
+    assert len(version.document["left_out"]) == 50
+    assert version.blobs == {}
+    assert taken < 10
+
+
+def test_a_file_that_cannot_be_read(root, tmp_path):
+    (root / "new.py").write_text("x\n")
+    (root / "new.py").chmod(0)
+    (root / "other.py").write_text("y\n")
+    program = f"""
+import json, os, sys
+sys.path[:0] = {[os.path.dirname(__file__), *filter(None, sys.path)]!r}
+from repositories import captured
+if os.geteuid() == 0:
+    os.chown({str(tmp_path)!r}, 12345, 12345)
+    os.setuid(12345)
+version = captured({str(root)!r}, {str(tmp_path / "s" / "x")!r})
+print(json.dumps(dict(version.document)))
+"""
+    for place in (*tmp_path.parents, tmp_path):
+        if str(place).startswith("/tmp/") and os.stat(place).st_uid == os.getuid():
+            place.chmod(0o755)
+    done = subprocess.run([PYTHON, "-c", program], capture_output=True, text=True, cwd=tmp_path, env=os.environ | {"HOME": "/"})
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout)
+    assert [(one["path"], one["why"]) for one in document["left_out"]] == [("new.py", "unreadable")]
+    assert set(document["changes"]) == {"other.py"}
+
+
+@pytest.mark.parametrize("what", ["index", "HEAD", "objects", "config", "everything"])
+def test_a_damaged_repository_stops_nothing(what, root):
+    place = root / ".git" / what
+    if what == "everything":
+        shutil.rmtree(root / ".git")
+        (root / ".git").mkdir()
+    elif place.is_dir():
+        shutil.rmtree(place)
+    else:
+        place.write_bytes(b"\xff garbage [")
+    done = kleio(PYTHON, "train.py", cwd=root, check=0)
+    assert done.stdout == "1\n"
+    recorded = info("last")["code"]
+    assert set(recorded["changes"]) == {"train.py"} or recorded["kind"] == "git"
+    assert recorded["kind"] == "git" or "git cannot read" in done.stderr
+
+
+def test_a_damaged_repository_does_not_make_way_for_one_around_it(root, capture):
+    inner = repository(root / "inner", {"inner.py": "x\n"})
+    shutil.rmtree(inner / ".git")
+    (inner / ".git").mkdir()
+    script(inner, "x\n")
+    version = capture(inner)
+    assert version.document["kind"] == "files"
+    assert set(version.document["changes"]) == {"train.py", "inner.py"}
+
+
+def test_without_git_it_is_said(root, capture, monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    version = capture(argv=("python", "train.py"))
+    assert version.document["kind"] == "files"
+    assert "git cannot read" in version.remarks[0]
+
+
+def test_in_the_middle_of_a_rebase(root, capture):
+    commands(root, "git checkout -qb side && echo side > train.py && git commit -qam side")
+    commands(root, "git checkout -q main && echo main > train.py && git commit -qam main && git rebase -q side")
+    assert b"rebase" in git(root, "status")
+    before = gits(root)
+    version = capture()
+    assert gits(root) == before
+    assert content(version, "train.py") == (root / "train.py").read_bytes()
+    assert b"<<<<<<<" in content(version, "train.py")
+    assert version.document["branch"] is None
+
+
+def test_a_pipe_in_the_place_of_a_file_is_waited_for_by_nobody(root, capture):
+    (root / "train.py").unlink()
+    os.mkfifo(root / "train.py")
+    version, taken = seconds(capture)
+    assert taken < 5
+    assert "train.py" not in version.blobs
+    assert [one["why"] for one in version.document["left_out"]] in ([], ["not a file"])
+
+
+def test_a_full_disk_where_records_wait_is_said(root, capture, monkeypatch):
+    (root / "train.py").write_text("print(2)\n")
+    from kleio.core.pack import Pack
+
+    def full(self, content):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Pack, "add", full)
+    version = capture()
+    assert [one["why"] for one in version.document["left_out"]] == ["No space left on device"]
+
+
+# -- outside git -------------------------------------------------------------------------------------------------------
+
+
+def test_a_script_outside_of_the_project_is_kept_apart(tmp_path, capture):
+    (tmp_path / "tools").mkdir()
+    (tmp_path / "work").mkdir()
+    script(tmp_path / "tools", "print(1)\n")
+    version = capture(tmp_path / "work", argv=("python", "../tools/train.py"))
+    assert version.document["changes"] == {}
+    assert set(version.document["outside"]) == {str(tmp_path / "tools" / "train.py")}
+    assert version.document["pack"] in version.blobs
+
+
+# -- what differs between two of them ----------------------------------------------------------------------------------
+
+
+def differing(before, now, root):
+    return code.differing(before.document, now, Config({"project": "p"}, cwd=str(root)), ["python", "train.py"])
+
+
+def test_differing_names_what_counts_and_differs(root, capture):
+    clean = capture()
+    (root / "train.py").write_text("print(2)\n")
+    (root / "new.py").write_text("x\n")
+    (root / "data.csv").write_text("1\n")
+    (root / "notes.md").write_text("m\n")
+    dirty = capture()
+    assert differing(clean, dirty, root) == ["new.py", "train.py"]
+    commands(root, "git add -A && git commit -qm all")
+    assert differing(dirty, capture(), root) == []
+    (root / "train.py").write_text("print(3)\n")
+    assert differing(dirty, capture(), root) == ["train.py"]
+    assert differing(clean, capture(), root) == ["data.csv", "new.py", "train.py"]
+    (root / "new.py").unlink()
+    assert differing(dirty, capture(), root) == ["new.py", "train.py"]
+
+
+def test_differing_looks_into_submodules(root, capture):
+    library = repository(root / "lib", {"lib.py": "x = 1\n"})
+    commands(root, "git add lib && git commit -qm lib")
+    clean = capture()
+    (library / "lib.py").write_text("x = 2\n")
+    dirty = capture()
+    assert differing(clean, dirty, root) == ["lib/lib.py"]
+    commands(library, "git commit -qam two")
+    assert differing(dirty, capture(), root) == []
+    assert differing(clean, capture(), root) == ["lib/lib.py"]
+
+
+def test_what_is_resumed_with_changed_code_says_which(root):
+    script(root, "from kleio.client.logger import kleio_logger as k\nk.log_artifact('a', b'x')\nraise SystemExit(1)\n")
+    commands(root, "git commit -qam fails")
+    kleio(PYTHON, "train.py", cwd=root, check=1)
+    script(root, "print(2)\n")
+    assert "train.py" in kleio(PYTHON, "train.py", cwd=root, check=78).stderr
+    assert len(trials()) == 1
+
+
+def test_a_launch_touches_nothing_of_the_users(root):
+    (root / "train.py").write_text("print(2)\n")
+    (root / "new.py").write_text("x\n")
+    git(root, "add", "new.py")
+    commands(root, "git stash -q && git stash apply -q")
+    before, wanted = gits(root), kept(root)
+    kleio(PYTHON, "train.py", cwd=root, check=0)
+    assert gits(root) == before
+    assert kept(root) == wanted
