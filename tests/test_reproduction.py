@@ -32,9 +32,9 @@ def trial(journal):
     """Makes a trial of executions, each a list of streams, each a list of statistics; with artifacts in the last one."""
     numbers = itertools.count(1)
 
-    def make(*executions, artifacts=(), exit_code=0, signal=None, previous=None, created=0.0, piece=7):
+    def make(*executions, artifacts=(), exit_code=0, signal=None, previous=None, created=0.0, piece=7, parent=None):
         name = f"{next(numbers):032x}"
-        journal.create(Trial(name, "work", "project", ("true",), ".", created, previous=previous))
+        journal.create(Trial(name, "work", "project", ("true",), ".", created, previous=previous, parent=parent))
         executions = executions or ([],)
         for streams in executions:
             execution = os.urandom(16).hex()
@@ -143,6 +143,14 @@ def test_executions_are_compared_one_after_the_other_and_that_is_said(journal, t
     again = verify(journal, trial([whole[:12]], [whole[10:]]), trial([whole]), EXACT)
     assert not again.reproduced
     assert "was resumed: its 2 executions" in again.notes[0]
+
+
+def test_a_branch_that_was_repeated_from_the_beginning_says_so(journal, trial):
+    parent = trial([losses(10)])
+    branch = trial([losses(10)[5:]], parent=parent.id)
+    found = verify(journal, branch, trial([losses(10)]), EXACT)
+    assert f"continues trial {parent.id[:7]}" in found.notes[0]
+    assert verify(journal, branch, trial([losses(10)[5:]], parent=parent.id), EXACT).notes == ()
 
 
 def test_processes_are_paired_by_what_they_logged_first(journal, trial):

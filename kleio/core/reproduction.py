@@ -126,12 +126,18 @@ def verify(journal: Journal, original: Entry, repetition: Entry, tolerance: Tole
     found += [*_other_artifacts(kept, its, tolerance), *_other_end(original, repetition)]
     return Verdict(
         original.id, repetition.id, (comparing.count[0], comparing.count[1]), (len(kept), len(its)),
-        tuple(found), tuple(_resumed(original, repetition)),
+        tuple(found), tuple(_notes(original, repetition)),
     )  # fmt: skip
 
 
-def _resumed(*entries: Entry) -> Iterator[str]:
-    for entry in entries:
+def _notes(original: Entry, repetition: Entry) -> Iterator[str]:
+    """What may make two trials differ though nothing went wrong."""
+    if original.trial.parent != repetition.trial.parent:
+        yield (
+            f"trial {original.id[:SHORT]} continues trial {(original.trial.parent or 'none')[:SHORT]}, and what repeated it "
+            "began from the beginning"
+        )
+    for entry in (original, repetition):
         if len(entry.executions) > 1:
             yield (
                 f"trial {entry.id[:SHORT]} was resumed: its {len(entry.executions)} executions are compared one after the "
