@@ -1,8 +1,12 @@
 from __future__ import annotations
 
+import time
+from pathlib import Path
+
 import pytest
 
-from kleio.core.redact import GONE, address, command, is_secret, is_secret_file, text, variables
+import kleio
+from kleio.core.redact import GONE, address, command, is_secret, is_secret_file, secret_in, text, variables
 
 KEY = "sk-" + "a1B2" * 8
 
@@ -42,6 +46,11 @@ def test_harmless_names(name):
         (["t", '{"password": "x", "lr": "1"}'], ("t", f'{{"password": "{GONE}", "lr": "1"}}')),
         (["t", "--password", "--lr", "1"], ("t", "--password", "--lr", "1")),
         (["t", "--lr", "0.1"], ("t", "--lr", "0.1")),
+        (["t", "-pX", "--auth-type", "basic", "--token-file", "f"], ("t", "-pX", "--auth-type", "basic", "--token-file", "f")),
+        (["curl", "-H", "X-Api-Key: abc", "h"], ("curl", "-H", f"X-Api-Key:{GONE}", "h")),
+        (["sh", "-c", "cd x; TOKEN=abc run --api-key 'a b' --n 3"], ("sh", "-c", f"cd x; TOKEN={GONE} run --api-key {GONE} --n 3")),
+        (["sh", "-c", 'run --password="$PW" $TOKEN; f(token=x)'], ("sh", "-c", f'run --password={GONE} $TOKEN; f(token=x)')),
+        (["t", "the token of a word"], ("t", "the token of a word")),
     ],
 )
 def test_command(argv, safe):
@@ -64,6 +73,8 @@ def test_variables_and_text():
         "-" * 100_000,
         "{'" * 50_000,
         "?a=" * 40_000,
+        " --a" * 40_000,
+        "a= '" * 40_000,
     ],
 )
 def test_a_long_word_costs_no_more_than_its_length(word):
@@ -92,3 +103,158 @@ def test_files_that_hold_secrets(name, secret):
 def test_a_remote_says_nothing_of_who_may_read_it():
     assert address("https://u:p/w@h/a.git?private_token=X") == "https://h/a.git"
     assert address("git@h:a/b.git") == "git@h:a/b.git"
+    assert address("ssh://git@h/a.git") == "ssh://git@h/a.git"
+    assert address("ssh://git:pass@h:22/a.git?x=y") == "ssh://git@h:22/a.git"
+    assert address("git+ssh://git@h/a.git") == "git+ssh://git@h/a.git"
+    assert address("https://user@h/a.git") == "https://h/a.git"
+    assert address("ssh://h/a.git") == "ssh://h/a.git"
+
+
+GITHUB = "ghp_" + "A1b2C3d4E5" * 3 + "f6G7h8"
+HUGGING = "hf_" + "QwErTy12AsDf34ZxCv56" * 2
+PEM = "-----BEGIN RSA " + "PRIVATE KEY-----"
+BASE64 = "MIIEpAIBAAKCAQEA7bq9Kd0c3JmZs1Xh8fWv2RtYuLpQnE5gTj6BiOaDxCyHkMz4"
+JWT = "eyJhbGciOiJIUzI1NiJ9."
+HEX = "0f1e2d3c4b5a69788796a5b4c3d2e1f00f1e2d3c"
+
+
+@pytest.mark.parametrize(
+    ("path", "line", "why"),
+    [
+        # keys of a known shape, anywhere
+        ("a.py", f'login("{GITHUB}")', "a token of GitHub's"),
+        ("a.ipynb", f'"source": ["login({HUGGING!r})\\n"]', "a token of Hugging Face's"),
+        ("a.ipynb", f'"x = 1\\n{HUGGING}"', "a token of Hugging Face's"),
+        ("notes", "use sk-" + "proj-Zr8kq2LmPx7Vb3Nc5Td9Wf1Hj for now", "a key of an API"),
+        ("a.csv", "1,AKIA" + "Q3ZXCVBN4MASDF56", "a token of AWS's"),
+        ("a.txt", "glpat-" + "x7Kq2_mNbV4cZ9aSdF3g", "a token of GitLab's"),
+        ("a.bin", "\0\1AIza" + "SyB1c2D3e4F5g6H7i8J9k0LmNoPqRsTuVwX", "a token of Google's"),
+        ("a.js", JWT + "eyJzdWIiOiIxMjM0In0." + "dBjftJeZ4CVPmB92K27uhbUJU1p1r0wW1gFWFOEjXk", "a web token"),
+        ("a.js", JWT + "eyJzdWIiOiIxMjM0NTY3ODkwIiwibmFtZSI6IkpvIn0." + "dBjftJeZ4CVPmB92K27", "a web token"),
+        ("a.yaml", f"key: |\n  {PEM}\n  {BASE64}\n", "a private key"),
+        ("a.py", f'KEY = "{PEM}\\n{BASE64}"', "a private key"),
+        ("a.bin", f"\0{PEM}\n{BASE64}\n", "a private key"),
+        # addresses
+        ("a.py", 'connect("mongodb://' + 'me:hunter22@db.lab.org/x")', "a password in an address"),
+        (".gitmodules", "url = https://" + "oauth2:Zr8kq2LmPx@git.lab.org/x.git", "a password in an address"),
+        ("a.md", "git clone https://" + "a1b2c3d4e5f6a7b8c9d0e1f2@git.lab.org/x", "a token in an address"),
+        ("a.py", '"https://hooks.slack.com/services/' + 'T0AB12CD3/B0EF45GH6/aB3dE5fG7hI9jK1lM3nO"', "a token in an address"),
+        ("a.py", 'get("https://h/x?a=1&api_key=' + 'k3j4h5g6f7")', "a value for api_key"),
+        ("a.cs", '"Server=h;Password=' + 'Zr8kq2Lm;"', "a value for Password"),
+        # config files: whatever has a secret name
+        ("a.yaml", "password: hunter", "a value for password"),
+        ("a.yml", "  db_password: 'correct horse battery'  # mine", "a value for db_password"),
+        ("a.yaml", "db: {user: me, password: hunter, port: 5}", "a value for password"),
+        ("a.yaml", "- api_key: abcd", "a value for api_key"),
+        ("a.yaml", "token: abc123", "a value for token"),
+        ("a.yaml", "password: 12345", "a value for password"),
+        ("a.yaml", "# password: hunter2", "a value for password"),
+        ("a.json", '{"user": "me","password":"hunter"}', "a value for password"),
+        ("a.json", '{"password": 123456}', "a value for password"),
+        ("a.json", '{"auths": {"h": {"auth": "bWU6aHVudGVyMg=="}}}', "a value for auth"),
+        ("a.toml", 'secret_key = "k9#fj2"', "a value for secret_key"),
+        ("a.ini", "passwd=hunter", "a value for passwd"),
+        (".env", f"WANDB_API_KEY={HEX}", "a value for WANDB_API_KEY"),
+        (".env.local", "export DB_PASS=hunter", "a value for DB_PASS"),
+        ("a.properties", "spring.datasource.password=hunter", "a value for spring.datasource.password"),
+        (".npmrc", "//registry.npmjs.org/:_authToken=3f2c1d0e-aaaa", "a value for authToken"),
+        # shell scripts
+        ("job.sh", f"export WANDB_API_KEY={HEX}", "a value for WANDB_API_KEY"),
+        ("job.slurm", "python train.py --api-key abcd1234", "a value for api-key"),
+        ("job.sh", "mysql --password=hunter x", "a value for password"),
+        ("job.sh", 'TOKEN="abc123def"', "a value for TOKEN"),
+        ("job.sh", f"curl -H 'Authorization: Bearer {HEX}' h", "a value for Authorization"),
+        # source: a literal that looks like one
+        ("a.py", 'PASSWORD = "hunter22"', "a value for PASSWORD"),
+        ("a.py", "connect(password='hunter22')", "a value for password"),
+        ("a.py", f'os.environ["WANDB_API_KEY"] = "{HEX}"', "a value for WANDB_API_KEY"),
+        ("a.py", 'password: str | None = "hunter22"', "a value for password"),
+        ("a.py", f'headers = {{"X-Auth-Token": "{HEX}"}}', "a value for X-Auth-Token"),
+        ("a.ipynb", '"source": ["password = \\"hunter22\\"\\n"]', "a value for password"),
+        ("a.go", 'apiKey := "k3j4h5g6f7"', "a value for apiKey"),
+        ("README.md", f"    export WANDB_API_KEY={HEX}", "a value for WANDB_API_KEY"),
+    ],
+)  # fmt: skip
+def test_a_secret_in_a_file(path, line, why):
+    assert secret_in(path, f"first line\n{line}\nlast line\n".encode()) == why
+
+
+@pytest.mark.parametrize(
+    ("path", "line"),
+    [
+        # shapes without a key
+        ("a.py", 'PREFIXES = ("ghp_", "hf_", "sk-", "AKIA", "eyJ")'),
+        ("a.py", 'TOKEN = "ghp_' + "x" * 36 + '"'),
+        ("a.md", "AKIAIOSFODNN7EXAMPLE"),
+        ("a.html", '<div class="sk-toggleable__content-arrow-2 sk-estimator-doc-link">'),
+        ("a.py", f'if "{PEM}" in text:'),
+        ("a.py", f'PEM = "{PEM}\\n...\\n-----END"'),
+        ("a.py", 'KEY = "sk-" + "a1B2" * 8'),
+        ("a.txt", "f" * 40 + " " + HEX),
+        ("a.json", f'{{"sha256": "{HEX}", "integrity": "sha512-{HEX}{HEX}=="}}'),
+        # addresses
+        ("a.md", "git@github.com:me/x.git and mailto:me@lab.org, https://me@bitbucket.org/x"),
+        ("a.md", "mongodb://user:password@host, postgres://postgres:postgres@localhost"),
+        ("a.yaml", "url: mongodb://me:${PASSWORD}@h"),
+        ("a.py", 'f"mongodb://{user}:{password}@{host}"'),
+        ("a.py", '"mongodb://%s:%s@%s" % (a, b, c)'),
+        ("a.md", "https://<user>:<password>@host and ftp://a:xxxx@h and x://u:changeme@h"),
+        ("a.py", '"http://" + user + ":" + word + "@" + host'),
+        ("a.md", "http://localhost:8888/tree@v1 http://h:80/@x"),
+        ("a.md", "postgres://scott:tiger22@db.example.com/x"),
+        # what configurations of models say
+        ("a.yaml", "pad_token: <pad>\ntokenizer_class: PreTrainedTokenizerFast\nmax_tokens: 4096"),
+        ("a.json", '{"unk_token": "[UNK]", "bos_token": {"content": "<s>"}, "image_token": "<image>", "boi_token": "[BOI]"}'),
+        ("a.yaml", "token_pooling: mean\ntoken_mixer: conv2d\nclassifier: token\nuse_auth_token: true"),
+        ("a.json", "{" + ", ".join(f'"w{n}": {n + 5000}' for n in range(2500)) + ', "password": 28712, "secret": 4567}'),
+        ("a.json", '{"@octokit/auth-token": "^2.4.0", "js-tokens": "4.0.0"}'),
+        ("a.yaml", "secret_santa: 3\nsecret_santa = 3"),
+        # references, placeholders, nothing
+        ("a.yaml", "password: ${DB_PASSWORD}\npassword: {{ vault_password }}\ntoken: ${{ secrets.GITHUB_TOKEN }}"),
+        ("a.yaml", "password: !vault |\n  $ANSIBLE_VAULT\nsecret: *shared\npassword: ENC[AES256_GCM,data:aa1]"),
+        ("a.yaml", "password:\nsecret: null\ntoken: ~\napi_key: ''\npassword: changeme\nsecret: <your secret>"),
+        ("a.yaml", "password: xxx\npassword: '****'\npassword: none\nsecrets: inherit\npermissions: {id-token: write}"),
+        ("a.yaml", "password_file: /run/secrets/db\npassword: /run/secrets/db\napi_key: OPENAI_API_KEY\nauth: basic"),
+        ("a.yaml", "db: {password: null, user: somebody}"),
+        ("a.yaml", "# the token: what the server gave you\n# password: the one of your database"),
+        ("a.json", '{"password": {"type": "string"}, "properties": {"token": ["a", "b"]}, "api_key": "your-api-key"}'),
+        ("a.toml", 'api_key = "$API_KEY"\ntoken = ""\npassword = "%(password)s"'),
+        (".env", "API_KEY=\nTOKEN=$OTHER\nTOKENIZERS_PARALLELISM=false"),
+        ("conf.py.cfg", 'PASSWORD = os.environ["X"]'),
+        ("job.sh", 'TOKEN=$(cat ~/.token)\nPW="$1"\nPASS=`pass show x`\n[ -n "$TOKEN" ] && run --token "$TOKEN" --password'),
+        ("job.sh", "run --auth-type basic --token-file x1y2z3w4 --max-tokens 4096\nread -s PASSWORD"),
+        ("Makefile", "token: lexer.c tokens2.h\n\tcc token lexer12.c"),
+        # source
+        ("a.py", 'PASSWORD = os.environ["X"]\ntoken = get("HF_TOKEN1")\npassword = getpass("Password: ")'),
+        ("a.py", 'token = "bfloat16"\nauth = "oauth2"\nif token == "hunter22": pass'),
+        ("a.py", 'password = ""\nsecret = None\napi_key = "your_api_key1"\npassword="password"'),
+        ("a.py", 'parser.add_argument("--api-key", help="the key123 of it")\nkey = "abc12345"'),
+        ("a.py", 'token_pattern=r"(?u)\\b\\w\\w+\\b1"\ntoken_url = "https://h/oauth2/token"'),
+        ("a.py", 'secret = f"{prefix}-{number:08d}x1"\ntoken = "%s-0a1" % n\npassword = "<password1>"'),
+        ("a.py", 'tokens = ["abc12345"]\nauthor = "me12345678"\nkeys = {"monkey": "abc12345"}'),
+        ("a.py", "def f(token, password=None, api_key: str | None = None): ..."),
+        ("a.md", "set `API_KEY=<your key>` or `--password=...`; token: see above"),
+        ("a.ipynb", '"source": ["password = os.environ[\\"DB_PASSWORD1\\"]\\n"]'),
+    ],
+)  # fmt: skip
+def test_no_secret_in_a_file(path, line):
+    assert secret_in(path, f"first line\n{line}\nlast line\n".encode()) is None
+
+
+def test_the_source_of_kleio_holds_no_secret():
+    """And so does not come back without the file that knows what secrets look like."""
+    root = Path(kleio.__file__).parent
+    assert [path for path in root.rglob("*.py") if secret_in(str(path), path.read_bytes())] == []
+
+
+@pytest.mark.parametrize(
+    "text", ["://" * 300_000, "password=" * 100_000, "a" * 1_000_000, "://a:" * 200_000 + "@", "token: " * 150_000,
+             "password" * 100_000, PEM * 30_000, ";pw=" * 200_000, "://" + "a" * 1_000_000, "password: " + " " * 900_000,
+             "eyJ" + ".eyJ" * 200_000,
+             "password: '" * 100_000, "${" * 400_000],
+)  # fmt: skip
+@pytest.mark.parametrize("path", ["a.py", "a.yaml", "a.sh", "a.md"])
+def test_a_strange_file_costs_no_more_than_its_length(path, text):
+    started = time.perf_counter()
+    secret_in(path, text.encode())
+    assert time.perf_counter() - started < 20

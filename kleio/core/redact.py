@@ -1,58 +1,42 @@
-"""What never gets recorded: secrets in arguments, addresses and variables.
+"""What never gets recorded: secrets in arguments, addresses, variables and files.
 
-Names are matched by segment, so ``--api-key`` and ``HF_TOKEN`` are secrets and ``TOKENIZERS_PARALLELISM`` is none. Values
-are matched by the shapes that providers document for their keys. What is taken out leaves :data:`GONE` behind.
+What is taken out leaves :data:`GONE` behind; a file that holds a secret is not kept at all (:func:`secret_in`), because
+half a file brings nothing back.
 """
 
 from __future__ import annotations
 
 import re
-from itertools import pairwise
+
+from kleio.core.secret_names import KEYS, is_secret
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+__all__ = ["GONE", "SHORTEST", "address", "command", "is_secret", "is_secret_file", "secret_in", "text", "variables"]
+
 GONE = "<redacted>"
 SHORTEST = 14
 """Characters: no key of a known shape, and no header with one, is shorter."""
 
-_WORDS = {"password", "passwd", "passphrase", "pwd", "secret", "secrets", "token", "apikey", "credential", "credentials",
-          "auth", "pw", "passcode", "bearer"}  # fmt: skip
-_PAIRS = {("api", "key"), ("access", "key"), ("private", "key"), ("secret", "key"), ("account", "key"), ("signing", "key"),
-          ("encryption", "key"), ("service", "key"), ("license", "key")}  # fmt: skip
-_HARMLESS = {"file", "path", "dir", "type", "count", "counts", "len", "length", "size", "limit", "id", "ids", "max", "min",
-             "num", "index", "pad", "eos", "bos", "unk", "mask", "sep", "cls", "per", "name", "level", "budget", "dim",
-             "embedding", "embeddings", "embed", "drop", "dropout", "loss", "prob", "weight", "n", "special",
-             "every"}  # fmt: skip
 # Compiled by re when first used, and few commands use any: together they would cost a launch 2 ms.
-_SEGMENTS = r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+"
 _URL = r"(?<![\w+.-])([a-zA-Z][\w+.-]{0,20}://)([^\s/@:]{0,200})(:\S{0,500})?@(?![^\s@]{0,500}@)"
 _QUERY = r"([?&;])([\w.-]{1,60})=([^&;\s]+)"
-_TOKENS = (
-    r"(?<![\w-])(?:gh[pousr]_[A-Za-z0-9]{36,255}|github_pat_[A-Za-z0-9_]{50,255}|glpat-[A-Za-z0-9_-]{20,255}"
-    r"|hf_[A-Za-z0-9]{30,255}|sk-[A-Za-z0-9_-]{20,255}|AKIA[A-Z0-9]{16}|xox[abprs]-[A-Za-z0-9-]{10,255}"
-    r"|AIza[A-Za-z0-9_-]{35}|eyJ[A-Za-z0-9_-]{10,4000}\.eyJ[A-Za-z0-9_-]{10,4000}\.[A-Za-z0-9_-]{10,4000})"
-    r"|-----BEGIN [A-Z ]{0,40}PRIVATE KEY-----[^-]*(?:-----END [A-Z ]{0,40}PRIVATE KEY-----|\Z)"
-)
+_PRIVATE_KEY = r"-----BEGIN [A-Z ]{0,40}PRIVATE KEY-----[^-]*(?:-----END [A-Z ]{0,40}PRIVATE KEY-----|\Z)"
+_TOKENS = rf"(?<![\w-]){KEYS}|{_PRIVATE_KEY}"
 _HEADER = r"(?i)\b(bearer|basic)(\s+)[A-Za-z0-9._~+/=-]{8,}"
 _QUOTED = r"""(["'])([\w.-]{1,60})\1(\s*:\s*)(["'])[^"']*\4"""
+_INNER = (
+    r"""(?<![^\s"';|&])(--?[A-Za-z][\w-]{1,60}[= ](?!-)|[A-Za-z_]\w{0,60}=)"""
+    r"""("[^"]{1,500}"|'[^']{1,500}'|[^\s"';|&()$`]{1,500})(?=[\s"';|&]|\Z)"""
+)
 _NAMED = r"(?s)(-D|-{0,2})([A-Za-z][\w.-]*)([=:])(?!//)(.*)\Z"
 _SENSITIVE_FILE = (
     r"(?i)\.env(?:\..*)?|.*\.(?:pem|key|p12|pfx|keystore)|id_(?:rsa|dsa|ecdsa|ed25519)|\.netrc|\.pypirc|\.pgpass|\.git-credentials"
     r"|credentials(?:\.\w+)?|secrets?\.\w+"
 )
 _EXAMPLE = (".example", ".sample", ".template", ".dist")
-
-
-def is_secret(name: str) -> bool:
-    """Whether something of this name is a secret: ``DB_PASSWORD``, ``--api-key``, ``accessToken``."""
-    segments = [segment.lower() for segment in re.findall(_SEGMENTS, name)]
-    if _HARMLESS.intersection(segments):
-        return False
-    if segments[1:] and segments[-1] == "pass":  # --db-pass, but not --pass 2
-        return True
-    return bool(_WORDS.intersection(segments)) or any(pair in _PAIRS for pair in pairwise(segments))
 
 
 def text(value: str) -> str:
@@ -65,6 +49,8 @@ def text(value: str) -> str:
         value = re.sub(_QUOTED, lambda m: f"{m[1]}{m[2]}{m[1]}{m[3]}{m[4]}{GONE}{m[4]}" if is_secret(m[2]) else m[0], value)
     if len(value) < SHORTEST:
         return value
+    if " " in value and ("=" in value or "-" in value):  # the script of sh -c
+        value = re.sub(_INNER, lambda m: f"{m[1]}{GONE}" if is_secret(m[1]) else m[0], value)
     return re.sub(_TOKENS, GONE, re.sub(_HEADER, rf"\1\2{GONE}", value))
 
 
@@ -76,11 +62,16 @@ def _without_password(match: re.Match[str]) -> str:
 
 
 def address(url: str) -> str:
-    """A remote's address without user, password and query: where it is, and nothing of who may read it."""
+    """A remote's address without user, password and query: where it is, and nothing of who may read it.
+
+    Of ssh the user is a part of where it is: without ``git@`` nothing can be cloned.
+    """
     scheme, separator, rest = url.partition("://")
     if not separator:
         return url
-    return f"{scheme}://{rest.rpartition('@')[2].partition('?')[0]}"
+    user, at, place = rest.rpartition("@")
+    kept = user.partition(":")[0] + at if "ssh" in scheme.lower().split("+") else ""
+    return f"{scheme}://{kept}{place.partition('?')[0]}"
 
 
 def is_secret_file(name: str) -> bool:
@@ -110,3 +101,10 @@ def command(argv: Sequence[str]) -> tuple[str, ...]:
 def variables(environment: Mapping[str, str]) -> dict[str, str]:
     """``environment`` with the values of secret variables taken out."""
     return {name: GONE if is_secret(name) else text(value) for name, value in environment.items()}
+
+
+def secret_in(path: str, content: bytes) -> str | None:
+    """Why a file must not be kept, in words for its user (``a token of GitHub's``, ``a value for db_password``); else None."""
+    from kleio.core import secret_files  # 1 ms, for those who changed a file
+
+    return secret_files.secret_in(path, content)

@@ -1,0 +1,246 @@
+"""Secrets in the content of files, which are then not kept.
+
+A false alarm costs the user an exact checkout, a miss leaks. So config files and shell scripts are read strictly: any scalar
+with a secret name is a secret. In source only a literal that looks like one is. Placeholders, templates and references to
+variables are none. It runs on every changed file at every launch: substrings first, expressions only where they hit.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+
+from kleio.core.secret_names import KEYS, PAIRS, SEGMENTS, WORDS, is_secret
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_PROVIDERS = {"gh": "GitHub", "gl": "GitLab", "hf": "Hugging Face", "AK": "AWS", "AS": "AWS", "xo": "Slack", "xa": "Slack",
+              "AI": "Google", "np": "npm", "py": "PyPI", "rk": "Stripe", "do": "DigitalOcean", "da": "Databricks",
+              "wa": "W&B", "nv": "NVIDIA", "ts": "Tailscale"}  # fmt: skip
+_BEGINNINGS = {*_PROVIDERS, "sk", "ey"}
+_FRAGMENTS = ("pass", "pw", "cre[td]", "ke[ny]", "uth")
+"""Every secret name has one of them. They are few, and begin with a rare letter, because each is a pass over the file."""
+_RUN = bytes(97 if chr(byte).isascii() and (chr(byte).isalnum() or chr(byte) in "_-") else 32 for byte in range(256))
+_KEY_LENGTH = 32  # characters of [A-Za-z0-9_-], at least, in a key of a known shape, but for two
+_SHORT_KEYS = ("A[KS]IA", "glpat-")
+_VOCABULARY = 2000  # names in a file that nobody wrote by hand: the numbers in it are indices
+_KINDS = {
+    "config": (".yaml", ".yml", ".json", ".jsonl", ".toml", ".ini", ".cfg", ".conf", ".env", ".properties", ".tfvars"),
+    "shell": (".sh", ".bash", ".zsh", ".slurm", ".sbatch", ".pbs", "Dockerfile", "Makefile"),
+    "prose": (".md", ".rst", ".txt", ".log"),
+}
+_ADDRESS = (
+    r"""://(?:([^\s/@:"'`<>\\]{0,200}):([^\s/"'`<>\\]{1,500})@([\w.-]+)|([\w-]{20,500})@"""
+    r"""|hooks\.slack\.com/services/T\w+/B\w+/\w{20})"""
+)
+_PRIVATE = r"-----BEGIN [A-Z ]{0,40}PRIVATE KEY(?: BLOCK)?-----(?s:.{0,600})"
+_AFTER = {"shell": r"([\w-]{0,60})[= :]", "": r"""([\w.-]{0,60})\\?["']?\]?[ \t]{0,20}[=:]"""}
+_LITERALS = {
+    "config": r"""\\?["']?[ \t]{0,20}(?:=>|:=|=(?!=)|:(?=[ \t"']))[ \t]{0,80}(?:\\?"([^"\n\\]{0,500})|\\?'([^'\n\\]{0,500})"""
+    r"""|([^\s"'\[{,}\]](?:[^\n]{0,200}?(?=,\s|[}\]]|\s\#|\s{0,9}(?:\n|\Z)))))""",
+    "shell": r"""(?:=|[ ](?!-))(?:"([^"\n]{0,500})|'([^'\n]{0,500})|([^\s"'`;|&)]{1,500}))""",
+    "source": r"""\\?["']?\]?(?::[ ]?[\w.\[\]| ]{1,40}(?==|[ ]=))?[ \t]{0,20}(?:=>|:=|=(?!=)|:)[ \t]{0,20}[rbuf]{0,2}\(?\\?"""
+    r"""(?:"([^\s"\\]{8,500})\\?"|'([^\s'\\]{8,500})\\?'|`([^\s`]{8,500})`)""",
+    "prose": r"""\\?["']?\]?[ ]?[=:][ ]?(?:"([^\s"]{8,500})"|'([^\s']{8,500})'|([\w+/=.~-]{16,500})(?![^\s,;"'`]))""",
+    "query": r"""=()()([^\s&;"'<>{}()$\\]{8,500})(?![(\[{$])""",
+}
+_AUTHORIZATION = (
+    r"""(?i)authorization\\?["']?\s{0,3}[:=,]\s{0,3}f?\\?["']?(?:bearer|basic|token)\s{1,3}([A-Za-z0-9._~+/=-]{16,4000})"""
+)
+_TEMPLATE = (
+    r"\$[A-Za-z_({]|\$[0-9@*?]\Z|.*(?:\$\{|\{\{|%\(|%[sdr]\b|<[A-Za-z_][\w .-]*>)|[<\[{].*[>\]}]\Z|.*\{[A-Za-z_][\w.\[\]!:]*\}"
+    r"|[!&*@`|>]|ENC\[|op://|arn:|vault:|env:|ref\+|os\.|process\.env|secrets?\.|var\.|[A-Za-z_][\w.]*\("
+    r"|[A-Za-z_]+(?:\.[A-Za-z_]+)+\Z|(?:~|\.{1,2})?(?:/[\w.@-]{1,40}){2,}/?\Z|[A-Za-z]:\\|\w+://[^\s@]*\Z"
+)
+_EXAMPLES = r"(?i)example|change_?-?me|placeholder|your[-_ ]|xxxx|redacted|dummy|1234567|abcdefg|\.\.\.|\*\*\*|\xe2\x80\xa6"
+_PLACEHOLDERS = (
+    "password passwd passphrase pass pwd pw secret secrets token key api apikey access private credential "
+    "credentials auth bearer my your the a an user username db database test testing tests fake sample change me "
+    "here insert todo tbd none null nil true false yes no on off default hidden removed value string str text some "
+    "foo bar baz enter put replace this it with inherit required optional enabled disabled auto ask env keyring "
+    "prompt unset undefined empty mock invalid wrong in of is not set number bool boolean int integer object array "
+    "name write read"
+)
+_PASSWORDS = {"password", "passwd", "passphrase", "pass", "pwd", "pw", "passcode"}
+_VAGUE = {"token", "auth", "bearer"}
+"""Names that are used for many things besides secrets: a plain word after them is none."""
+
+
+def secret_in(path: str, content: bytes) -> str | None:
+    """Why a file must not be kept, in words for its user; else None. ``path`` decides how it is read.
+
+    A megabyte of source takes about five milliseconds.
+    """
+    plain = content.decode("latin-1")
+    return _key_in(plain, content) or _address_in(plain) or _value_in(path, plain, content)
+
+
+def _key_in(plain: str, content: bytes) -> str | None:
+    """A key of a known shape."""
+    for start in _runs(plain, content):
+        if plain[start : start + 2] not in _BEGINNINGS:
+            continue
+        found = re.compile(KEYS).match(plain, start)
+        if found and _drawn(found[0]):
+            owner = _PROVIDERS.get(found[0][:2])
+            return f"a token of {owner}'s" if owner else "a web token" if found[0].startswith("eyJ") else "a key of an API"
+    return None
+
+
+def _runs(plain: str, content: bytes) -> Iterator[int]:
+    """Where keys may begin: they are long runs of letters and digits, of which ordinary text has few; two are short."""
+    for short in _SHORT_KEYS:
+        yield from (found.start() for found in re.compile(short).finditer(plain))
+    runs, run = content.translate(_RUN), b"a" * _KEY_LENGTH
+    at = runs.find(run)
+    while at >= 0:
+        yield at + (plain[at - 1 : at] == "\\")  # \nhf_…: the n belongs to what is before
+        start = at
+        for _ in range(2):  # the short parts of a web token, before a long one
+            if plain[start - 1 : start] == ".":
+                start = runs.rfind(b" ", max(start - 4000, 0), start - 1) + 1
+                yield start
+        end = runs.find(b" ", at + _KEY_LENGTH)
+        at = runs.find(run, end) if end >= 0 else -1
+
+
+def _drawn(key: str) -> bool:
+    """Whether a key was drawn at random: neither a name with dashes nor a row of x."""
+    body = re.split(r"[-_]", key, maxsplit=1)[-1]
+    if key.startswith("sk-") and not re.search(r"[A-Za-z0-9]{16}", key):
+        return False
+    return len(set(body)) >= 8 and len(re.findall(r"[0-9]", body)) >= 2 and not re.search(_EXAMPLES, key)
+
+
+def _address_in(plain: str) -> str | None:
+    """A password in an address; a lone name before the host counts when it is long and holds digits."""
+    if "://" not in plain or ("@" not in plain and "hooks.slack" not in plain):
+        return None
+    for found in re.finditer(_ADDRESS, plain):
+        user, password, host, lone = found.groups()
+        if password is None:
+            if lone is None or (re.search("[0-9]", lone) and not re.search(_EXAMPLES, lone)):
+                return "a token in an address"
+        elif len(password) >= 4 and password != user and not _placeholder(password) and not re.search(_EXAMPLES, host):
+            return "a password in an address"
+    return None
+
+
+def _value_in(path: str, plain: str, content: bytes) -> str | None:
+    """A value for a secret name. The first line of a private key holds such a name, so it is found on the way."""
+    if b"\0" in content[:8192]:
+        return "a private key" if any(_private_key(plain, found.end()) for found in re.finditer("PRIVATE ", plain)) else None
+    kind = _kind(path)
+    after = re.compile(_AFTER["shell" if kind == "shell" else ""])
+    vocabulary = kind == "config" and content.count(b'":') > _VOCABULARY
+    for at in _hits(content.lower().decode("latin-1")):
+        if plain.startswith(("KEY-----", "KEY BLOCK-----"), at) and _private_key(plain, at):
+            return "a private key"
+        found = after.match(plain, at)
+        name = _name_around(plain, at, found.end(1)) if found else ""
+        if found and name and _assigned(kind, plain, name, found.end(1), vocabulary):
+            return f"a value for {name.strip('-._')}"
+    return None
+
+
+def _hits(lower: str) -> Iterator[int]:
+    for fragment in _FRAGMENTS:
+        for found in re.compile(fragment).finditer(lower):  # half the time of str.find: it looks for the first letter
+            yield found.start() - (fragment == "uth")
+
+
+def _kind(path: str) -> str:
+    name = os.path.basename(path)
+    if name.startswith(".env") or name in (".npmrc", ".pypirc"):
+        return "config"
+    ending = os.path.splitext(name)[1].lower()
+    for kind, endings in _KINDS.items():
+        if ending in endings or (not ending and name in endings):
+            return kind
+    return "source" if ending else "prose"
+
+
+def _name_around(plain: str, at: int, end: int) -> str:
+    """The whole name that has a hit at ``at``; "" for a reference such as ``$TOKEN`` and for what is too long for a name."""
+    start = at
+    while start and at - start < 60 and (plain[start - 1].isalnum() or plain[start - 1] in "_.-"):
+        start -= 1
+    if at - start >= 60 or end - at >= 60 or plain[start - 1 : start] in ("$", "%") or plain[max(start - 2, 0) : start] == "${":
+        return ""
+    return plain[start:end]
+
+
+def _assigned(kind: str, plain: str, name: str, end: int, vocabulary: bool) -> bool:
+    """Whether ``name``, which ends at ``end``, is a secret's and followed by one."""
+    start = end - len(name)
+    if name.lower() == "authorization":
+        headed = re.compile(_AUTHORIZATION).match(plain, start)
+        return bool(headed and _random(headed[1]))
+    if not is_secret(name):
+        return False
+    if kind == "shell" and plain[end : end + 1] == " " and not name.startswith("--"):
+        return False
+    how = "query" if plain[max(start - 1, 0) : start] in ("?", "&", ";") else kind
+    found = re.compile(_LITERALS[how]).match(plain, end)
+    if found is None and how == "prose":
+        found = re.compile(_LITERALS["source"]).match(plain, end)
+    if found is None:
+        return False
+    value = (found[1] or found[2] or found[3] or "").strip()
+    if how not in ("config", "shell"):
+        return _is_literal(name, value)
+    line = plain[plain.rfind("\n", max(start - 200, 0), start) + 1 : start].lstrip()
+    return _is_scalar(name, value, prose=line.startswith(("#", ";", "//")), index=vocabulary and found[3] is not None)
+
+
+def _is_scalar(name: str, value: str, prose: bool, index: bool) -> bool:
+    """Whether a value of a config file is a secret. ``prose``: in a comment; ``index``: a number of a vocabulary."""
+    if len(value) < 4 or _placeholder(value) or (prose and re.search(r"\s", value)):
+        return False
+    last = _last(name)
+    if not re.search(r"[A-Za-z]", value):
+        return last in _PASSWORDS and not index
+    if last == "":
+        return _random(value)
+    return last not in _VAGUE or not re.fullmatch(r"[A-Za-z\s_.:+-]{1,30}", value)
+
+
+def _is_literal(name: str, value: str) -> bool:
+    """Whether a literal of source code is a secret: letters and digits, and no word with a number behind it."""
+    if _placeholder(value) or not (re.search(r"[A-Za-z]", value) and re.search(r"[0-9]", value)):
+        return False
+    return _last(name) not in ("", *_VAGUE) or _random(value)
+
+
+def _last(name: str) -> str:
+    """The secret word that ``name`` ends with, ``key`` for api_key; "" when it goes on: token_pooling."""
+    words: list[str] = [word.lower() for word in re.findall(SEGMENTS, name) if not word.isdigit()]
+    if words and (words[-1] in WORDS or words[-1] == "pass" or tuple(words[-2:]) in PAIRS):
+        return words[-1]
+    return ""
+
+
+def _random(value: str) -> bool:
+    """Whether it looks drawn: eight characters with letters and digits, no spaces, and no name like ``bfloat16``."""
+    if len(value) < 8 or not (re.search(r"[A-Za-z]", value) and re.search(r"[0-9]", value)):
+        return False
+    return not re.search(r"\s|://", value) and not re.fullmatch(r"[A-Za-z_.-]+[0-9]{1,2}[a-z]?", value)
+
+
+def _placeholder(value: str) -> bool:
+    """Whether a value only stands for one: a template, a reference to a variable, ``changeme``, ``xxx``."""
+    if len(set(value)) <= 2 or re.match(_TEMPLATE, value) or re.search(_EXAMPLES, value):
+        return True
+    words = [word.lower() for word in re.findall(SEGMENTS, value)]
+    if not words or all(word in _PLACEHOLDERS.split() for word in words):
+        return True
+    return value.isupper() and value.isidentifier() and is_secret(value)  # the name of a variable
+
+
+def _private_key(plain: str, at: int) -> bool:
+    """Whether a private key follows its first line, which ends soon after ``at``: programs name the line alone."""
+    found = re.compile(_PRIVATE).match(plain, max(plain.rfind("-----BEGIN", max(at - 60, 0), at), 0))
+    run = re.search(r"[A-Za-z0-9+/]{40}", found[0].partition("-----END")[0]) if found else None
+    return bool(run and len(set(run[0])) >= 12)

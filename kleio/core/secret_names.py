@@ -1,0 +1,44 @@
+"""What a secret is called, and what keys look like.
+
+Names are matched by segment, so ``--api-key`` and ``HF_TOKEN`` are secrets and ``TOKENIZERS_PARALLELISM`` is none. Values
+are matched by the shapes that providers document for their keys.
+"""
+
+from __future__ import annotations
+
+import re
+from itertools import pairwise
+
+WORDS = {"password", "passwd", "passphrase", "pwd", "secret", "secrets", "token", "apikey", "credential", "credentials",
+          "auth", "pw", "passcode", "bearer"}  # fmt: skip
+PAIRS = {("api", "key"), ("access", "key"), ("private", "key"), ("secret", "key"), ("account", "key"), ("signing", "key"),
+          ("encryption", "key"), ("service", "key"), ("license", "key")}  # fmt: skip
+_HARMLESS = {"file", "path", "dir", "type", "count", "counts", "len", "length", "size", "limit", "id", "ids", "max", "min",
+             "num", "index", "pad", "eos", "bos", "unk", "mask", "sep", "cls", "per", "name", "level", "budget", "dim",
+             "embedding", "embeddings", "embed", "drop", "dropout", "loss", "prob", "weight", "n", "special",
+             "every"}  # fmt: skip
+_HARMLESS_END = {"url", "uri", "endpoint", "ttl", "timeout", "prefix", "suffix", "header", "field", "column", "label", "prompt",
+                 "class", "mode", "method", "provider", "env", "var", "scope", "scopes", "pattern", "regex", "mixer", "pooling",
+                 "hint"}  # fmt: skip
+SEGMENTS = r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+"
+KEYS = (
+    r"(?:gh[pousr]_[A-Za-z0-9]{36,255}|github_pat_[A-Za-z0-9_]{50,255}|glpat-[A-Za-z0-9_-]{20,255}"
+    r"|hf_[A-Za-z0-9]{30,255}|sk-[A-Za-z0-9_-]{20,255}|(?:AKIA|ASIA)[A-Z0-9]{16}|xox[abeprs]-[A-Za-z0-9-]{10,255}"
+    r"|xapp-[A-Za-z0-9-]{20,255}|AIza[A-Za-z0-9_-]{35}|npm_[A-Za-z0-9]{36}|pypi-AgE[A-Za-z0-9_-]{50,255}"
+    r"|[sr]k_live_[A-Za-z0-9]{20,255}|dop_v1_[0-9a-f]{64}|dapi[0-9a-f]{32}|wandb_v1_[A-Za-z0-9_]{40,255}"
+    r"|nvapi-[A-Za-z0-9_-]{40,255}|tskey-[A-Za-z0-9-]{20,255}"
+    r"|eyJ[A-Za-z0-9_-]{10,4000}\.eyJ[A-Za-z0-9_-]{10,4000}\.[A-Za-z0-9_-]{10,4000})"
+)
+"""An expression, compiled by re when first used: few launches use any."""
+
+
+def is_secret(name: str) -> bool:
+    """Whether something of this name is a secret: ``DB_PASSWORD``, ``--api-key``, ``accessToken``."""
+    segments = [segment.lower() for segment in re.findall(SEGMENTS, name)]
+    if _HARMLESS.intersection(segments):
+        return False
+    if segments[1:] and segments[-1] in _HARMLESS_END:
+        return False
+    if segments[1:] and segments[-1] == "pass":  # --db-pass, but not --pass 2
+        return True
+    return bool(WORDS.intersection(segments)) or any(pair in PAIRS for pair in pairwise(segments))
