@@ -23,21 +23,20 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("trial", metavar="ID")
 @click.argument("other", metavar="[ID2]", required=False)
-@click.option("--params", "sections", flag_value="params", multiple=True, help="only command and parameters")
-@click.option("--code", "sections", flag_value="code", multiple=True, help="only the code; in a pipe a patch for git apply")
-@click.option("--env", "sections", flag_value="env", multiple=True, help="only packages and environment")
-@click.option("--stats", "sections", flag_value="stats", multiple=True, help="only status and statistics")
+@click.option("--params", is_flag=True, help="only command and parameters")
+@click.option("--code", is_flag=True, help="only the code; in a pipe a patch for git apply")
+@click.option("--env", is_flag=True, help="only packages and environment")
+@click.option("--stats", is_flag=True, help="only status and statistics")
 @click.option("--stat", is_flag=True, help="name the files that differ and leave the patch away")
 @click.option("--binary", is_flag=True, help="put binary files into the patch, as git does")
 @click.option("--exit-code", is_flag=True, help="exit with status 1 when something differs")
 @as_json
 @reading
 def diff(
-    with_: Reading, trial: str, other: str | None, sections: tuple[str, ...], stat: bool, binary: bool, exit_code: bool,
-    json: bool,
-) -> int:  # fmt: skip
+    with_: Reading, trial: str, other: str | None, stat: bool, binary: bool, exit_code: bool, json: bool, **only: bool
+) -> int:
     """What differs between two trials, or between one and what is here now."""
-    shown = tuple(one for one in differences.SECTIONS if not sections or one in sections)
+    shown = tuple(one for one in differences.SECTIONS if only[one] or not any(only.values()))
     how = {"with_patch": not stat and "code" in shown, "binary": binary}
     before = resolve(with_.journal, trial)
     found = _between(with_, before, resolve(with_.journal, other), how) if other else _now(with_, before, how)
