@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -21,6 +21,8 @@ from kleio.core.reproduction import Tolerance, repetition_of, verify
 from kleio.core.restore import original_root
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from kleio.core.journal.base import Journal
     from kleio.core.launcher import Outcome
     from kleio.core.reproduction import Verdict
@@ -50,13 +52,16 @@ def repeat(
     """Run a trial again, from its own code and with the inputs that are here, as a new trial."""
     options = given(ctx) | {"code": "recorded", "fresh": True}
     quiet = bool(Config(options)["quiet"])
-    journal = _journal(options)
-    original = resolve(journal, trial)
-    if not quiet:
-        _say_changed_inputs(journal, original)
+    with _signals_kept() as mask:
+        journal = _journal(options)
+        original = resolve(journal, trial)
+        if not quiet:
+            _say_changed_inputs(journal, original)
+        journal.close()
     since = time.time()
     with render_repeat.stdout_on_stderr() if json else nullcontext():
         outcome = launch(options, (), original.id)
+    signal.pthread_sigmask(signal.SIG_SETMASK, mask)  # the launcher leaves them blocked
     if not (verify or json) or outcome.signal in ENDED_BY_US:
         return outcome
     verdict = _verdict(_journal(options), original.id, since, Tolerance(rtol, atol, ignore))
@@ -65,6 +70,16 @@ def repeat(
     elif not quiet:
         render_repeat.verdict(verdict)
     return 0 if verdict.reproduced else 1
+
+
+@contextmanager
+def _signals_kept() -> Iterator[set[int]]:
+    """Threads that begin inside take no signals: one that took the child's SIGCHLD would leave the launcher waiting for ever."""
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    try:
+        yield {int(number) for number in mask}
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
 def _verdict(journal: Journal, trial: str, since: float, tolerance: Tolerance) -> Verdict:
