@@ -27,6 +27,14 @@ kleio_logger.log_statistic(step=1, wall_time=time.time())
 """
 
 
+THREADS = """
+import os, pathlib
+for task in pathlib.Path(f"/proc/{os.getppid()}/task").iterdir():
+    blocked = next(line for line in (task / "status").read_text().splitlines() if line.startswith("SigBlk"))
+    print(bool(int(blocked.split()[1], 16) & 1 << 16))  # SIGCHLD
+"""
+
+
 @pytest.fixture
 def here(tmp_path, monkeypatch):
     root = repository(tmp_path / "project", {"train.py": TRAIN, "clock.py": CLOCK, ".gitignore": "data\n"})
@@ -107,6 +115,13 @@ def test_a_repetition_can_be_repeated(here):
     first = trials()[0]["id"]
     kleio("repeat", first, "--verify", check=0)
     assert trials()[0]["previous"] == first
+
+
+def test_no_thread_takes_the_signals_that_the_launcher_waits_for(here, journal_uri):
+    """Or now and then it would wait for ever for a command that has ended."""
+    write(here, {"threads.py": THREADS})
+    original = ran("threads.py")
+    assert set(kleio("repeat", original, check=0).stdout.split()) == {"True"}
 
 
 def test_outside_git_and_in_a_subdirectory(tmp_path, monkeypatch):

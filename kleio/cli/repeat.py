@@ -74,7 +74,7 @@ def repeat(
 
 @contextmanager
 def _signals_kept() -> Iterator[set[int]]:
-    """Threads that begin inside take no signals: one that took the child's SIGCHLD would leave the launcher waiting for ever."""
+    """Threads that begin inside take no signals: if one took the child's SIGCHLD, the launcher would wait for ever."""
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
     try:
         yield {int(number) for number in mask}
