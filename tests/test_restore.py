@@ -153,7 +153,8 @@ def test_no_commit_is_an_option(commit, document, journal, root, tmp_path):
 
 def test_hooks_and_templates_do_not_run(document, journal, root, tmp_path, home):
     hook = tmp_path / "templates" / "hooks" / "post-checkout"
-    for place in (hook, root / ".git" / "hooks" / "post-checkout", root / ".git" / "hooks" / "reference-transaction"):
+    users = [hook.parent / name for name in ("post-checkout", "reference-transaction", "post-index-change")]
+    for place in (*users, root / ".git" / "hooks" / "post-checkout"):
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_text(f"#!/bin/sh\ntouch {tmp_path}/executed\n")
         place.chmod(0o755)
