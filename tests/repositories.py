@@ -99,7 +99,7 @@ def kept(directory):
 def gits(directory):
     """Every byte that git keeps for it: index, refs, HEAD, stash, objects, configuration; and what it says of its status."""
     found = {}
-    for place, inner, files in os.walk(os.fsencode(directory)):
+    for place, inner, _ in os.walk(os.fsencode(directory)):
         for name in [one for one in inner if one == b".git"]:
             found |= {os.path.join(place, name, path): one for path, one in tree(os.path.join(place, name), b"").items()}
         inner[:] = [one for one in inner if one != b".git"]
