@@ -30,8 +30,13 @@ kleio_logger.log_statistic(step=1, wall_time=time.time())
 THREADS = """
 import os, pathlib
 for task in pathlib.Path(f"/proc/{os.getppid()}/task").iterdir():
-    blocked = next(line for line in (task / "status").read_text().splitlines() if line.startswith("SigBlk"))
-    print(bool(int(blocked.split()[1], 16) & 1 << 16))  # SIGCHLD
+    try:
+        status = (task / "status").read_text()
+    except OSError:
+        continue  # it has just ended
+    blocked = status.partition("SigBlk:")[2].split()[0]
+    if int(task.name) != os.getppid():  # the main thread, which waits for signals, is shown as if it blocked none
+        print(bool(int(blocked, 16) & 1 << 16))  # SIGCHLD
 """
 
 
@@ -121,7 +126,7 @@ def test_no_thread_takes_the_signals_that_the_launcher_waits_for(here, journal_u
     """Or now and then it would wait for ever for a command that has ended."""
     write(here, {"threads.py": THREADS})
     original = ran("threads.py")
-    assert set(kleio("repeat", original, check=0).stdout.split()) == {"True"}
+    assert "False" not in kleio("repeat", original, check=0).stdout.split()
 
 
 def test_outside_git_and_in_a_subdirectory(tmp_path, monkeypatch):
