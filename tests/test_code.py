@@ -358,6 +358,30 @@ def test_a_damaged_repository_does_not_make_way_for_one_around_it(root, capture)
     assert set(version.document["changes"]) == {"train.py", "inner.py"}
 
 
+def test_a_damaged_repository_is_still_the_same_project(root, tmp_path):
+    git(root, "remote", "add", "origin", "https://example.org/me/project.git")
+    (root / "work").mkdir()
+    version = captured(root, tmp_path / "s" / "x", cwd=root / "work", project=None)
+    (root / ".git" / "index").write_bytes(b"garbage")
+    other = captured(root, tmp_path / "s2" / "x", cwd=root / "work", project=None)
+    assert other.document["kind"] == "files"
+    assert (other.project, other.root) == (version.project, version.root) == ("example.org/me/project", str(root))
+
+
+def test_git_that_does_not_tell_what_changed_in_time_leaves_the_commit(root, capture, monkeypatch):
+    (root / "train.py").write_text("print(2)\n")
+    from kleio.core.repository import Repository
+
+    start = Repository.start
+    slow = {True: ("hash-object", "nowhere"), False: None}
+    fails = lambda self, *words, **how: start(self, *(slow["status" in words] or words), **how)  # noqa: E731
+    monkeypatch.setattr(Repository, "start", fails)
+    version = capture()
+    assert version.document["commit"] == git(root, "rev-parse", "HEAD").decode().strip()
+    assert version.document["dirty"] is None
+    assert "could not tell in time" in version.remarks[0]
+
+
 def test_without_git_it_is_said(root, capture, monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     version = capture(argv=("python", "train.py"))

@@ -19,7 +19,7 @@ from kleio.core.worktree import GONE, SUBMODULE, Listing, State, fingerprint, li
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from typing import Any
 
     from kleio.core.leaving_out import Allowance
@@ -56,6 +56,7 @@ class Tree:
         self._prefix = prefix
         self._listing = Listing({}, ())
         self._state: State | None = None
+        self._told = True
         self._inner: dict[bytes, Tree] = {}
         self._found: list[_Found] = []
         self._hashing: Running | None = None
@@ -105,15 +106,30 @@ class Tree:
                     f"untracked files{self._where()} were not looked at: git took too long; name large ones in .gitignore"
                 )
         if status is None:
-            return False
+            return self._take_the_commit()
         settings = self._repository.settings()
         remotes = [name[len("remote.") : -len(".url")] for name in settings if name.startswith("remote.")]
         self._state = state(status, remotes)
         self._choose(self._state)
         self._start_hashing()
+        self._look_inside()
+        return True
+
+    def _look_inside(self) -> None:
         for path, tree in list(self._inner.items()):
             if not tree.look():
                 self._unreadable(path)
+
+    def _take_the_commit(self) -> bool:
+        """Whether at least the commit can be told; then it is all that is kept."""
+        commit = self._repository.run("rev-parse", "--verify", "HEAD", timeout=self._allowance.left() + 0.5)
+        if commit is None:
+            return False
+        self._state = State(commit.decode().strip(), None, None, {}, ())
+        self._told = False
+        why = "git could not tell in time what differs from the commit"
+        self.left_out.append({"path": "./", "size": 0, "time": 0.0, "why": why})
+        self._look_inside()
         return True
 
     def _where(self) -> str:
@@ -246,7 +262,7 @@ class Tree:
         document = {
             "kind": "git", "commit": self._state.commit, "branch": self._state.branch, "pushed": self._state.pushed,
             "remote": redact.address(url) if url else None,
-            "dirty": bool(self._state.changed or self._state.untracked) or any(one["dirty"] for one in submodules.values()),
+            "dirty": self._dirty(submodules.values()),
             "fingerprint": mark,
             "changes": {os.fsdecode(path): change for path, change in self._changes.items()},
             "pack": pack,
@@ -254,6 +270,13 @@ class Tree:
             "submodules": {os.fsdecode(path): inside for path, inside in submodules.items()},
         }  # fmt: skip
         return document | ({"untracked": untracked} if untracked else {}) | ({"config": ends} if ends else {})
+
+    def _dirty(self, submodules: Iterable[Mapping[str, Any]]) -> bool | None:
+        """Whether anything differs from the commit; None if that is not known."""
+        assert self._state is not None
+        if self._state.changed or self._state.untracked or any(one["dirty"] for one in submodules):
+            return True
+        return False if self._told else None
 
     def all_left_out(self) -> list[dict[str, Any]]:
         """Named from the outermost repository."""

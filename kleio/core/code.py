@@ -14,7 +14,7 @@ import stat
 import time
 from dataclasses import dataclass, field
 
-from kleio.core import commandline
+from kleio.core import commandline, redact
 from kleio.core.capturing import Tree, entry_of, keep
 from kleio.core.identity import normalised_remote
 from kleio.core.leaving_out import Allowance, loudly, named
@@ -57,7 +57,7 @@ def capture(config: Config, argv: Sequence[str], repository: Repository | None, 
     counts = Counting(config, argv)
     allowance = Allowance(config, time.monotonic() + BUDGET)
     found = _git_version(repository, config, counts, allowance, scratch) if repository else None
-    return found or _files_version(config, argv, counts, allowance, scratch)
+    return found or _files_version(repository, config, argv, counts, allowance, scratch)
 
 
 class Counting:
@@ -103,10 +103,14 @@ def _git_version(
         return None
     tree.read()
     document = tree.finish()
-    url = document["remote"]
-    project = config["project"] or (normalised_remote(url) if url else root_commit(repository))
     remarks = (*tree.remarks, *loudly(tree.all_left_out()))
+    project = _project(repository, config)
     return CodeVersion(repository.root, project, document["fingerprint"], document, tree.blobs, remarks)
+
+
+def _project(repository: Repository, config: Config) -> str:
+    url = repository.remote()
+    return str(config["project"] or (normalised_remote(redact.address(url)) if url else root_commit(repository)))
 
 
 def differing(before: Mapping[str, Any], now: CodeVersion, config: Config, argv: Sequence[str]) -> list[str]:
@@ -175,10 +179,13 @@ def _left_out(document: Mapping[str, Any]) -> set[tuple[str, Any]]:
 
 
 def _files_version(
-    config: Config, argv: Sequence[str], counts: Counting, allowance: Allowance, scratch: str
+    repository: Repository | None, config: Config, argv: Sequence[str], counts: Counting, allowance: Allowance, scratch: str
 ) -> CodeVersion:
-    """The script and the source files beside it, packages among them included."""
+    """The script and the source files beside it, packages among them included. ``repository`` is one that is damaged: what
+    it is called and where it begins does not depend on that.
+    """
     root = os.path.dirname(config.project_file) if config.project_file else config.cwd
+    root = repository.root if repository else root
     script = commandline.script(argv)
     path = os.path.join(config.cwd, script) if script else ""
     found: list[str] = []
@@ -204,7 +211,8 @@ def _files_version(
     unread = root_around(config.cwd)
     if unread:
         remarks.append(f"git cannot read the repository in {unread}: only the script and the sources beside it are kept")
-    return CodeVersion(root, config["project"] or root, document["fingerprint"], document, pack.blobs, tuple(remarks))
+    project = _project(repository, config) if repository else config["project"] or root
+    return CodeVersion(root, project, document["fingerprint"], document, pack.blobs, tuple(remarks))
 
 
 def _keep_file(

@@ -75,8 +75,11 @@ class Repository:
     def __init__(self, root: str) -> None:
         self.root = root
         self._environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
-        # Where this repository is damaged, one around it must not answer in its place.
-        self._environment |= {"GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C", "GIT_CEILING_DIRECTORIES": os.path.dirname(root)}
+        # Where this repository is damaged, one around it must not answer in its place; nothing is fetched to answer.
+        self._environment |= {
+            "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C", "GIT_CEILING_DIRECTORIES": os.path.dirname(root),
+            "GIT_NO_LAZY_FETCH": "1", "GIT_TERMINAL_PROMPT": "0",
+        }  # fmt: skip
         self._asked: dict[str, Running] = {}
         self._answers: dict[str, bytes | None] = {}
 
