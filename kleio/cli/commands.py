@@ -13,11 +13,14 @@ COMMANDS = {
     "checkout": "bring the code of a trial back into a new directory",
     "repeat": "run a trial again from its own code, and see whether it comes out the same",
     "script": "print a shell script that runs a trial again by hand",
+    "trace": "find the trial behind a file, a name, a commit, a process or a job",
     "cat": "print what a trial printed",
     "tail": "print the end of what a trial printed, and follow it",
     "status": "count trials by status and by tag",
     "log": "log a statistic from a shell script inside a trial",
     "sync": "ship what waits in the spool to the journal",
+    "scrub": "take something out of everything that is stored for a trial",
+    "db": "bring the journal up to date",
     "config": "show every setting and where it comes from",
 }
 """One module of this name in ``kleio.cli`` each, with a click command of this name in it."""

@@ -39,5 +39,6 @@ def info(with_: Reading, trial: str, json: bool) -> None:
     written = [with_.journal.document(one.wrote) for one in entry.executions if one.wrote]
     logged = [dict(one.values) for one in sorted(artifacts, key=lambda one: one.time)]
     files = [file for document in written if document for file in document["files"]]
-    render.trial(found, logged, unreadable, files, ancestors(with_.journal, entry), children(with_.journal, entry.id))
+    scrubs = [event.data for event in entry.events if event.kind == "scrubbed"]
+    render.trial(found, logged, unreadable, files, ancestors(with_.journal, entry), children(with_.journal, entry.id), scrubs)
     render.waiting(spool_root(with_.config), with_.journal)

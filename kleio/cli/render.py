@@ -146,6 +146,7 @@ def trial(
     files: Sequence[Sequence[Any]] = (),
     ancestors: Sequence[Entry] = (),
     branches: Sequence[Entry] = (),
+    scrubs: Sequence[Mapping[str, Any]] = (),
 ) -> None:
     """``kleio info``: the page one wants to see. ``artifacts`` are those it sees, ``files`` the (path, size, …) that it wrote,
     ``ancestors`` the oldest first.
@@ -185,7 +186,18 @@ def trial(
         out(f"{wording.several(unreadable, 'line')} of statistics could not be read and set aside\n")
     for left in one["code"].get("left_out") or ():
         out(f"not kept with the code: {wording.printable(left['path'])} ({left['size']:,} bytes, {left['why']})\n")
+    _scrubs(scrubs)
     out(dim(_next_commands(one)) + "\n")
+
+
+def _scrubs(found: Sequence[Mapping[str, Any]]) -> None:
+    """That something was taken out of a trial, when, and by whom."""
+    from kleio.core.view import iso
+
+    for one in found:
+        counts = ", ".join(f"{count:,} in {kind}" for kind, count in one["counts"].items())
+        line = f"scrubbed {wording.when(iso(one['time']) or '')} by {one['by']}: {counts}"
+        sys.stdout.write(f"{wording.printable(line)}\n")
 
 
 def _files(files: Sequence[Sequence[Any]]) -> list[tuple[str, str]]:

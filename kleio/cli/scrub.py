@@ -1,0 +1,64 @@
+"""``kleio scrub ID PATTERN``."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import sys
+import time
+from typing import Any
+
+import click
+
+from kleio.cli import render_scrub
+from kleio.cli.options import as_json, given
+from kleio.core import scrub as scrubbing
+from kleio.core.config import Config, spool_root
+from kleio.core.journal import open_journal
+from kleio.core.lookup import SHORT, resolve
+from kleio.core.pattern import Pattern
+
+
+@click.command()
+@click.argument("trial", metavar="ID")
+@click.argument("pattern", metavar="PATTERN")
+@click.option("--regex", is_flag=True, help="PATTERN is a regular expression, as Python writes them")
+@click.option("--dry-run", is_flag=True, help="only show where it is, and how often")
+@click.option("--yes", "-y", is_flag=True, help="do not ask")
+@click.option("--journal", metavar="URI", help="the journal to scrub  [KLEIO_JOURNAL]")
+@as_json
+@click.pass_context
+def scrub(
+    ctx: click.Context, /, trial: str, pattern: str, regex: bool, dry_run: bool, yes: bool, json: bool, **_: Any
+) -> None:
+    """Take PATTERN out of everything that is stored for a trial, for good: command, parameters, output, statistics, artifacts,
+    code. With - for PATTERN it is read from standard input, where no list of processes shows it.
+
+    A file that holds it goes as a whole, and is named among what was not kept. That the trial was scrubbed remains on record,
+    of what does not.
+    """
+    config = Config(given(ctx))
+    looked_for = Pattern(_typed() if pattern == "-" else pattern, regex)
+    journal = open_journal(config["journal"], timeout=config["timeout"], writing=not dry_run)
+    entry = resolve(journal, trial)
+    scrubbing.refuse(entry, spool_root(config))
+    asked = not (dry_run or yes or json) and bool(sys.stdin) and sys.stdin.isatty()
+    found = scrubbing.find(journal, entry, looked_for) if dry_run or asked else None
+    if found and asked:
+        render_scrub.found(found, dry_run=True)
+        if not found.places or not click.confirm(f"kleio: take it out of trial {entry.id[:SHORT]} for good?", err=True):
+            return
+    if not dry_run:
+        found = scrubbing.scrub(journal, entry, looked_for, f"{getpass.getuser()}@{os.uname().nodename}", time.time())
+    assert found is not None
+    found.remarks += scrubbing.elsewhere(journal, entry)
+    if json:
+        render_scrub.as_document(entry.id, found, dry_run)
+    else:
+        render_scrub.found(found, dry_run)
+
+
+def _typed() -> str:
+    """The pattern, unseen if somebody types it."""
+    line = getpass.getpass("pattern: ") if sys.stdin.isatty() else sys.stdin.readline()
+    return line.rstrip("\n")
