@@ -7,7 +7,19 @@ import os
 import pytest
 
 from kleio.core.code import fingerprint
-from kleio.core.identity import Work, normalised_remote, relative, trial_id, work
+from kleio.core.identity import (
+    Work,
+    named,
+    normalised_remote,
+    notes,
+    output_key,
+    outputs_among,
+    outputs_of,
+    recorded_as,
+    relative,
+    trial_id,
+    work,
+)
 
 PLAIN = Work("github.com/me/x", ".", ("python", "train.py", "--lr", "0.1"), {}, {})
 
@@ -67,6 +79,82 @@ def test_what_a_run_writes_does_not_hide_it_from_the_next(tmp_path, argv):
     for path in (tmp_path / "m.json", tmp_path / "results" / "m.json"):
         path.write_text("{}")
     assert identify(argv, tmp_path).key == before
+
+
+def test_any_small_file_that_is_named_counts_by_content(tmp_path):
+    data = tmp_path / "data.csv"
+    data.write_text("1")
+    keys = {identify(["./run", "data.csv"], tmp_path).key, identify(["./run", str(data)], tmp_path).key}
+    data.write_text("2")
+    assert len(keys | {identify(["./run", "data.csv"], tmp_path).key}) == 2
+
+
+def test_golden_output_key():
+    assert PLAIN.bare == PLAIN.key
+    assert output_key(PLAIN.bare, "out.csv") == "8f02dcde95bdc117c7649bb798ba75ea"
+
+
+class Runs:
+    """Runs of one command, as the launcher does them, with what a journal keeps of which files they wrote."""
+
+    def __init__(self, root, argv):
+        self.root, self.argv, self.journal = root, argv, {}
+
+    def run(self, **writes):
+        """The key that the run is recorded under; it writes the files (``s_json="1"``) while it runs."""
+        here = identify(self.argv, self.root)
+        names = named(self.argv, root=str(self.root), cwd=str(self.root))
+        outputs = outputs_of(here, self.journal.get)
+        key = recorded_as(here, outputs, self.journal.get, names)
+        how = {}
+        for name, text in writes.items():
+            path = self.root / name.replace("_", ".")
+            how[str(path)] = "changed" if path.exists() else "created"
+            path.write_text(text)
+        for digest, document in notes(here, key, outputs | outputs_among(names, how), list(names)).items():
+            self.journal.setdefault(digest, document)
+        return key
+
+
+def test_a_run_that_writes_a_file_it_names_is_found_again(tmp_path):
+    runs = Runs(tmp_path, ["python", "make.py", "out.csv", "--state=s.json"])
+    first = runs.run(out_csv="1", s_json="1")
+    assert runs.run(out_csv="2", s_json="2") == first
+    assert runs.run(out_csv="3") == first
+    (tmp_path / "out.csv").unlink()
+    assert runs.run(out_csv="3", s_json="4") == first
+
+
+def test_it_is_found_again_when_the_file_was_there_before_its_first_run(tmp_path):
+    runs = Runs(tmp_path, ["python", "make.py", "s.json", "c.yaml"])
+    (tmp_path / "s.json").write_text("old")
+    (tmp_path / "c.yaml").write_text("lr: 1")
+    first = runs.run(s_json="1")
+    assert runs.run(s_json="2") == first
+    (tmp_path / "c.yaml").write_text("lr: 2")
+    other = runs.run(s_json="3")
+    assert other != first
+    assert runs.run(s_json="4") == other
+    (tmp_path / "c.yaml").write_text("lr: 1")
+    (tmp_path / "s.json").unlink()
+    assert runs.run(s_json="5") == first
+
+
+def test_outputs_that_show_one_after_another_do_not_hide_it(tmp_path):
+    runs = Runs(tmp_path, ["./run", "a.csv", "b.csv"])
+    (tmp_path / "b.csv").write_text("old")
+    first = runs.run(a_csv="1")
+    assert runs.run(a_csv="2", b_csv="1") == first
+    assert runs.run(a_csv="3", b_csv="2") == first
+
+
+def test_a_config_file_that_was_edited_during_a_run_still_counts(tmp_path):
+    runs = Runs(tmp_path, ["./run", "c.yaml"])
+    (tmp_path / "c.yaml").write_text("lr: 1")
+    first = runs.run(c_yaml="lr: 2")
+    assert runs.run() != first
+    (tmp_path / "c.yaml").write_text("lr: 1")
+    assert runs.run() == first
 
 
 def test_volatile_arguments_and_secrets_are_not_identity(tmp_path):

@@ -48,7 +48,7 @@ def test_harmless_names(name):
         (["t", "--lr", "0.1"], ("t", "--lr", "0.1")),
         (["t", "-pX", "--auth-type", "basic", "--token-file", "f"], ("t", "-pX", "--auth-type", "basic", "--token-file", "f")),
         (["curl", "-H", "X-Api-Key: abc", "h"], ("curl", "-H", f"X-Api-Key:{GONE}", "h")),
-        (["sh", "-c", "cd x; TOKEN=abc run --api-key 'a b' --n 3"], ("sh", "-c", f"cd x; TOKEN={GONE} run --api-key {GONE} --n 3")),
+        (["sh", "-c", "x; TOKEN=a run --api-key 'a b' --n 3"], ("sh", "-c", f"x; TOKEN={GONE} run --api-key {GONE} --n 3")),
         (["sh", "-c", 'run --password="$PW" $TOKEN; f(token=x)'], ("sh", "-c", f'run --password={GONE} $TOKEN; f(token=x)')),
         (["t", "the token of a word"], ("t", "the token of a word")),
     ],

@@ -1,17 +1,29 @@
-"""argv ⇄ parameters, and the config files that a command line names."""
+"""argv ⇄ parameters, the files that a command line names, and the command with other options."""
 
 from __future__ import annotations
 
 import os
 import re
+import stat
+
+from kleio.core.errors import UsageError
+from kleio.core.secret_names import is_secret
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from typing import Any
 
 CONFIG_TYPES = (".yaml", ".yml", ".json", ".toml", ".ini", ".cfg", ".conf", ".gin")
-LARGEST_CONFIG = 1 << 20
+LARGEST_CONFIG = 1 << 20  # bytes
+MOST_FILES, MOST_BYTES = 32, 4 << 20
+"""Of named files that are of no config type, so many are read before the command starts, and no more."""
+_PROGRAMS = (
+    ".py", ".pyx", ".pyc", ".pyz", ".ipynb", ".r", ".R", ".jl", ".m", ".c", ".h", ".cc", ".cpp", ".cxx", ".hpp", ".cu", ".cuh",
+    ".rs", ".go", ".java", ".jar", ".scala", ".kt", ".js", ".mjs", ".ts", ".sh", ".bash", ".zsh", ".fish", ".pl", ".rb", ".lua",
+    ".php", ".f", ".f90", ".nf", ".smk", ".so", ".o", ".a",
+)  # fmt: skip
+_SYSTEM = ("/proc/", "/sys/", "/dev/", "/run/")
 _OUTPUTS = {"out", "output", "outputs", "result", "results", "save", "dest", "destination", "log", "logs", "dump", "export",
             "metrics", "report", "write", "cache", "checkpoint", "ckpt"}  # fmt: skip
 _INTEGER = re.compile(r"[-+]?[0-9]+(_[0-9]+)*\Z")
@@ -118,26 +130,42 @@ def typed(text: str) -> Any:
     return {"true": True, "True": True, "false": False, "False": False}.get(text, text)
 
 
-def config_files(argv: Sequence[str], cwd: str) -> Iterator[tuple[str, str]]:
-    """(word, path) for each existing config file that an argument names.
+def named_files(argv: Sequence[str], cwd: str) -> Iterator[tuple[str, str]]:
+    """(word, path) for each word that may name a file, whether there is one or not: a positional argument after the program
+    and its script, the value of an option, ``key=path``.
 
-    What is named as an output (``--out metrics.json``, ``results/a.json``) is none: it would change with every run, and the
-    run could not be found again.
+    What is named as an output (``--out metrics.json``, ``results/a.json``) is none, nor is a program: that is code, whatever
+    launcher it is the argument of. The value of a secret option is not even looked for.
     """
     option = ""
-    for word in argv[1:]:
+    for word in argv[interpreter_words(argv) :]:
         name, equals, value = word.partition("=")
         named = name if equals else option
         candidate = value if equals else word
         option = word if is_option(word) and not equals else ""
-        if not candidate.endswith(CONFIG_TYPES) or _is_output(named) or candidate.split("/")[0] == "results":
+        if option or not candidate or "\0" in candidate or typed(candidate) != candidate or candidate.endswith(_PROGRAMS):
             continue
-        path = os.path.join(cwd, candidate)
+        if not _is_output(named) and not is_secret(named) and candidate.split("/")[0] != "results":
+            yield word, os.path.join(cwd, candidate)
+
+
+def config_files(argv: Sequence[str], cwd: str) -> Iterator[tuple[str, str]]:
+    """(word, path) of those :func:`named_files` that are there, to be read, and below 1 MB; devices and programs are none."""
+    files = size = 0
+    for word, path in named_files(argv, cwd):
         try:
-            if os.path.isfile(path) and os.stat(path).st_size <= LARGEST_CONFIG:
-                yield word, path
+            found = os.stat(path)
         except (OSError, ValueError):
             continue
+        if not stat.S_ISREG(found.st_mode) or found.st_size > LARGEST_CONFIG or not os.access(path, os.R_OK):
+            continue
+        if not path.endswith(CONFIG_TYPES):
+            if found.st_mode & 0o111 or path.startswith(_SYSTEM):
+                continue
+            files, size = files + 1, size + found.st_size
+            if files > MOST_FILES or size > MOST_BYTES:
+                continue
+        yield word, path
 
 
 def _is_output(option: str) -> bool:
@@ -160,3 +188,96 @@ def without(argv: Sequence[str], volatile: Iterable[str]) -> list[str]:
             continue
         kept.append(word)
     return kept
+
+
+# -- values of config files ----------------------------------------------------------------------------------------
+
+
+def config_values(path: str, content: bytes, say: Callable[[str], None] | None = None) -> dict[str, Any]:
+    """What a JSON, TOML, INI or YAML file says, by names with dots, without secrets; empty for other files, and for one that
+    cannot be read, which is then said.
+    """
+    from kleio.core.config_values import read  # parsers: up to 20 ms, beside the command
+
+    return read(path, content, say, typed)
+
+
+def parameters_with_sources(
+    argv: Sequence[str], files: Mapping[str, Mapping[str, Any]]
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """Parameters of a command and of the config files it names (word → values), and where each comes from.
+
+    The command line wins over files, a later file over an earlier one.
+    """
+    params = parameters(argv)
+    sources = dict.fromkeys(params, "command line")
+    for values in files.values():
+        for name, value in values.items():
+            if sources.get(name.replace("-", "_")) != "command line":
+                params[name], sources[name] = value, "config file"
+    return params, sources
+
+
+# -- the command with other options --------------------------------------------------------------------------------
+
+
+def changed(argv: Sequence[str], words: Sequence[str]) -> list[str]:
+    """``argv`` with the options in ``words`` in the place of those of the same name, or added at the end.
+
+    Options are ``--lr 0.01``, ``--lr=0.01``, ``-x 3``, and ``key=value``, as hydra has them. One that ``argv`` has several
+    times is replaced where it stands first; a flag that is there stays. Raises UsageError for a positional argument: which
+    one it would replace cannot be known.
+    """
+    head = interpreter_words(argv)
+    groups = _groups(argv[head:])
+    for name, group in _wanted(words).items():
+        same = [at for at, own in enumerate(groups) if _name_of(own[0]) == name]
+        flag = len(group) == 1 and "=" not in group[0]
+        if flag:  # the word behind an earlier one may be an argument of its own: --verbose data.csv
+            repeated = [at for at in same[1:] if len(groups[at]) == 1]
+            groups = [own for at, own in enumerate(groups) if at not in repeated]
+        if not same:
+            end = next((at for at, own in enumerate(groups) if own[0] == "--"), len(groups))
+            groups.insert(end, group)
+        elif not flag:
+            groups[same[0]] = group
+            groups = [own for at, own in enumerate(groups) if at not in same[1:]]
+    return [*argv[:head], *(word for group in groups for word in group)]
+
+
+def _wanted(words: Sequence[str]) -> dict[str, list[str]]:
+    """Name → words of each option; all the words of one that is given several times."""
+    wanted: dict[str, list[str]] = {}
+    for group in _groups(words):
+        name = _name_of(group[0])
+        if name is None:
+            raise UsageError(
+                f"{group[0]!r} is no option, and positional arguments are kept as they were: which one it would replace "
+                "cannot be known; to replace the whole command: kleio branch ID -- COMMAND ARGS…"
+            )
+        wanted.setdefault(name, []).extend(group)
+    return wanted
+
+
+def _groups(words: Sequence[str]) -> list[list[str]]:
+    """Each option with its values, each other word by itself; from ``--`` on all in one."""
+    found: list[list[str]] = []
+    at = 0
+    while at < len(words):
+        word = words[at]
+        if word == "--":
+            return [*found, list(words[at:])]
+        own = [word]
+        if is_option(word) and "=" not in word:
+            own += words[at + 1 : at + 1 + len(_values(words[at + 1 :]))]
+        found.append(own)
+        at += len(own)
+    return found
+
+
+def _name_of(word: str) -> str | None:
+    """What tells options apart: ``-lr`` for ``--lr``, ``lr`` for ``lr=1``; None for any other word."""
+    if is_option(word):
+        return "-" + key_of(word.partition("=")[0])
+    assigned = _ASSIGNED.match(word)
+    return assigned[1] if assigned else None
