@@ -45,7 +45,7 @@ def read(
             reason = " ".join(str(error).split())[:LONGEST] or type(error).__name__
             say(f"the values in {path} are not among the parameters: {reason}")
         return {}
-    words = {_ini: typed, _yaml: _exponent}.get(parse, _same)
+    words = typed if parse is _ini else _exponent if parse is _yaml else _same
     return _flat(document, words) if isinstance(document, dict) else {}
 
 
@@ -55,7 +55,8 @@ def _same(value: Any) -> Any:
 
 def _exponent(value: Any) -> Any:
     """``1e-3`` is text in YAML 1.1, and a number to everybody who writes it."""
-    return float(value) if isinstance(value, str) and re.fullmatch(r"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)[eE][-+]?[0-9]{1,3}", value) else value
+    number = isinstance(value, str) and re.fullmatch(r"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)[eE][-+]?[0-9]{1,3}", value)
+    return float(value) if number else value
 
 
 def _flat(document: dict[Any, Any], typed: Callable[[Any], Any]) -> dict[str, Any]:
@@ -64,7 +65,7 @@ def _flat(document: dict[Any, Any], typed: Callable[[Any], Any]) -> dict[str, An
         if steps >= 10 * MOST or len(found) >= MOST:
             break
         if name is not None:
-            found[name] = typed(value)
+            found[name] = _plain(typed(value))
     return found
 
 
