@@ -21,7 +21,7 @@ from processes import Terminal
 from kleio.core import output, scrub, statistics
 from kleio.core.errors import Scrubbed, UsageError
 from kleio.core.journal import open_journal, place
-from kleio.core.journal.base import Replacement, Segment
+from kleio.core.journal.base import Segment
 from kleio.core.pattern import LONGEST, Pattern
 from kleio.core.statistics import Record
 from kleio.core.trial import Event
@@ -457,20 +457,19 @@ def test_what_is_elsewhere_is_said(journal, trial):
 
 
 def test_old_pages_of_the_file_are_overwritten(tmp_path):
-    """What was replaced by something longer lies in free pages, until the file is written anew."""
+    """What was replaced by something longer lies in free pages, and between rows, until the file is written anew."""
     journal = open_journal(f"sqlite:///{tmp_path}/store/j.db")
     journal.create(trial := a_trial())
     secret = os.urandom(20).hex().encode()
-    for length in range(1, 40):
-        payload = output.pack(secret + os.urandom(100 * length), [])
-        journal.append([Segment(trial.id, "e", "launcher", "stdout", 0, length, payload)])
-    journal.replace(Replacement(trial.id, segments=(Segment(trial.id, "e", "launcher", "stdout", 0, 39, b"r\0\0\0\0x"),)))
+    for length in range(100, 4000, 100):
+        payload = output.pack(secret + os.urandom(length), [])
+        journal.append([Segment(trial.id, "e", "launcher", "stdout", 0, len(secret) + length, payload)])
 
     def files():
         return b"".join(path.read_bytes() for path in (tmp_path / "store").iterdir())
 
-    assert secret in files()
-    journal.purge()
+    assert files().count(secret) > 5
+    scrubbed(journal, trial, secret.decode())
     assert secret not in files()
     journal.close()
 

@@ -11,7 +11,7 @@ import hashlib
 import os
 from dataclasses import dataclass
 
-from kleio.core.errors import KleioError
+from kleio.core.errors import KleioError, Scrubbed
 from kleio.core.repository import Repository
 
 TYPE_CHECKING = False
@@ -190,7 +190,10 @@ class Version:
     def _open(self, digest: str) -> BinaryIO | None:
         if digest in self._blobs:
             return open(self._blobs[digest], "rb")
-        return self._journal.blob(digest) if self._journal else None
+        try:
+            return self._journal.blob(digest) if self._journal else None
+        except Scrubbed:
+            return None
 
     # -- the commit ------------------------------------------------------------------------------------------------
 

@@ -1,0 +1,105 @@
+"""``kleio db upgrade``: an older journal is refused in one line that says what to do, and afterwards is as it was, and more."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sqlite3
+
+import pytest
+from commands import PYTHON, info, kleio, start, trials
+
+from kleio.core.journal import open_journal, place
+from kleio.core.journal.base import SCHEMA
+
+ASK = "written by an older kleio (schema 1, this one needs 2); bring it up to date, which loses nothing: kleio db upgrade"
+
+
+def make_old(uri):
+    """What schema 1 had: neither tables nor fields of the second."""
+    if uri.startswith("sqlite"):
+        with contextlib.closing(sqlite3.connect(uri.removeprefix("sqlite:///"))) as connection:
+            for table in ("children", "traces", "seals", "gone"):
+                connection.execute(f"DROP TABLE {table}")
+            connection.execute("PRAGMA user_version = 1")
+            connection.commit()
+        return
+    from pymongo import MongoClient
+
+    with MongoClient(uri) as client:
+        database = client[place(uri).rpartition("/")[2]]
+        for name in ("traces", "gone"):
+            database[name].drop()
+        for name in ("trials", "segments"):
+            database[name].drop_indexes()
+        database.journal.update_one({"_id": "schema"}, {"$set": {"version": 1}})
+
+
+@pytest.fixture
+def old(journal_uri, tmp_path, monkeypatch):
+    """A journal of schema 1 with one trial; its id."""
+    monkeypatch.chdir(tmp_path)
+    kleio("--tag", "kept", PYTHON, "-c", "print('printed')", check=0)
+    trial = trials()[0]["id"]
+    make_old(journal_uri)
+    return trial
+
+
+def test_everything_that_meets_an_older_journal_says_what_to_do(old):
+    for words, status in ((["ls"], 1), (["info", old], 1), (["scrub", old, "x"], 1), ([PYTHON, "-c", "1"], 125)):
+        done = kleio(*words, check=status)
+        assert ASK in done.stderr
+        assert len(done.stderr.splitlines()) == 1
+        assert done.stdout == ""
+
+
+def test_afterwards_all_is_there(old, journal_uri):
+    first = kleio("db", "upgrade", check=0)
+    assert first.stderr == f"kleio: {place(journal_uri)} is upgraded from schema 1 to {SCHEMA}\n"
+    assert "is up to date" in kleio("db", "upgrade", check=0).stderr
+    assert (info(old)["status"], info(old)["tags"]) == ("completed", ["kept"])
+    assert kleio("cat", old, check=0).stdout == "printed\n"
+    kleio(PYTHON, "-c", "open('made.txt', 'w').write('x')", check=0)
+    assert [one["id"] for one in json.loads(kleio("trace", "--json", "made.txt", check=0).stdout)] == [trials()[0]["id"]]
+    kleio("scrub", old, "printed", check=0)
+    assert kleio("cat", old, check=0).stdout == "*******\n"
+
+
+def test_a_run_under_way_goes_on(journal_uri, tmp_path, monkeypatch):
+    """One that was started by an older kleio, which knows nothing of upgrades."""
+    monkeypatch.chdir(tmp_path)
+    program = "import sys; print('up', flush=True); open('go').read(); print('more')"
+    os.mkfifo(tmp_path / "go")
+    running = start(PYTHON, "-c", program)
+    assert running.stdout.readline() == "up\n"
+    make_old(journal_uri)
+    kleio("db", "upgrade", check=0)
+    (tmp_path / "go").write_text("")
+    out, err = running.communicate(timeout=60)
+    assert (running.returncode, out) == (0, "more\n"), err
+    trial = trials()[0]["id"]
+    assert info(trial)["status"] == "completed"
+    assert kleio("cat", trial, check=0).stdout == "up\nmore\n"
+
+
+def test_a_journal_that_is_not_there_is_made(journal_uri):
+    assert "is up to date" in kleio("db", "upgrade", check=0).stderr
+    open_journal(journal_uri, writing=False).close()
+
+
+def test_who_may_only_read_is_told(tmp_path, monkeypatch, mongod_with_users):
+    server, client = mongod_with_users
+    name = f"upgrade_{os.urandom(4).hex()}"
+    for user, role in (("w", "readWrite"), ("r", "read")):
+        client[name].command("createUser", user, pwd="p", roles=[role])
+    try:
+        uris = {user: f"mongodb://{user}:p@{server.address}/{name}" for user in "wr"}
+        open_journal(uris["w"]).close()
+        client[name].journal.update_one({"_id": "schema"}, {"$set": {"version": 1}})
+        assert "does not allow" in kleio("db", "upgrade", "--journal", uris["r"], check=1).stderr
+        assert "kleio db upgrade" in kleio("ls", "-a", "--journal", uris["r"], check=1).stderr
+        kleio("db", "upgrade", "--journal", uris["w"], check=0)
+        kleio("ls", "-a", "--journal", uris["r"], check=0)
+    finally:
+        client.drop_database(name)
