@@ -63,4 +63,12 @@ trial = json.load(sys.stdin)
 sys.exit(len(trial["executions"]) != 2 or trial["summary"]["epoch"]["max"] != int(sys.argv[1]))
 ' $EPOCHS || fail 'two executions were to reach the last epoch'
 kleio cat "$trial" | grep -q '^continuing after epoch' || fail 'the second execution began anew'
+
+cut=$((EPOCHS * 2 / 3))
+printf '\nFrom epoch %s on with another learning rate: a branch, which has the checkpoint and all that was measured up to there.\n' $cut
+show kleio branch --timestamp epoch=$cut "$trial" --lr 0.01
+show kleio tree "$trial"
+branch=$(newest short_id)
+kleio tail -n 1000 "$branch" | grep -q "^continuing after epoch $cut\$" || fail "the branch did not go on from epoch $cut"
+show kleio diff "$trial" "$branch"
 printf '\nThe journal of this demonstration is in .demo/; look around with: KLEIO_HOME=.demo kleio ls\n'

@@ -14,9 +14,8 @@ from pathlib import Path
 import pytest
 from commands import PYTHON, info, kleio, start, trials
 
-from kleio.core import statistics
+from kleio.core import lineage
 from kleio.core.journal import open_journal
-from kleio.core.lookup import by_stream
 
 ROOT = Path(__file__).parent.parent
 EPOCHS = 12
@@ -36,8 +35,7 @@ def checkout(tmp_path, monkeypatch):
 def records(uri, trial, stream):
     journal = open_journal(uri, writing=False)
     try:
-        found = [one for _, segments in by_stream(journal, trial, (stream,)) for one in statistics.records(segments)]
-        return [dict(one.values) for one in sorted(found, key=lambda one: one.time)]
+        return [dict(one.values) for one in lineage.records(journal, journal.entry(trial).trial, stream)]
     finally:
         journal.close()
 
@@ -80,6 +78,20 @@ def test_a_stopped_and_resumed_run_ends_with_the_very_bits_of_an_uninterrupted_o
     assert measured[EPOCHS]["accuracy"] > 0.9
 
 
+def test_a_branch_at_epoch_10_goes_on_from_its_checkpoint_with_another_learning_rate(checkout, journal_uri):
+    kleio(*map(str, COMMAND), cwd=checkout / "examples", check=0)
+    (parent,) = trials()
+    done = kleio("branch", "--timestamp", "epoch=10", parent["id"], "--lr", "0.01", cwd=checkout / "examples", check=0)
+    assert done.stdout.startswith("continuing after epoch 10\n")
+    child = trials()[0]
+    assert child["params"]["lr"] == 0.01
+    before, after = by_epoch(journal_uri, parent["id"]), by_epoch(journal_uri, child["id"])
+    assert sorted(after[0]) == list(range(1, EPOCHS + 1))
+    for theirs, ours in zip(before, after, strict=True):
+        assert {epoch: ours[epoch] for epoch in range(1, 11)} == {epoch: theirs[epoch] for epoch in range(1, 11)}
+        assert ours[11] != theirs[11]
+
+
 def test_the_example_runs_without_kleio(checkout):
     command = [*map(str, [*COMMAND[:5], 2])]
     alone = subprocess.run(command, cwd="examples", capture_output=True, text=True, check=True)
@@ -96,8 +108,9 @@ def test_the_demonstration_holds(checkout):
     done = subprocess.run(["sh", "examples/demo.sh"], env=environment, capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "continuing after epoch" in done.stdout
-    (trial,) = trials(KLEIO_HOME=".demo")
+    branch, trial = trials(KLEIO_HOME=".demo")
     assert (trial["status"], trial["tags"], trial["summary"]["epoch"]["max"]) == ("completed", [], 14)
+    assert (branch["status"], branch["parent"], branch["summary"]["epoch"]["count"]) == ("completed", trial["id"], 14)
 
 
 def test_the_example_of_secrets_names_all_that_the_server_takes():

@@ -72,7 +72,7 @@ SETTINGS = (
     Setting("allow-env-change", "bool", False, "branch although the environment changed", True),
     Setting("allow-any-change", "bool", False, "branch although anything changed", True),
     Setting("require-clean", "bool", False, "refuse a work tree with uncommitted changes", True),
-    Setting("code", "choice", "here", "run a trial again with the code that is here, or with its own", True, ("here", "recorded")),
+    Setting("code", "choice", "here", "run a trial again with the code here, or with its own", True, ("here", "recorded")),
     Setting("exclude", "list", _EXCLUDE, "files that do not count as code (patterns)"),
     Setting("source-types", "list", tuple(_SOURCE_TYPES.split()), "endings of untracked files that count as code"),
     Setting("volatile", "list", (), "arguments that are recorded but are not identity"),

@@ -10,14 +10,14 @@ import threading
 import time
 from dataclasses import dataclass, field
 
-from kleio.core import identity
+from kleio.core import commandline, identity, redact
 from kleio.core.findings import Finding, leave
 from kleio.core.journal.base import place
 from kleio.core.recovery import launched
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Container, Mapping
     from typing import Any
 
     from kleio.core.code import CodeVersion
@@ -25,12 +25,23 @@ if TYPE_CHECKING:
     from kleio.core.identity import Work
     from kleio.core.journal.base import Journal
     from kleio.core.spool import Spool
-    from kleio.core.written import Mark
 
 SHARE = 0.02
 """Of a run's time that may be spent on looking for what it wrote, and as much again on reading that."""
 LEAST, MOST, HURRIED = 0.05, 5.0, 0.5
 """Seconds; the last where a scheduler wants the machine back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Naming:
+    """The files that a command names: the ``work``, the ``key`` it is recorded under, for each word the path and the (size,
+    time, inode) of the file before the command ran, and the words that are known to name ``outputs``.
+    """
+
+    work: Work
+    key: str
+    before: Mapping[str, tuple[str, tuple[int, int, int] | None]]
+    outputs: Container[str]
 
 
 @dataclass(slots=True)
@@ -41,12 +52,11 @@ class Gatherer:
     journal: Journal | None
     config: Config
     code: CodeVersion
-    work: Work
-    argv: list[str]
+    naming: Naming
+    argv: tuple[str, ...]
     program: str
     say: Callable[[str], None]
     pid: int
-    named: Mapping[str, tuple[str, Mark | None]] = field(default_factory=dict)
     _alone: bool = field(default=True, init=False)
     _thread: threading.Thread | None = field(default=None, init=False)
 
@@ -61,6 +71,7 @@ class Gatherer:
             self._thread.join(patience)
         share = max(min(lasted * SHARE, HURRIED if hurried else MOST), LEAST)
         self._attempt("the files that it wrote", lambda: self._written(share))
+        self._attempt("which files it writes", self._outputs)
         self._attempt("its interpreter", self._reported)
 
     def _beside(self) -> None:
@@ -90,6 +101,16 @@ class Gatherer:
 
     def _parameters(self) -> None:
         """What the config files named on the command line say."""
+        values = {}
+        for word, path in commandline.config_files(self.argv, self.config.cwd):
+            if path.endswith(commandline.CONFIG_TYPES) and word not in self.naming.outputs:
+                with open(path, "rb") as file:
+                    values[word] = commandline.config_values(path, file.read(), self.say)
+        params, sources = commandline.parameters_with_sources(redact.command(self.argv), values)
+        learnt = {name: value for name, value in params.items() if sources[name] == "config file"}
+        if learnt:
+            data = {"params": learnt, "sources": dict.fromkeys(learnt, "config file")}
+            leave(self.spool, "parameters", Finding("parameters", time.time(), data))
 
     def _history(self) -> None:
         """What leads to the commit, if it is nowhere but here."""
@@ -130,6 +151,22 @@ class Gatherer:
             digest = identity.digest(document)
             data = {"wrote": digest, "count": len(found.files)}
             leave(self.spool, "wrote", Finding("wrote", time.time(), data, {digest: document}, (), tuple(found.traces())))
+
+    def _outputs(self) -> None:
+        """Files that the command names and its run wrote: their content does not count for the next run."""
+        from kleio.core import written
+
+        naming, digests = self.naming, self.naming.work.configs
+        marks = {
+            word: (path, written.Mark(*state, digests.get(word)) if state else None)
+            for word, (path, state) in naming.before.items()
+        }
+        wrote = {naming.before[word][0]: word for word in written.changed_words(marks)}
+        how = {path: "changed" if naming.before[word][1] else "created" for path, word in wrote.items()}
+        outputs = identity.outputs_among({word: path for word, (path, _) in naming.before.items()}, how)
+        documents = identity.notes(naming.work, naming.key, outputs, tuple(naming.before))
+        if documents:
+            leave(self.spool, "outputs", Finding(None, time.time(), {}, documents))
 
     def _reported(self) -> None:
         """A Python inside a shell script, say: the client told which it is."""

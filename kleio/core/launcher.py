@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import signal
+import stat
 import threading
 import time
 from contextlib import suppress
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from kleio.core.gathering import Gatherer
     from kleio.core.journal.base import Journal
     from kleio.core.recall import Asked, Recalled
+    from kleio.core.recorded import Tree
     from kleio.core.recorder import Recorder
     from kleio.core.reserving import Reserved
     from kleio.core.signals import Signals
@@ -97,10 +99,10 @@ class Launcher:
             self._open_journal(must=bool(self._asked.trial))
             self._code = code.capture(self._config, self._argv, repository, scratch(self._root, self._execution))
             self._refuse_dirty()
-            work = self._identify()
-            self._survey = self._surveyed(work)
+            self._work = self._identify()
+            self._survey = self._surveyed(self._key_of(self._work))
             self._reserver = Reserver(
-                self._config, self._argv, self._code, work, self._survey, self._execution, self._home, self._say
+                self._config, self._argv, self._code, self._work.cwd, self._survey, self._execution, self._home, self._say
             )
             while True:
                 decision = self._decide()
@@ -178,11 +180,25 @@ class Launcher:
             what = "there are uncommitted changes" if self._code.document["kind"] == "git" else "this is no git repository"
             raise Changed(f"{what}, and --require-clean was asked for; commit first, or leave it away")
 
-    def _surveyed(self, work: identity.Work) -> Survey:
+    def _key_of(self, work: identity.Work) -> str:
+        """The ``work_key``, in which the content of a file that the command names counts unless its runs write it."""
+        named = identity.named(self._argv, root=self._code.root, cwd=self._config.cwd)
+        self._named = {word: (path, _state(path)) for word, path in named.items()}
+        self._outputs = identity.outputs_of(work, self._document)
+        return identity.recorded_as(work, self._outputs, self._document, named)
+
+    def _document(self, digest: str) -> dict[str, Any] | None:
+        try:
+            return self._journal.document(digest) if self._journal else None
+        except JournalUnreachable as error:
+            self._go_offline(error, must=bool(self._asked.trial))
+            return None
+
+    def _surveyed(self, key: str) -> Survey:
         """The survey of this work, of the one trial that is meant, or of the branch that is asked for."""
         recalled, branching = self._recalled, self._asked.branch
         only = recalled.entry.id if recalled and not branching else None
-        survey = Survey(self._journal, self._root, self._config, self._code, work.key, self._program, self._argv, only)
+        survey = Survey(self._journal, self._root, self._config, self._code, key, self._program, self._argv, only)
         if recalled and branching:
             from kleio.core import branch  # it reads what was logged, which few launches need
 
@@ -300,11 +316,11 @@ class Launcher:
         return Recorder(Source(spool, trial.id, self._execution), self._journal, token, self._config["lease"], self._say)
 
     def _gatherer(self, spool: Spool, pid: int) -> Gatherer:
-        from kleio.core.gathering import Gatherer  # while the command runs
+        from kleio.core.gathering import Gatherer, Naming  # while the command runs
 
-        assert self._reserver is not None
+        naming = Naming(self._work, self._survey.key, self._named, self._outputs)
         return Gatherer(
-            spool, self._journal, self._config, self._code, self._reserver.work, self._argv, self._program, self._say, pid
+            spool, self._journal, self._config, self._code, naming, tuple(self._argv), self._program, self._say, pid
         )
 
     def _writers(self, spool: Spool) -> dict[channels.Channel, OutputWriter]:
@@ -327,6 +343,8 @@ class Launcher:
                 del given["KLEIO_JOURNAL"]
         if self._config["unbuffered"]:
             given["PYTHONUNBUFFERED"] = "1"
+        if self._recalled and self._recalled.tree:
+            given |= self._import_from(self._recalled.tree, given.get("PYTHONPATH"))
         return given | {
             "KLEIO_TRIAL_ID": trial.id,
             "KLEIO_EXECUTION": self._execution,
@@ -334,6 +352,18 @@ class Launcher:
             "KLEIO_STATISTICS": spool.file(f"{SHARED}.statistics"),
             "KLEIO_OUTPUT_DIR": os.path.join(self._project_root(), "results", trial.id[:SHORT]),
         }
+
+    def _import_from(self, tree: Tree, path: str | None) -> dict[str, str]:
+        """Packages that are installed in place would be imported from the project as it is now: those of the tree go first."""
+        from kleio.core import environment, recorded
+
+        python = environment.interpreter(self._program)
+        shadowed = recorded.shadowed(tree.original_root, environment.inspected(python)[1]) if python else {}
+        if not shadowed:
+            return {}
+        places = dict.fromkeys(recorded.translated(list(shadowed.values()), tree.original_root, tree.root))
+        self._say(f"imported from the recorded code, by PYTHONPATH: {', '.join(shadowed)}")
+        return {"PYTHONPATH": os.pathsep.join([*places, *([path] if path else [])])}
 
     def _project_root(self) -> str:
         """Where results belong: the project itself, also for a run in a tree of its recorded code."""
@@ -378,6 +408,15 @@ class Launcher:
         self._journal.settle()
         if not spool.alive():  # else something in the background goes on logging: a later kleio ships that
             spool.delete()
+
+
+def _state(path: str) -> tuple[int, int, int] | None:
+    """What tells whether a file was written since: size, time, inode; None where there is none."""
+    try:
+        found = os.stat(path)
+    except (OSError, ValueError):
+        return None
+    return (found.st_size, found.st_mtime_ns, found.st_ino) if stat.S_ISREG(found.st_mode) else None
 
 
 def _policy(config: Config) -> plan.Policy:

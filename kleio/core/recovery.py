@@ -7,8 +7,8 @@ import time
 from dataclasses import dataclass
 from enum import Enum
 
-from kleio.core.errors import JournalUnreachable
 from kleio.core import findings
+from kleio.core.errors import JournalUnreachable
 from kleio.core.recorder import conclude, introduce
 from kleio.core.shipping import Shipper, Source
 from kleio.core.spool import SHARED, hold, spools

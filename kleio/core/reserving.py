@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from kleio.core.branch import Cut
     from kleio.core.code import CodeVersion
     from kleio.core.config import Config
-    from kleio.core.identity import Work
     from kleio.core.plan import Plan
     from kleio.core.survey import Survey
 
@@ -46,12 +45,14 @@ class Reserved:
 
 @dataclass(slots=True)
 class Reserver:
-    """Reserves for one execution, whose id is ``execution``. ``home`` is the working directory in the project itself."""
+    """Reserves for one execution, whose id is ``execution``. ``cwd`` is the working directory relative to the root, ``home``
+    the one in the project itself.
+    """
 
     config: Config
     argv: Sequence[str]
     code: CodeVersion
-    work: Work
+    cwd: str
     survey: Survey
     execution: str
     home: str
@@ -107,15 +108,15 @@ class Reserver:
             return found.trial, None
         parent, cut = self._parent(decision, found)
         line: dict[str, Any] = {"parent": parent.id, "cut": cut.identity} if parent and cut else {}
-        named = partial(identity.trial_id, self.work.key, self.code.fingerprint, **line)
+        named = partial(identity.trial_id, self.survey.key, self.code.fingerprint, **line)
         safe = redact.command(self.argv)
         params = commandline.parameters(safe)
         trial = Trial(
             id=named(nonce=self._nonce(decision, named())),
-            work_key=self.work.key,
+            work_key=self.survey.key,
             project=self.code.project,
             command=safe,
-            cwd=self.work.cwd,
+            cwd=self.cwd,
             created=time.time(),
             params=params,
             param_sources=dict.fromkeys(params, "command line"),
