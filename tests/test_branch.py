@@ -171,6 +171,19 @@ def test_the_same_branch_asked_for_twice_is_the_same_trial(project):
     assert newest()["id"] != child
 
 
+def test_a_branch_that_is_run_anew_begins_where_it_began(project):
+    parent = train(project)
+    kleio("branch", "--timestamp", "epoch=5", parent, cwd=project, check=0)
+    child = newest()["id"]
+    done = kleio("run", child, cwd=project, check=0)
+    assert done.stdout.startswith("from 5 of 5\n")
+    again = newest()
+    assert (again["parent"], again["previous"]) == (parent, child)
+    assert again["cut"] == info(child)["cut"]
+    done = kleio("run", "--fresh", child, cwd=project, check=0)
+    assert done.stdout.startswith("from 5 of 5\n")
+
+
 def test_another_command_altogether(project):
     parent = train(project)
     done = kleio("branch", "--timestamp", "epoch=2", parent, "--", PYTHON, "-c", "print('other')", cwd=project, check=0)

@@ -113,6 +113,7 @@ def test_a_summary_that_was_not_sent_is_made_up_for(tmp_path, journal_uri):
 
     class Forgetful:
         append = staticmethod(journal.append)
+        leave = staticmethod(journal.leave)
         summarise = staticmethod(lambda _: None)
 
     shipper = Shipper(source, Forgetful(), lambda _: True, {})

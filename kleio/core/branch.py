@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import re
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 
 from kleio.core import output, redact, statistics
 from kleio.core.commandline import parameters, typed
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from kleio.core.journal.base import Journal
     from kleio.core.lookup import Key
     from kleio.core.statistics import Record
-    from kleio.core.trial import Entry
+    from kleio.core.trial import Entry, Trial
 
 END = "end"
 """The criterion of a branch that continues all there is."""
@@ -45,10 +45,16 @@ class Cut:
     @property
     def identity(self) -> dict[str, Any]:
         """What makes two branches of one parent the same."""
-        return {"criterion": self.criterion, "by": self.by, "ends": [list(part) for part in self.parts]}
+        return {"criterion": self.criterion, "by": self.by, "ends": [list(astuple(part)) for part in self.parts]}
 
     def as_dict(self) -> dict[str, Any]:
         return self.identity | {"changed": list(self.changed)}
+
+    @classmethod
+    def of(cls, trial: Trial) -> Cut:
+        """That of a trial which is a branch."""
+        cut = trial.cut or {}
+        return cls(cut["criterion"], cut["by"], tuple(parts(trial)), tuple(cut.get("changed", ())))
 
 
 # -- making a cut --------------------------------------------------------------------------------------------------
@@ -157,15 +163,15 @@ def _before(journal: Journal, part: Part, moment: Moment) -> Part:
     if moment.execution is not None and part.execution != moment.execution:
         return part
     if moment.at is not None and moment.at[0] == part.key:
-        return part._replace(end=moment.at[1])
+        return replace(part, end=moment.at[1])
     if part.stream in OUTPUT_STREAMS:
-        return part._replace(end=_printed_before(journal, part, moment.time))
+        return replace(part, end=_printed_before(journal, part, moment.time))
     end = 0
     for _, record, behind in _records(journal, [part], (part.stream,)):
         if record.time > moment.time:
             break
         end = behind
-    return part._replace(end=end)
+    return replace(part, end=end)
 
 
 def _printed_before(journal: Journal, part: Part, time: int) -> int:

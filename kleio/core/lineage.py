@@ -7,7 +7,6 @@ however its parent goes on, and is read without looking at any trial between, ho
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import NamedTuple
 
 from kleio.core import output, statistics
 from kleio.core.journal.base import Selection
@@ -26,7 +25,8 @@ if TYPE_CHECKING:
 EVERYTHING = 1 << 62
 
 
-class Part(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Part:
     """What is seen of one stream: of (execution, writer, stream), which ``trial`` emitted, the bytes before ``end``."""
 
     trial: str

@@ -141,6 +141,10 @@ class Reserver:
             return found, self._cut_here(found)
         if self.survey.branch is not None:
             return self.survey.branch
+        if self.survey.only and found is not None and found.trial.parent and self.survey.journal is not None:
+            from kleio.core.branch import Cut
+
+            return self.survey.journal.entry(found.trial.parent), Cut.of(found.trial)  # run anew, it begins where it began
         return None, None
 
     def _cut_here(self, found: Entry) -> Cut:
