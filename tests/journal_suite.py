@@ -27,7 +27,8 @@ from hypothesis import strategies as st
 
 from kleio.core.errors import JournalError, Scrubbed
 from kleio.core.journal import open_journal, upgrade
-from kleio.core.journal.base import SCHEMA, Replacement, Segment, Selection, Summary, Trace, contiguous, findable, storable
+from kleio.core.journal.base import SCHEMA, Segment, Selection, Summary, Trace, contiguous, findable, storable
+from kleio.core.journal.replacement import Replacement
 from kleio.core.trial import Event, Status, Trial, fold
 
 TYPE_CHECKING = False

@@ -13,7 +13,8 @@ from dataclasses import dataclass, field, replace
 
 from kleio.core import output, statistics
 from kleio.core.errors import KleioError, Scrubbed
-from kleio.core.journal.base import Replacement, Selection
+from kleio.core.journal.base import Selection
+from kleio.core.journal.replacement import Replacement
 from kleio.core.lookup import SHORT, by_stream, is_alive
 from kleio.core.pattern import blot
 from kleio.core.scrub_code import CodeScrub

@@ -20,7 +20,8 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field
+from collections import namedtuple
+from dataclasses import dataclass
 
 from kleio.core.errors import JournalError
 
@@ -28,9 +29,24 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
-    from typing import Any, BinaryIO
+    from typing import Any, BinaryIO, NamedTuple
 
+    from kleio.core.journal.replacement import Replacement
     from kleio.core.trial import Entry, Event, Reservation, Trial
+
+    class Trace(NamedTuple):
+        """Something by which an execution of a trial is found again: ``sha256:…``, ``path:…``, ``commit:…``, ``pid:…``.
+
+        ``key`` is a kind, a colon and any text. Where it is longer than :data:`LONGEST_KEY` the journal keeps what
+        :func:`findable` makes of it.
+        """
+
+        key: str
+        trial: str
+        execution: str
+
+else:  # a dataclass takes ten times as long to make, at every launch
+    Trace = namedtuple("Trace", "key trial execution")
 
 SCHEMA = 2
 """The version of what is stored. A journal of a newer one is refused; an older one waits for ``kleio db upgrade``."""
@@ -75,36 +91,6 @@ class Selection:
     statuses: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
     parent: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Trace:
-    """Something by which an execution of a trial may be found again: ``sha256:…``, ``path:…``, ``commit:…``, ``pid:…``.
-
-    ``key`` is a kind, a colon and any text. Where it is longer than :data:`LONGEST_KEY` the journal keeps what
-    :func:`findable` makes of it.
-    """
-
-    key: str
-    trial: str
-    execution: str
-
-
-@dataclass(frozen=True, slots=True)
-class Replacement:
-    """What takes the place of what is stored of one trial, when something in it must not be kept.
-
-    ``events`` name by their ids those whose data are replaced; ``segments`` and ``summaries`` replace those with the same
-    key and the same end; ``documents`` maps digests to what is kept under them from now on; ``traces`` are taken away.
-    """
-
-    trial: str
-    body: Trial | None = None
-    events: tuple[Event, ...] = ()
-    segments: tuple[Segment, ...] = ()
-    summaries: tuple[Summary, ...] = ()
-    documents: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    traces: tuple[Trace, ...] = ()
 
 
 class Journal(ABC):

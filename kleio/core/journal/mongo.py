@@ -54,7 +54,8 @@ if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
     from gridfs import GridFSBucket, GridIn, GridOut
 
-    from kleio.core.journal.base import Replacement, Selection
+    from kleio.core.journal.base import Selection
+    from kleio.core.journal.replacement import Replacement
 
     Document = dict[str, Any]
 

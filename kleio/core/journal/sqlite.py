@@ -37,7 +37,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from typing import Any, BinaryIO
 
-    from kleio.core.journal.base import Replacement, Selection
+    from kleio.core.journal.base import Selection
+    from kleio.core.journal.replacement import Replacement
 
 APPLICATION_ID = 0x4B4C4549  # "KLEI", in the file's header
 CHECKPOINT = 4 << 20  # bytes of WAL
