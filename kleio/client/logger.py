@@ -223,6 +223,8 @@ class Logger:
     def _writer(self, stream: str) -> Writer:
         writer = self._writers.get(stream)
         if writer is None:
+            if not self._writers:
+                _report(self._directory)
             writer = self._writers[stream] = Writer(self._directory, stream)
         return writer
 
@@ -267,6 +269,28 @@ def _finish_imports() -> None:
     import kleio.core.values
 
     assert all((hashlib, json, kleio.core.artifact, kleio.core.values))
+
+
+def _report(directory: str) -> None:
+    """Tell the launcher which Python this is, unless somebody has: it may have started a shell script, or ``uv run``."""
+    path = os.path.join(directory, "reported.json")
+    try:
+        if os.path.exists(path):
+            return
+        from json import dumps
+
+        told = {
+            "executable": sys.executable,
+            "version": "{}.{}.{}".format(*sys.version_info[:3]),
+            "path": [one for one in sys.path[1:] if isinstance(one, str)],
+            "prefix": sys.prefix,
+        }
+        temporary = f"{path}.{os.getpid()}.{os.urandom(4).hex()}"
+        with open(temporary, "x", encoding="ascii") as file:
+            file.write(dumps(told))
+        os.replace(temporary, path)
+    except Exception:  # noqa: BLE001, S110 - the script matters more, and whatever is amiss shows with its first record
+        pass
 
 
 def _print(line: str) -> None:

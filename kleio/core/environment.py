@@ -1,62 +1,82 @@
-"""The environment of a run: interpreter, packages, system, hardware, chosen variables.
+"""The environment of a run: interpreter, packages, system, hardware, container, chosen variables; and what of it changed.
 
 Gathered while the child runs, so it delays no start; only before resuming is it gathered first, because then it decides.
-The interpreter is the child's, not kleio's: the program itself, or what its ``#!`` line names.
+The interpreter is the child's, not kleio's: the program itself, or what its ``#!`` line names, or what the client reported.
 """
 
 from __future__ import annotations
 
-import fnmatch
 import json
 import os
+import pwd
 import re
 import shutil
 import sys
 
-from kleio.core import redact
+from kleio.core import hardware, redact
+from kleio.core.environment_changes import changes, unknown, wanted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from typing import Any
+
+__all__ = ["capture", "changes", "interpreter", "own_packages", "packages", "unknown", "wanted"]
 
 _PROBE = "import sys, json; print(json.dumps(['%d.%d.%d' % sys.version_info[:3], sys.path[1:]]))"
 _PYTHON = re.compile(r"(python|pypy)[0-9.]*\Z")
 _DISTRIBUTION = re.compile(r"(.+?)-([0-9][^-]*)(?:-py[0-9.]+)?\.(?:dist|egg)-info\Z")
+_LONGEST_PATH = 200
+"""Entries of a reported ``sys.path`` that are kept."""
 
 
-def capture(program: str, variables: Sequence[str]) -> dict[str, Any]:
-    """The environment as it is now. ``program`` is the path of what was launched; ``variables`` are patterns."""
-    python = interpreter(program)
-    version, path = inspected(python) if python else (None, [])
-    chosen = {k: v for k, v in os.environ.items() if any(fnmatch.fnmatchcase(k, pattern) for pattern in variables)}
+def capture(
+    program: str, variables: Sequence[str], reported: Mapping[str, Any] | None = None, *, gpus: bool = True, root: str = "/"
+) -> dict[str, Any]:
+    """The environment as it is now. ``program`` is the path of what was launched; ``variables`` are patterns.
+
+    ``reported`` is what the client told of its interpreter, or the ``python`` of an earlier environment: it counts where
+    ``program`` is no Python. Without ``gpus`` nobody asks the driver, which may take seconds.
+    """
+    python, path = _python(program, reported)
+    chosen = {name: value for name, value in os.environ.items() if _matches(name, variables)}
     return {
-        "python": {"executable": python, "version": version} if python else None,
+        "python": python,
         "packages": packages(path),
-        "system": _system(),
-        "cpu": _cpu(),
-        "cores": os.cpu_count(),
-        "memory": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
-        "host": os.uname().nodename,
+        **(_distribution(str(python["executable"])) if python else {}),
+        **hardware.machine(root),
+        "user": _user(),
+        **({"gpus": hardware.gpus(root)} if gpus else {}),
+        "container": hardware.container(os.environ, root),
         "variables": redact.variables(chosen),
+        "patterns": sorted(set(variables)),
     }
 
 
-def changes(before: Mapping[str, Any] | None, now: Mapping[str, Any], own: Sequence[str] = ()) -> list[tuple[str, str, str]]:
-    """What counts and differs, as (what, before, now): the interpreter's version, packages gone or of another version.
+def _matches(name: str, patterns: Iterable[str]) -> bool:
+    import fnmatch
 
-    An added package does not count, nor do the project's ``own``; what is unknown compares equal.
-    """
-    found = []
-    old, new = ((side or {}).get("python") or {} for side in (before, now))
-    if old.get("version") and new.get("version") and old["version"] != new["version"]:
-        found.append(("python", old["version"], new["version"]))
-    if before and now.get("packages"):
-        for name, version in before["packages"].items():
-            here = now["packages"].get(name)
-            if here != version and name not in own:
-                found.append((name, version, here or "gone"))
-    return found
+    return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
+
+
+# -- the interpreter -----------------------------------------------------------------------------------------------
+
+
+def _python(program: str, reported: Mapping[str, Any] | None) -> tuple[dict[str, Any] | None, list[str]]:
+    """The interpreter as the document has it, and its ``sys.path``."""
+    own = interpreter(program)
+    if own:
+        version, path = inspected(own)
+        return {"executable": own, "version": version}, path
+    told = str((reported or {}).get("executable") or "")
+    if reported is None or not told:
+        return None, []
+    version = reported.get("version") if not reported.get("reported") else None
+    path = [one for one in reported.get("path") or () if isinstance(one, str)][:_LONGEST_PATH]
+    if version is None:  # of an earlier run: what is there now?
+        version, here = inspected(told)
+        path = [*path, *(one for one in here if one not in path)]
+    return {"executable": told, "version": version, "reported": True, "path": path}, path
 
 
 def interpreter(program: str) -> str | None:
@@ -65,14 +85,16 @@ def interpreter(program: str) -> str | None:
         return os.path.abspath(program)
     try:
         with open(program, "rb") as file:
-            first = os.fsdecode(file.readline(512))
+            first, second = os.fsdecode(file.readline(512)), os.fsdecode(file.readline(512))
     except OSError:
         return None
     if not first.startswith("#!"):
         return None
-    words = [word for word in first[2:].split() if not word.startswith("-")]
+    words = [word for word in first[2:].split() if not word.startswith("-") and "=" not in word]
     if words and os.path.basename(words[0]) == "env":
         words = words[1:]
+    elif second.startswith("'''exec' "):  # how installers write a line that is too long for the kernel
+        words = [second.split("' ", 1)[1].partition(' "$0"')[0].strip().strip('"')]
     python = shutil.which(words[0]) if words else None
     return os.path.abspath(python) if python and _PYTHON.match(os.path.basename(python)) else None
 
@@ -82,29 +104,28 @@ def inspected(python: str) -> tuple[str | None, list[str]]:
     if os.path.dirname(python) == os.path.dirname(os.path.abspath(sys.executable)):
         return "{}.{}.{}".format(*sys.version_info[:3]), sys.path[1:]
     prefix = os.path.dirname(os.path.dirname(python))
-    version, isolated = _virtual_environment(os.path.join(prefix, "pyvenv.cfg"))
-    if version and isolated:
-        short = ".".join(version.split(".")[:2])
-        return version, [os.path.join(prefix, lib, f"python{short}", "site-packages") for lib in ("lib", "lib64")]
-    import subprocess  # 3 ms, for other interpreters
-
-    try:
-        answer = subprocess.run([python, "-c", _PROBE], capture_output=True, timeout=10, check=True, stdin=subprocess.DEVNULL)
-        version, path = json.loads(answer.stdout)
-    except (OSError, ValueError, subprocess.SubprocessError):
-        return None, []
-    return version, path
-
-
-def _virtual_environment(path: str) -> tuple[str | None, bool]:
-    try:
-        with open(path, encoding="utf-8") as file:
-            lines = dict(line.split("=", 1) for line in file if "=" in line)
-    except OSError:
-        return None, False
-    said = {name.strip(): value.strip() for name, value in lines.items()}
+    said = _virtual_environment(prefix)
     version = re.match(r"[0-9]+\.[0-9]+\.[0-9]+", said.get("version") or said.get("version_info") or "")
-    return (version[0] if version else None), said.get("include-system-site-packages", "false").lower() != "true"
+    if version and said.get("include-system-site-packages", "false").lower() != "true":
+        short = ".".join(version[0].split(".")[:2])
+        return version[0], [os.path.join(prefix, lib, f"python{short}", "site-packages") for lib in ("lib", "lib64")]
+    try:
+        version_, path = json.loads(hardware.answer_of([python, "-c", _PROBE]) or "")
+    except ValueError:
+        return None, []
+    return version_, path
+
+
+def _virtual_environment(prefix: str) -> dict[str, str]:
+    try:
+        with open(os.path.join(prefix, "pyvenv.cfg"), encoding="utf-8") as file:
+            lines = [line.partition("=") for line in file if "=" in line]
+    except (OSError, UnicodeDecodeError):
+        return {}
+    return {name.strip(): value.strip() for name, _, value in lines}
+
+
+# -- packages ------------------------------------------------------------------------------------------------------
 
 
 def packages(path: Sequence[str]) -> dict[str, str]:
@@ -118,32 +139,38 @@ def packages(path: Sequence[str]) -> dict[str, str]:
         for name in names:
             match = _DISTRIBUTION.match(name)
             if match:
-                found.setdefault(re.sub(r"[-_.]+", "-", match[1]).lower(), match[2])
+                found.setdefault(_normal(match[1]), match[2])
     return dict(sorted(found.items()))
 
 
-def _system() -> dict[str, str]:
-    names = os.uname()
-    system = {"kernel": f"{names.sysname} {names.release}", "machine": names.machine}
-    try:
-        with open("/etc/os-release", encoding="utf-8") as file:
-            for line in file:
-                if line.startswith("PRETTY_NAME="):
-                    system["name"] = line.partition("=")[2].strip().strip('"')
-    except OSError:
-        pass
-    return system
+def _normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def _cpu() -> str | None:
+def _distribution(python: str) -> dict[str, Any]:
+    """What conda and uv say of the interpreter's environment."""
+    prefix = os.path.dirname(os.path.dirname(python))
+    uv = _virtual_environment(prefix).get("uv")
+    conda = _conda(prefix)
+    named = {"conda": conda, "conda_environment": _conda_environment(prefix)} if conda else {}
+    return named | ({"uv": uv} if uv else {})
+
+
+def _conda(prefix: str) -> dict[str, str]:
+    """Name → version of all that conda installed, Python packages or not: ``mkl-2023.1.0-h213fc3f_46344.json``."""
     try:
-        with open("/proc/cpuinfo", encoding="utf-8") as file:
-            for line in file:
-                if line.startswith("model name"):
-                    return line.partition(":")[2].strip()
+        names = os.listdir(os.path.join(prefix, "conda-meta"))
     except OSError:
-        pass
-    return None
+        return {}
+    found = [name[:-5].rsplit("-", 2) for name in names if name.endswith(".json")]
+    return {parts[0].lower(): parts[1] for parts in sorted(found) if len(parts) == 3}
+
+
+def _conda_environment(prefix: str) -> str:
+    if os.environ.get("CONDA_PREFIX") == prefix and os.environ.get("CONDA_DEFAULT_ENV"):
+        return os.environ["CONDA_DEFAULT_ENV"]
+    parent, name = os.path.split(prefix)
+    return name if os.path.basename(parent) == "envs" else "base"
 
 
 def own_packages(root: str) -> list[str]:
@@ -155,4 +182,11 @@ def own_packages(root: str) -> list[str]:
             names += [named[1]] if named else []
     except (OSError, UnicodeDecodeError):
         pass
-    return [re.sub(r"[-_.]+", "-", name).lower() for name in names]
+    return [_normal(name) for name in names]
+
+
+def _user() -> str:
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return str(os.getuid())

@@ -5,6 +5,7 @@ One directory an execution, 0700::
     launch.json           what was launched; written before the child starts
     ending.json           how it ended; absent while it runs, or when the launcher was killed
     finding-NAME.json     what was learnt while it ran or right after: environment, files written
+    reported.json         the first Python that logged: executable, version, sys.path, prefix
     host                  the name of the machine
     lock                  flock held by the launcher and, through an inherited descriptor, by the child
     recorder.lock         flock held by whoever ships: the launcher, later perhaps another kleio
