@@ -221,8 +221,8 @@ class _Search:
     def _newest(self, left: dict[tuple[str, str], list[Trace]]) -> list[tuple[tuple[str, str], list[Trace]]]:
         """At most :data:`MOST` of those who left a trace, the newest first."""
         if len(left) > MOST:
-            recent = {entry.id for entry in self._journal.entries(Selection(), 4 * MOST)}
-            chosen = sorted(left, key=lambda one: one[0] not in recent)[:MOST]
+            recent = {entry.id: at for at, entry in enumerate(self._journal.entries(Selection(), 4 * MOST))}
+            chosen = sorted(left, key=lambda one: recent.get(one[0], len(recent)))[:MOST]
             left = {one: left[one] for one in chosen}
         return sorted(left.items(), key=lambda one: -self._began(*one[0]))
 
