@@ -21,7 +21,7 @@ from processes import Terminal
 from kleio.core import output, scrub, statistics
 from kleio.core.errors import Scrubbed, UsageError
 from kleio.core.journal import open_journal, place
-from kleio.core.journal.base import Segment
+from kleio.core.journal.base import Segment, Trace
 from kleio.core.pattern import LONGEST, Pattern
 from kleio.core.statistics import Record
 from kleio.core.trial import Event
@@ -415,6 +415,22 @@ def test_states_ids_and_digests_stay(journal, journal_uri):
         ("<redacted>",), True, {"pid": "<redacted>", "n": "<redacted>"},
     )  # fmt: skip
     assert (entry.executions[0].host, entry.executions[0].reason) == ("<redacted>", "<redacted>")
+
+
+def test_digits_that_are_in_a_digest_by_chance(journal):
+    trial = a_trial()
+    journal.create(trial)
+    wrote = {"files": [["of 4711", 4711, "4711" * 16, 4711, "created"]], "complete": True, "alone": True}
+    journal.put_document("d" * 32, wrote)
+    journal.record(trial.id, Event("r", "reserved", 1.0, 1, "e", {"code": "4711" * 8}))
+    journal.record(trial.id, Event("w", "wrote", 1.0, 1, "e", {"wrote": "d" * 32, "count": 4711}))
+    keys = (f"sha256:{'4711' * 16}", "path:of 4711", "pid:4711", "commit:4711")
+    journal.leave([Trace(key, trial.id, "e") for key in keys])
+    scrubbed(journal, trial, "4711")
+    (one,) = journal.document("d" * 32)["files"]
+    assert one == ["of <redacted>", 4711, "4711" * 16, 4711, "created"]
+    assert sorted(trace.key for trace in journal.traces_of(trial.id)) == sorted(key for key in keys if key[:4] != "path")
+    assert journal.entry(trial.id).executions[0].code == "4711" * 8
 
 
 def test_the_tombstone(journal, trial):

@@ -43,6 +43,7 @@ _BODY = ("id", "work_key", "created", "parent", "previous", "within", "redacted"
 _CODE = ("fingerprint", "commit", "document")
 _EVENT = ("status", "exit_code", "signal", "started", "pid", "machine", "environment", "wrote", "code", "count", "params")
 _ARTIFACT = ("sha256", "size")
+_NAMING = ("path:", "file:", "name:", "job:")
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,9 +223,19 @@ class _Scrubbing:
             for kind, digest in (("environment", execution.environment), ("files written", execution.wrote)):
                 document = self._journal.document(digest) if digest else None
                 if digest and document:
-                    new, count = self._pattern.cleaned(document)
+                    new, count = self._pattern.cleaned(document, ("files",))
+                    new, more = self._files(new)
+                    count += more
                     if count:
                         yield Change(kind, f"execution {execution.number}", count, self._of(documents={digest: new}))
+
+    def _files(self, document: dict[str, Any]) -> tuple[dict[str, Any], int]:
+        """The files that were written: their paths, for in a digest any few digits are by chance."""
+        if "files" not in document:
+            return document, 0
+        shown = [self._pattern.hide(one[0]) for one in document["files"]]
+        files = [[path, *one[1:]] for (path, _), one in zip(shown, document["files"], strict=True)]
+        return document | {"files": files}, sum(count for _, count in shown)
 
     def _of_code(self) -> Iterator[Change]:
         digests = [self._entry.trial.code.get("document"), *(one.code for one in self._entry.executions)]
@@ -232,7 +243,8 @@ class _Scrubbing:
             yield Change(one.kind, one.place, one.count, self._of(documents=one.documents), one.blobs, one.gone)
 
     def _traces(self) -> Iterator[Change]:
-        left = [one for one in self._journal.traces_of(self._entry.id) if self._pattern.hide(one.key)[1]]
+        named = [one for one in self._journal.traces_of(self._entry.id) if one.key.startswith(_NAMING)]
+        left = [one for one in named if self._pattern.hide(one.key.partition(":")[2])[1]]
         if left:
             yield Change("traces", "traces", len(left), self._of(traces=tuple(left)))
 
