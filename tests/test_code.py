@@ -15,6 +15,8 @@ from repositories import captured, commands, git, gits, kept, repository
 
 from kleio.core import capturing, code, leaving_out, redact
 from kleio.core.config import Config
+from kleio.core.filechanges import changed_files
+from kleio.core.sourcefiles import Version
 
 
 @pytest.fixture
@@ -439,7 +441,10 @@ def test_a_script_outside_of_the_project_is_kept_apart(tmp_path, capture):
 
 
 def differing(before, now, root):
-    return code.differing(before.document, now, Config({"project": "p"}, cwd=str(root)), ["python", "train.py"])
+    """What counts and differs between an earlier capture and the code that is here."""
+    counts = code.Counting(Config({"project": "p"}, cwd=str(root)), ["python", "train.py"])
+    earlier = Version(None, before.document, str(root), before.blobs)
+    return [one.path for one in changed_files(earlier, Version.present(now), counts)]
 
 
 def test_differing_names_what_counts_and_differs(root, capture):

@@ -113,68 +113,6 @@ def _project(repository: Repository, config: Config) -> str:
     return str(config["project"] or (normalised_remote(redact.address(url)) if url else root_commit(repository)))
 
 
-def differing(before: Mapping[str, Any], now: CodeVersion, config: Config, argv: Sequence[str]) -> list[str]:
-    """The files that count and differ between a recorded code and this one, as far as can be told from here."""
-    return sorted(_differing(before, now.document, now.root, Counting(config, argv), ""))
-
-
-def _differing(before: Mapping[str, Any], now: Mapping[str, Any], root: str, counts: Counting, prefix: str) -> set[str]:
-    """``prefix`` is where the repository at ``root`` lies in the outermost one."""
-    names = _unlike(before, now, root) | {name for name, _ in _left_out(before) ^ _left_out(now)}
-    untracked = {*before.get("untracked", ()), *now.get("untracked", ())}
-    found = {prefix + name for name in names if counts(os.fsencode(prefix + name), name not in untracked)}
-    olds, news = (document.get("submodules") or {} for document in (before, now))
-    for path in olds.keys() | news.keys():
-        if path in olds and path in news:
-            found |= _differing(olds[path], news[path], os.path.join(root, path), counts, f"{prefix}{path}/")
-        else:
-            found.add(prefix + path)
-    return found
-
-
-def _said(changes: Mapping[str, Any], name: str) -> Any:
-    """Mode and content of a changed file; False for one that is as in the commit."""
-    change = changes.get(name, False)
-    return change[:2] if isinstance(change, list) else change
-
-
-def _unlike(before: Mapping[str, Any], now: Mapping[str, Any], root: str) -> set[str]:
-    """What differs, whether it counts or not. Between two commits a change may have been committed, or undone."""
-    old, new = (document.get("changes") or {} for document in (before, now))
-    between = _between(before.get("commit"), now.get("commit"), root)
-    if between is None:
-        return {name for name in old.keys() | new.keys() if _said(old, name) != _said(new, name)}
-    names = between | set(now.get("untracked", ())) | set(old)
-    return {name for name in names if name not in old or _said(old, name) != _on_disk(os.path.join(root, name))}
-
-
-def _between(before: str | None, now: str | None, root: str) -> set[str] | None:
-    """The tracked files that differ from another commit than the present one; None if that cannot be known, or is the same."""
-    if not before or not now or before == now:
-        return None
-    out = Repository(root).run("diff", "--name-only", "--no-renames", "--ignore-submodules=all", "-z", before, "--")
-    return None if out is None else {os.fsdecode(path) for path in out.split(b"\0") if path}
-
-
-def _on_disk(path: str) -> list[str] | None:
-    """What a file's mode and content would be called in a document."""
-    import hashlib
-
-    try:
-        status = os.lstat(path)
-        if stat.S_ISLNK(status.st_mode):
-            return ["120000", os.readlink(path)]
-        with open(path, "rb") as file:
-            digest = hashlib.sha256(file.read()).hexdigest()
-    except OSError:
-        return None
-    return ["100755" if status.st_mode & 0o100 else "100644", digest]
-
-
-def _left_out(document: Mapping[str, Any]) -> set[tuple[str, Any]]:
-    return {(one["path"], (one["size"], one["time"])) for one in document.get("left_out") or ()}
-
-
 # -- outside git ---------------------------------------------------------------------------------------------------
 
 
