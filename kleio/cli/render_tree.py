@@ -33,19 +33,22 @@ def drawn(roots: Sequence[Node], marked: str | None) -> None:
         render.complain("no trial has a branch yet; kleio branch ID makes one")
     bold, dim, colour = render.styles()
     for root in roots:
-        for lead, edge, node in _lines(root, "", ""):
+        for lead, node in _lines(root):
             status, trial = node.entry.status.value, node.entry.trial
             mark = bold(trial.id[:7]) if trial.id == marked else trial.id[:7]
-            what = wording.printable(edge or wording.command(trial.command))
+            what = wording.printable(_edge(node) or wording.command(trial.command))
             sys.stdout.write(f"{dim(lead)}{mark}{' *' if trial.id == marked else ''}  {colour(status)}  {what}\n")
 
 
-def _lines(node: Node, lead: str, below: str) -> Iterator[tuple[str, str, Node]]:
-    """(what stands before it, the edge that leads to it in words, the trial)."""
-    yield lead, _edge(node), node
-    for at, one in enumerate(node.branches):
-        last = at == len(node.branches) - 1
-        yield from _lines(one, below + ("└── " if last else "├── "), below + ("    " if last else "│   "))
+def _lines(root: Node) -> Iterator[tuple[str, Node]]:
+    """What stands before each trial, and the trial. Not by recursion: a line may be longer than Python's stack is deep."""
+    waiting = [("", "", root)]
+    while waiting:
+        lead, below, node = waiting.pop()
+        yield lead, node
+        for one in reversed(node.branches):
+            last = one is node.branches[-1]
+            waiting.append((below + ("└── " if last else "├── "), below + ("    " if last else "│   "), one))
 
 
 def _edge(node: Node) -> str:

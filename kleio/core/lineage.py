@@ -137,9 +137,11 @@ def trees(entries: Sequence[Entry], alone: bool = False) -> list[Node]:
     for entry in sorted(entries, key=lambda one: (one.trial.created, one.id)):
         parent = entry.trial.parent
         below.setdefault(parent if parent in known else None, []).append(entry)
-    roots = [_node(entry, below) for entry in below.get(None, ())]
+    order = list(below.get(None, ()))
+    for entry in order:  # grows as it goes: every trial after the one that it continues
+        order += below.get(entry.id, ())
+    made: dict[str, Node] = {}
+    for entry in reversed(order):
+        made[entry.id] = Node(entry, tuple(made[one.id] for one in below.get(entry.id, ())))
+    roots = [made[entry.id] for entry in below.get(None, ())]
     return [root for root in roots if alone or root.branches or root.entry.trial.parent]
-
-
-def _node(entry: Entry, below: dict[str | None, list[Entry]]) -> Node:
-    return Node(entry, tuple(_node(one, below) for one in below.get(entry.id, ())))

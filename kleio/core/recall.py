@@ -62,6 +62,7 @@ def in_tree(journal: Journal, recalled: Recalled, directory: str, say: Callable[
     from kleio.core import recorded  # it restores with git, which few launches need
 
     tree = recorded.prepare(journal, recalled.entry, directory, say)
+    say(f"the recorded code is in {tree.root}")
     argv = recorded.translated(recalled.argv, tree.original_root, tree.root)
     return Recalled(recalled.entry, tuple(argv), recalled.home, tree.cwd, tree)
 
