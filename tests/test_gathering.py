@@ -6,7 +6,7 @@ import hashlib
 import subprocess
 
 import pytest
-from commands import PYTHON, kleio, script, start, trials
+from commands import PYTHON, info, kleio, script, start, trials
 
 from kleio.core import history
 from kleio.core.journal import open_journal
@@ -107,3 +107,64 @@ def test_a_sweep_that_writes_results_into_the_repository_hears_nothing_of_change
     assert "resumed" in again[3].stderr
     assert not [one.stderr for one in (*first, *again) if "changed" in one.stderr]
     assert len(trials()) == 5
+
+
+def test_a_python_inside_a_shell_script_is_told_by_the_client_and_compared(project, tmp_path, monkeypatch):
+    site = tmp_path / "site"
+    (site / "inner-1.0.dist-info").mkdir(parents=True)
+    monkeypatch.setenv("PYTHONPATH", str(site))
+    script(project, "from kleio.client.logger import kleio_logger as k\nk.log_artifact('a', b'x')\nraise SystemExit(3)\n")
+    (project / "run.sh").write_text(f"{PYTHON} train.py\n")
+    kleio("sh", "run.sh", cwd=project, check=3)
+    environment = info(trials()[0]["id"])["environment"]
+    assert (environment["python"]["executable"], environment["python"]["reported"]) == (PYTHON, True)
+    assert environment["packages"]["inner"] == "1.0"
+    again = kleio("sh", "run.sh", cwd=project, check=3)
+    assert "not compared" not in again.stderr
+    (site / "inner-1.0.dist-info").rename(site / "inner-2.0.dist-info")
+    assert "inner 1.0 → 2.0" in kleio("sh", "run.sh", cwd=project, check=78).stderr
+
+
+def test_what_cannot_be_compared_is_said(project):
+    kleio("sh", "-c", "exit 3", cwd=project, check=3)
+    again = kleio("sh", "-c", "exit 3", cwd=project, check=3)
+    assert "resumed" in again.stderr
+    assert "is not known" in again.stderr
+
+
+def test_what_the_setting_compare_names_counts(project, monkeypatch):
+    script(project, "from kleio.client.logger import kleio_logger as k\nk.log_artifact('a', b'x')\nraise SystemExit(3)\n")
+    monkeypatch.setenv("KLEIO_COMPARE", "MY_*")
+    kleio(PYTHON, "train.py", cwd=project, check=3, MY_FLAG="1")
+    refused = kleio(PYTHON, "train.py", cwd=project, check=78, MY_FLAG="2")
+    assert "MY_FLAG 1 → 2" in refused.stderr
+    kleio(PYTHON, "train.py", cwd=project, check=3, MY_FLAG="1")
+
+
+def test_values_in_config_files_are_parameters_and_their_content_is_identity(project):
+    (project / "small.yaml").write_text("model:\n  depth: 3\nlr: 0.1\npassword: hunter2x\n")
+    kleio("true", "--config", "small.yaml", "--lr", "0.5", cwd=project, check=0)
+    first = trials()[0]
+    assert first["params"] == {"config": "small.yaml", "lr": 0.5, "model.depth": 3, "password": "<redacted>"}
+    assert first["param_sources"]["model.depth"] == "config file"
+    assert first["param_sources"]["lr"] == "command line"
+    (project / "small.yaml").write_text("model:\n  depth: 4\n")
+    kleio("true", "--config", "small.yaml", "--lr", "0.5", cwd=project, check=0)
+    assert trials()[0]["work_key"] != first["work_key"]
+
+
+def test_a_file_that_the_run_writes_and_names_does_not_hide_it(project):
+    for state in ("new.state", "old.state"):
+        (project / "old.state").write_text("0")
+        command = ("sh", "-c", 'echo x >> "$0"; exit 3', state)
+        for _ in range(3):
+            kleio(*command, cwd=project, check=3)
+        assert len(trials()[0]["executions"]) == 3
+
+
+def test_a_dirty_tree_can_be_refused(project):
+    assert kleio("--require-clean", "true", cwd=project, check=0).returncode == 0
+    (project / "kept.txt").write_text("changed")
+    refused = kleio("--require-clean", "true", cwd=project, check=78)
+    assert "uncommitted changes" in refused.stderr
+    assert len(trials()) == 1

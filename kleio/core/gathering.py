@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass, field
 
 from kleio.core import commandline, identity, redact
-from kleio.core.findings import Finding, leave
+from kleio.core.findings import Finding, found, leave
 from kleio.core.journal.base import place
 from kleio.core.recovery import launched
 
@@ -92,7 +92,12 @@ class Gatherer:
     def _environment(self) -> None:
         from kleio.core import environment
 
-        self._leave_environment("environment", environment.capture(self.program, self.config["variables"]))
+        self._leave_environment("environment", environment.capture(self.program, self._variables()))
+
+    def _variables(self) -> list[str]:
+        from kleio.core import environment
+
+        return environment.wanted(self.config["variables"], self.config["compare"])
 
     def _leave_environment(self, name: str, document: Mapping[str, Any]) -> None:
         digest = identity.digest(document)
@@ -119,11 +124,11 @@ class Gatherer:
         from kleio.core import history
 
         limit, blobs = self.config["history-limit"], self.spool.file("blobs")
-        found = history.gather(self.code.root, self.code.document, blobs, self._known, limit)
-        for remark in found.remarks:
+        kept = history.gather(self.code.root, self.code.document, blobs, self._known, limit)
+        for remark in kept.remarks:
             self.say(remark)
-        if found.documents:
-            leave(self.spool, "history", Finding(None, time.time(), {}, found.documents, tuple(found.blobs)))
+        if kept.documents:
+            leave(self.spool, "history", Finding(None, time.time(), {}, kept.documents, tuple(kept.blobs)))
 
     def _known(self, key: str) -> bool:
         return self.journal is not None and self.journal.document(key) is not None
@@ -145,12 +150,12 @@ class Gatherer:
             return
         avoid = written.kept_by_kleio(place(self.config["journal"]), os.path.dirname(self.spool.path))
         since = os.stat(self.spool.file("launch.json")).st_mtime_ns  # by the clock that the files' times are from
-        found = written.scan(root, since, avoid, seconds, alone=self._alone and self._is_alone())
-        if found.files or not found.complete:
-            document = found.document()
+        wrote = written.scan(root, since, avoid, seconds, alone=self._alone and self._is_alone())
+        if wrote.files or not wrote.complete:
+            document = wrote.document()
             digest = identity.digest(document)
-            data = {"wrote": digest, "count": len(found.files)}
-            leave(self.spool, "wrote", Finding("wrote", time.time(), data, {digest: document}, (), tuple(found.traces())))
+            data = {"wrote": digest, "count": len(wrote.files)}
+            leave(self.spool, "wrote", Finding("wrote", time.time(), data, {digest: document}, (), tuple(wrote.traces())))
 
     def _outputs(self) -> None:
         """Files that the command names and its run wrote: their content does not count for the next run."""
@@ -161,12 +166,23 @@ class Gatherer:
             word: (path, written.Mark(*state, digests.get(word)) if state else None)
             for word, (path, state) in naming.before.items()
         }
-        wrote = {naming.before[word][0]: word for word in written.changed_words(marks)}
-        how = {path: "changed" if naming.before[word][1] else "created" for path, word in wrote.items()}
+        touched = {naming.before[word][0]: word for word in written.changed_words(marks)}
+        how = {path: "changed" if naming.before[word][1] else "created" for path, word in touched.items()}
         outputs = identity.outputs_among({word: path for word, (path, _) in naming.before.items()}, how)
         documents = identity.notes(naming.work, naming.key, outputs, tuple(naming.before))
         if documents:
             leave(self.spool, "outputs", Finding(None, time.time(), {}, documents))
 
     def _reported(self) -> None:
-        """A Python inside a shell script, say: the client told which it is."""
+        """Which Python there was inside, say, a shell script: a client in it told."""
+        reported = self.spool.read("reported")
+        left = found(self.spool, "environment") if reported else None
+        if left is None:
+            return
+        (document,) = left["documents"].values()
+        if document["python"] is None:
+            from kleio.core import environment
+
+            told = environment.capture(self.program, self._variables(), reported, gpus=False)
+            known = {name: told[name] for name in told if name not in ("gpus", "variables")}
+            self._leave_environment("reported", {**document, **known})

@@ -227,7 +227,7 @@ class Launcher:
         survey.recover(self._say, lambda launch: launch["trial"]["work_key"] == survey.key)
         while True:
             entries = survey.entries()
-            decision = plan.decide([survey.compared(entry) for entry in entries], policy)
+            decision = plan.decide(survey.found(entries), policy)
             entry = next((one for one in entries if one.id == (decision.trial or decision.previous)), None)
             if decision.action is Action.REFUSE_RUNNING:
                 assert entry is not None

@@ -219,6 +219,8 @@ class Reserver:
         if decision.action is Action.RESUME and found:
             number = len(found.executions) + 1
             self.say(f"resumed: its status was {found.status}; this is its execution {number}")
+            if self.survey.not_compared:
+                self.say(self.survey.not_compared)
         elif cut is not None and trial.parent:
             self._tell_of_branch(trial.parent, cut)
         elif decision.previous and found and found.status is not Status.COMPLETED and not self.config["fresh"]:

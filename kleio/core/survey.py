@@ -6,7 +6,7 @@ import fnmatch
 import os
 import shlex
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from kleio.core import code, plan, redact
 from kleio.core.errors import AlreadyRunning, Changed, JournalError
@@ -36,7 +36,8 @@ class Survey:
     """``root`` is where this machine's spools lie; ``only`` the id of the one trial that is meant, if one was named;
     ``branch`` the parent and the cut if a branch was asked for.
 
-    ``journal`` is None for a run that is offline; then the spools are all there is to look at.
+    ``journal`` is None for a run that is offline; then the spools are all there is to look at. ``not_compared`` says what of
+    the environment could not be compared with that of the trial that was found.
     """
 
     journal: Journal | None
@@ -48,6 +49,7 @@ class Survey:
     argv: Sequence[str] = ()
     only: str | None = None
     branch: tuple[Entry, Cut] | None = None
+    not_compared: str | None = field(default=None, init=False)
     _lock: int | None = field(default=None, init=False)
 
     def entries(self) -> list[Entry]:
@@ -86,20 +88,33 @@ class Survey:
         """The execution that holds the trial and is known to have ended."""
         return entry.holder if entry and entry.holder and not self.alive(entry) else None
 
-    def compared(self, entry: Entry) -> plan.Found:
-        """The trial beside what is here. The environment is looked at only where it decides."""
-        same_code = entry.trial.code.get("fingerprint") == self.code.fingerprint
-        live = self.alive(entry)
-        resuming = not live and entry.status is not Status.COMPLETED
-        decides = (same_code and (resuming or self.config["once"])) or self._may_branch()
+    def found(self, entries: Sequence[Entry]) -> list[plan.Found]:
+        """The trials beside what is here. What takes longer to find out is looked at only of the one that it decides about."""
+        glanced = [self._at_a_glance(entry) for entry in entries]
+        chosen = plan.choose(glanced)
+        return [
+            self._looked_at(one, entry) if one is chosen else one for one, entry in zip(glanced, entries, strict=True)
+        ]
+
+    def _at_a_glance(self, entry: Entry) -> plan.Found:
         return plan.Found(
             id=entry.id,
             status=entry.status,
-            live=live,
-            same_code=same_code,
+            live=self.alive(entry),
+            same_code=entry.trial.code.get("fingerprint") == self.code.fingerprint,
+            same_environment=True,
+            resumable=False,
+            created=entry.trial.created,
+        )
+
+    def _looked_at(self, one: plan.Found, entry: Entry) -> plan.Found:
+        """With its environment, where that decides, and whether there is anything to resume from."""
+        resuming = not one.live and one.status is not Status.COMPLETED
+        decides = (one.same_code and (resuming or self.config["once"])) or self._may_branch()
+        return replace(
+            one,
             same_environment=not decides or not self._environment_changes(entry),
             resumable=resuming and (self._has_artifacts(entry) or self._has_checkpoints(entry)),
-            created=entry.trial.created,
         )
 
     def _may_branch(self) -> bool:
@@ -129,14 +144,21 @@ class Survey:
         return any(fnmatch.filter(places, one) for one in patterns)
 
     def _environment_changes(self, entry: Entry) -> list[tuple[str, str, str]]:
-        from kleio.core import environment
-
         if self.journal is None:
             return []
+        from kleio.core import environment
+
         digests = [one.environment for one in entry.executions if one.environment]
         before = self.journal.document(digests[-1]) if digests else None
-        now = environment.capture(self.program, self.config["variables"])
-        return environment.changes(before, now, environment.own_packages(self.code.root))
+        counting = self.config["compare"]
+        now = environment.capture(
+            self.program,
+            environment.wanted(self.config["variables"], counting),
+            (before or {}).get("python"),
+            gpus="gpu" in counting,
+        )
+        self.not_compared = environment.unknown(before, now) if digests else None
+        return environment.changes(before, now, environment.own_packages(self.code.root), counting)
 
     def refuse_twice_here(self) -> None:
         """Raise AlreadyRunning if the work runs on this machine in a way that the journal does not know: offline."""
