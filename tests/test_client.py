@@ -127,8 +127,8 @@ assert k.load_artifacts("nothing") == []
     )
     if journal_uri.startswith("sqlite"):
         blobs = os.path.join(os.environ["KLEIO_HOME"], "blobs")
-        kept = [name for _, _, names in os.walk(blobs) for name in names]
-        assert len(kept) - len(info(trials()[0]["id"])["code"].get("files", [])) == 4
+        kept = {name for _, _, names in os.walk(blobs) for name in names}
+        assert len(kept - {info(trials()[0]["id"])["code"]["pack"]}) == 4
     assert [one["name"] for one in logged(journal_uri, "artifacts")] == ["weights"] * 4 + ["empty"]
 
 
