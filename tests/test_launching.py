@@ -87,12 +87,12 @@ def test_broken_with_artifacts_and_changed_code_is_refused_and_nothing_is_lost(p
     refused = kleio(PYTHON, "train.py", cwd=project, check=78)
     (trial,) = trials()
     assert trial["short_id"] in refused.stderr
-    assert "train.py (+2), untracked.py (new, +1)" in refused.stderr
+    assert "changed: train.py (+2), untracked.py (new)" in refused.stderr
     repository = git.Repo(project)
     repository.index.add(["train.py", "untracked.py"])
     repository.index.commit("second")
     repository.close()
-    assert "(train.py, untracked.py)" in kleio(PYTHON, "train.py", cwd=project, check=78).stderr
+    assert "changed: train.py (+2), untracked.py (new)" in kleio(PYTHON, "train.py", cwd=project, check=78).stderr
     assert "--fresh" in refused.stderr
     assert len(trial["executions"]) == 1
     kleio("--fresh", PYTHON, "train.py", cwd=project, check=3)
