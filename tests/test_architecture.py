@@ -29,8 +29,8 @@ ONLY_IN = {
 """Prefixes of the modules that may import a package, be it inside a function."""
 
 COMMANDS = {
-    "run", "exec", "branch", "repeat", "checkout", "ls", "info", "tree", "diff", "script", "cat", "tail", "status", "log", "sync",
-    "config", "trace", "scrub", "db",
+    "run", "exec", "branch", "repeat", "checkout", "ls", "info", "tree", "diff", "script", "cat", "tail", "status", "log",
+    "sync", "config", "trace", "scrub", "db",
 }  # fmt: skip
 PRINTERS = ("kleio.cli.main", "kleio.cli.render", "kleio.cli.render_checkout", "kleio.cli.render_diff",
             "kleio.cli.render_repeat", "kleio.cli.render_tree", "kleio.cli.render_trace", "kleio.cli.render_scrub",
