@@ -287,3 +287,13 @@ def machine_id() -> str:
             # hosts started from one image have one machine-id, so the name counts too
             return hashlib.sha256(text + b"/" + os.uname().nodename.encode()).hexdigest()[:16]
     return hashlib.sha256(os.uname().nodename.encode()).hexdigest()[:16]
+
+
+def user_name() -> str:
+    """Who runs this; a number where the system knows no name for it."""
+    import pwd
+
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return str(os.getuid())

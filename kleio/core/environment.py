@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import json
 import os
-import pwd
 import re
 import shutil
 import sys
 
 from kleio.core import hardware, redact
+from kleio.core.config import user_name
 from kleio.core.environment_changes import changes, unknown, wanted
 
 TYPE_CHECKING = False
@@ -45,7 +45,7 @@ def capture(
         "packages": packages(path),
         **(_distribution(str(python["executable"])) if python else {}),
         **hardware.machine(root),
-        "user": _user(),
+        "user": user_name(),
         **({"gpus": hardware.gpus(root)} if gpus else {}),
         "container": hardware.container(os.environ, root),
         "variables": redact.variables(chosen),
@@ -183,10 +183,3 @@ def own_packages(root: str) -> list[str]:
     except (OSError, UnicodeDecodeError):
         pass
     return [_normal(name) for name in names]
-
-
-def _user() -> str:
-    try:
-        return pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:
-        return str(os.getuid())

@@ -6,7 +6,6 @@ alone, without its history. Gathered while the command runs, with one processor 
 
 from __future__ import annotations
 
-import hashlib
 import os
 import subprocess
 import tempfile
@@ -14,6 +13,7 @@ import time
 from dataclasses import dataclass, field
 
 from kleio.core import identity
+from kleio.core.artifact import digest_of
 from kleio.core.errors import JournalError
 from kleio.core.leaving_out import MOST_SCANNED, why_secret
 from kleio.core.repository import Repository
@@ -125,7 +125,7 @@ def _packed(
         size = os.stat(path).st_size
         if size > limit:
             return document | {"size": size}
-        digest = _digest(path)
+        digest = digest_of(path)
         blobs[digest] = os.path.join(directory, digest)
         os.replace(path, blobs[digest])
     return document | {"pack": digest, "size": size, "left_out": left_out}
@@ -182,14 +182,6 @@ def _file_of(place: str, lines: Iterable[bytes]) -> IO[bytes]:
     file.writelines(line + b"\n" for line in lines)
     file.seek(0)
     return file
-
-
-def _digest(path: str) -> str:
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while piece := file.read(1 << 20):
-            digest.update(piece)
-    return digest.hexdigest()
 
 
 def unpack(journal: Journal, kept: Mapping[str, Any], directory: str, git: Git) -> None:

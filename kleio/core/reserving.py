@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import pwd
 import time
 from dataclasses import dataclass, field, replace
 from functools import partial
 
 from kleio.core import commandline, identity, redact
+from kleio.core.config import user_name
 from kleio.core.journal.base import place
 from kleio.core.lookup import SHORT
 from kleio.core.plan import Action
@@ -189,7 +189,7 @@ class Reserver:
     def _execution_data(self) -> dict[str, Any]:
         data = {
             "host": os.uname().nodename,
-            "user": _user(),
+            "user": user_name(),
             "pid": os.getpid(),
             "machine": os.path.basename(self.survey.root),
             "started": time.time(),
@@ -236,10 +236,3 @@ class Reserver:
         entry = self.survey.journal.entry(parent) if self.survey.journal else None
         for remark in branch.remarks(entry, cut) if entry else ():
             self.say(remark)
-
-
-def _user() -> str:
-    try:
-        return pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:
-        return str(os.getuid())

@@ -6,16 +6,16 @@ told with the reason, because several runs may have written one file, and a name
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 from dataclasses import dataclass, field
 from itertools import combinations
 
 from kleio.core import statistics
+from kleio.core.artifact import digest_of
 from kleio.core.journal.base import Selection
 from kleio.core.lookup import by_stream
-from kleio.core.written import PIECE, File, Written, content_key
+from kleio.core.written import File, Written, content_key
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ class _Search:
     def file(self, path: str) -> None:
         """An existing file: by its content, else by its size and time, else by its place, else by its name."""
         status = os.stat(path)
-        digest = _sha256(path) if status.st_size else None
+        digest = digest_of(path) if status.st_size else None
         mtime = status.st_mtime_ns
         if digest:
             self._tried("its content")
@@ -288,14 +288,6 @@ def _names(what: str) -> set[str]:
     found = {what, last, *directories, *(last[first[0] : end[1]] for first, end in combinations(ends, 2))}
     found |= {last[start:end] for start, end in ends}
     return {name for name in found if len(name) > 2 or name == what}
-
-
-def _sha256(path: str) -> str:
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while piece := file.read(PIECE):
-            digest.update(piece)
-    return digest.hexdigest()
 
 
 def roots(path: str, known: Sequence[str]) -> Iterator[str]:
