@@ -6,10 +6,10 @@ import json
 import os
 import random
 import signal
-import subprocess
 
 import pytest
 from commands import PYTHON, info, kleio, script, start, trials, until
+from repositories import git
 
 from kleio.core import branch, lineage, output, statistics
 from kleio.core.errors import KleioError, UsageError
@@ -58,11 +58,6 @@ def project(tmp_path, monkeypatch, journal_uri):
     git(directory, "init", "-q")
     commit(directory)
     return directory
-
-
-def git(directory, *words):
-    identity = ["-c", "user.name=Ada", "-c", "user.email=ada@example.org"]
-    return subprocess.run(["git", *identity, *words], cwd=directory, check=True, capture_output=True, text=True).stdout
 
 
 def commit(directory, message="one"):

@@ -7,6 +7,7 @@ import subprocess
 
 import pytest
 from commands import PYTHON, info, kleio, script, start, trials
+from repositories import git
 
 from kleio.core import history
 from kleio.core.journal import open_journal
@@ -23,11 +24,6 @@ def project(tmp_path, monkeypatch, journal_uri):
     git(directory, "add", "-A")
     git(directory, "commit", "-qm", "one")
     return directory
-
-
-def git(directory, *words):
-    identity = ["-c", "user.name=Ada", "-c", "user.email=ada@example.org"]
-    return subprocess.run(["git", *identity, *words], cwd=directory, check=True, capture_output=True, text=True).stdout
 
 
 def wrote(journal_uri, execution=-1):
@@ -79,7 +75,7 @@ def test_what_an_offline_run_learnt_is_shipped_with_it(project, journal_uri):
 
 def test_a_commit_that_is_nowhere_else_is_kept_once(project, journal_uri):
     kleio("true", cwd=project, check=0)
-    commit = git(project, "rev-parse", "HEAD").strip()
+    commit = git(project, "rev-parse", "HEAD").decode().strip()
     journal = open_journal(journal_uri, writing=False)
     kept = journal.document(history.key(commit))
     assert (kept["pushed"], kept["base"]) == (False, None)

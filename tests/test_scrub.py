@@ -17,6 +17,7 @@ import pytest
 from commands import KLEIO, PYTHON, info, kleio, script, start, trials
 from journal_suite import a_trial
 from processes import Terminal
+from repositories import git
 
 from kleio.core import output, scrub, statistics
 from kleio.core.errors import Scrubbed, UsageError
@@ -42,11 +43,6 @@ kleio_logger.log_artifact("harmless", b"harmless bytes")
 os.makedirs("results", exist_ok=True)
 open("results/" + secret.replace("/", "_") + ".txt", "w").write("written")
 """
-
-
-def git(root, *words):
-    done = subprocess.run(["git", "-c", "user.name=a", "-c", "user.email=b", *words], cwd=root, check=True, capture_output=True)
-    return done.stdout.decode().strip()
 
 
 @pytest.fixture
@@ -204,7 +200,7 @@ def test_commits_that_are_not_pushed(project, journal, journal_uri):
     git(project, "add", "-A")
     git(project, "commit", "-qm", "oops")
     first = run(PYTHON, "train.py", typed="harmless")
-    commit = git(project, "rev-parse", "HEAD")
+    commit = git(project, "rev-parse", "HEAD").decode().strip()
     from kleio.core import history
 
     pack = journal.document(history.key(commit))["pack"]
@@ -217,7 +213,7 @@ def test_commits_that_are_not_pushed(project, journal, journal_uri):
         journal.blob(pack)
     git(project, "checkout", "-q", "HEAD~1")
     second = run(PYTHON, "train.py", typed="harmless")
-    before = journal.document(history.key(git(project, "rev-parse", "HEAD")))["pack"]
+    before = journal.document(history.key(git(project, "rev-parse", "HEAD").decode().strip()))["pack"]
     assert json.loads(kleio("scrub", "--json", second, SECRET, check=0).stdout)["places"] == []
     if before:
         journal.blob(before).close()

@@ -7,15 +7,9 @@ import os
 import subprocess
 from pathlib import Path
 
+from repositories import git
+
 SMALL = 256 << 10
-
-
-def git(root, *words):
-    """What ``git WORDS`` prints in ``root``."""
-    identity = ["-c", "user.name=Somebody", "-c", "user.email=somebody@example.org", "-c", "commit.gpgsign=false"]
-    done = subprocess.run(["git", "-C", os.fspath(root), *identity, *words], capture_output=True, check=False)
-    assert done.returncode == 0, done.stderr.decode(errors="replace")
-    return done.stdout
 
 
 def repository(root: Path, files=None, **named) -> Path:
