@@ -335,6 +335,23 @@ def test_a_parent_that_was_killed_is_said(project):
     assert "ended without a word" in done.stderr
 
 
+def test_what_a_killed_parent_left_on_this_machine_is_shipped_first(project, journal_uri):
+    script(project, "import os, signal\nfrom kleio.client.logger import kleio_logger as k\n"
+           "for e in range(1, 4): k.log_statistic(epoch=e)\nprint('up', flush=True)\nsignal.pause()", "waits.py")  # fmt: skip
+    process = start(PYTHON, "waits.py", cwd=project, KLEIO_OFFLINE="1")
+    assert process.stdout.readline() == "up\n"
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    kleio("sync", check=0)
+    parent = newest()["id"]
+    process = start(PYTHON, "waits.py", cwd=project)
+    assert process.stdout.readline() == "up\n"
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    kleio("branch", parent, "--", "true", cwd=project, check=0)
+    assert newest()["summary"]["epoch"]["count"] == 6
+
+
 def test_info_and_tree_show_the_lineage(project):
     first = train(project, "--lr", "0.1")
     kleio("branch", "--timestamp", "epoch=6", first, "--lr", "0.2", cwd=project, check=0)

@@ -203,9 +203,11 @@ class Launcher:
             from kleio.core import branch  # it reads what was logged, which few launches need
 
             assert self._journal is not None
-            cut = branch.cut(self._journal, recalled.entry, branching.criterion, "branch")
-            changed = (*branch.words_changed(recalled.entry.trial.command, self._argv), *survey.changes(recalled.entry))
-            survey.branch = recalled.entry, replace(cut, changed=changed)
+            survey.recover(self._say, lambda launch: launch["trial"]["id"] == recalled.entry.id)
+            parent = self._journal.entry(recalled.entry.id) or recalled.entry
+            cut = branch.cut(self._journal, parent, branching.criterion, "branch")
+            changed = (*branch.words_changed(parent.trial.command, self._argv), *survey.changes(parent))
+            survey.branch = parent, replace(cut, changed=changed)
         return survey
 
     # -- what to do ----------------------------------------------------------------------------------------------
@@ -224,7 +226,7 @@ class Launcher:
         policy, survey = _policy(self._config), self._survey
         if not policy.fresh:
             survey.refuse_twice_here()
-        survey.recover(self._say, lambda launch: launch["trial"]["work_key"] == survey.key)
+        survey.recover(self._say, lambda launch: survey.is_meant(launch["trial"]))
         while True:
             entries = survey.entries()
             decision = plan.decide(survey.found(entries), policy)

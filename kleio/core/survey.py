@@ -80,6 +80,10 @@ class Survey:
             same = same and cut.get("ends") == wanted.identity["ends"]
         return same and trial.work_key == self.key and trial.code.get("fingerprint") == self.code.fingerprint
 
+    def is_meant(self, trial: Mapping[str, Any]) -> bool:
+        """Whether a recorded trial is of this work, or the one that was named."""
+        return self.key == trial["work_key"] or self.only == trial["id"]
+
     def alive(self, entry: Entry) -> bool:
         """Whether somebody owns the trial, as far as journal and machine know."""
         return is_alive(entry, self.root)
