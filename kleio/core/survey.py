@@ -82,7 +82,7 @@ class Survey:
 
     def is_meant(self, trial: Mapping[str, Any]) -> bool:
         """Whether a recorded trial is of this work, or the one that was named."""
-        return self.key == trial["work_key"] or self.only == trial["id"]
+        return bool(self.key == trial["work_key"] or self.only == trial["id"])
 
     def alive(self, entry: Entry) -> bool:
         """Whether somebody owns the trial, as far as journal and machine know."""
