@@ -27,7 +27,7 @@ from kleio.core.reserving import Reserver
 from kleio.core.signals import ENDING, name_of, number_of
 from kleio.core.spool import SHARED, Spool, scratch
 from kleio.core.survey import Survey, runner
-from kleio.core.trial import Ending, Trial, verdict
+from kleio.core.trial import Ending, Status, Trial, verdict
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -129,14 +129,20 @@ class Launcher:
         recalled = recall(self._journal, self._asked, self._ask)
         options = dict(self._config.options)
         if self._config["code"] == "recorded":
-            name = self._execution if self._config["fresh"] else recalled.entry.id
-            directory = os.path.join(self._config.directory("state"), "trees", name)
-            recalled = in_tree(self._journal, recalled, directory, self._say)
+            recalled = in_tree(self._journal, recalled, self._tree_directory(recalled.entry), self._say)
             options["project"] = recalled.entry.trial.project
         self._recalled, self._argv, self._home = recalled, list(recalled.argv), recalled.home
         os.chdir(recalled.cwd)
         os.environ["PWD"] = recalled.cwd
         self._config = Config(options, cwd=recalled.cwd)
+
+    def _tree_directory(self, entry: Entry) -> str:
+        """Where its recorded code lies: for an unfinished trial where it ran last, so that it finds what it wrote there."""
+        trees = os.path.join(self._config.directory("state"), "trees")
+        if self._config["fresh"] or entry.status is Status.COMPLETED:
+            return os.path.join(trees, self._execution)
+        ran_in = (os.path.dirname(one.tree) for one in reversed(entry.executions) if one.tree and os.path.isdir(one.tree))
+        return next(ran_in, os.path.join(trees, entry.id))
 
     def _open_journal(self, must: bool) -> None:
         """Open it, or go on without it where that is allowed."""

@@ -108,7 +108,7 @@ class Trial:
 class Execution:
     """One attempt at a trial. ``number`` counts from 1 and is for display; times are seconds since the epoch.
 
-    ``environment``, ``wrote`` and ``code`` are digests of documents.
+    ``environment``, ``wrote`` and ``code`` are digests of documents; ``tree`` is where recorded code was run.
     """
 
     id: str
@@ -128,6 +128,7 @@ class Execution:
     environment: str | None = None
     wrote: str | None = None
     code: str | None = None
+    tree: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,7 +255,9 @@ def _execution(execution: str, number: int, events: list[Event], live: bool) -> 
     )
 
 
-_REPORTED = ("host", "user", "pid", "machine", "cwd", "ended", "exit_code", "signal", "reason", "environment", "wrote", "code")
+_REPORTED = (
+    "host", "user", "pid", "machine", "cwd", "ended", "exit_code", "signal", "reason", "environment", "wrote", "code", "tree",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
