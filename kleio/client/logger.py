@@ -163,7 +163,8 @@ class Logger:
     def load_statistic(self, /, *keys: str, **where: Any) -> list[Statistic]:
         """What this trial has logged with all of ``keys`` and with the values in ``where``, in the order of its times.
 
-        A branch has what its parent logged up to the cut, and then its own. Empty without ``kleio``. Raises KleioError when the launcher cannot answer.
+        A branch has what its parent logged up to the cut, and then its own. Empty without ``kleio``. Raises KleioError
+        when the launcher cannot answer.
         """
         if not self._directory:
             return []
