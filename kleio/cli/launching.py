@@ -21,9 +21,16 @@ if TYPE_CHECKING:
 
 
 def launch(
-    options: Mapping[str, Any], words: Sequence[str], trial: str | None = None, branch: Branching | None = None
+    options: Mapping[str, Any],
+    words: Sequence[str],
+    trial: str | None = None,
+    branch: Branching | None = None,
+    leaving: bool = True,
 ) -> Outcome:
-    """Launch a command, or with ``trial`` the recorded one of the trial whose id begins so, or a branch of it."""
+    """Launch a command, or with ``trial`` the recorded one of the trial whose id begins so, or a branch of it.
+
+    Who is ``leaving`` leaves the journal open: the process ends, and closing would take time.
+    """
     try:
         config = Config(options, cwd=_here())
     except FileNotFoundError:
@@ -38,10 +45,14 @@ def launch(
 
     say = _quiet if config["quiet"] else complain
     ask = _ask if sys.stdin and sys.stdin.isatty() else None
+    launcher = Launcher(config, Asked(tuple(words), trial, branch), say, signals, ask, repository)
     try:
-        return Launcher(config, Asked(tuple(words), trial, branch), say, signals, ask, repository).run()
+        return launcher.run()
     except CommandNotFound as error:
         raise CommandNotFound(str(error) + _suggestion(words[0] if words else "")) from None
+    finally:
+        if not leaving:
+            launcher.close()
 
 
 def _here() -> str:

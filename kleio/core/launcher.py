@@ -119,6 +119,11 @@ class Launcher:
             if self._reserver and not self._executed:
                 self._reserver.give_up()
 
+    def close(self) -> None:
+        """Give the journal's connections back, where the process goes on."""
+        if self._journal is not None:
+            self._journal.close()
+
     # -- what is here --------------------------------------------------------------------------------------------
 
     def _recall(self) -> None:
