@@ -205,6 +205,8 @@ def test_positional_arguments_stay_and_the_refusal_names_the_way_on(project):
         ("step=1", "what there is: epoch, loss"),
         ("yesterday", "NAME=VALUE (epoch=10)"),
         ("1999-01-01", "nothing of trial"),
+        ("0001-01-01", "NAME=VALUE (epoch=10)"),
+        ("=3", "NAME=VALUE (epoch=10)"),
     ],
 )
 def test_a_cut_that_matches_nothing_says_what_there_is(project, where, says):

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
+import sqlite3
+import subprocess
 import sys
 from pathlib import Path
 
@@ -88,6 +91,66 @@ def test_a_package_that_is_installed_in_place_is_imported_from_the_tree(project,
     assert kleio(*command, check=0).stdout == "1\n"
     (project / "src" / "mine" / "__init__.py").write_text("VERSION = 2\n")
     assert kleio("exec", "--code", "recorded", trials()[0]["id"], check=0).stdout == "1\n"
+
+
+def test_what_a_run_writes_into_its_tree_is_no_change_of_its_code(project):
+    (project / "log.csv").write_text("0\n")
+    script(project, "open('log.csv', 'a').write('1\\n')\nfrom kleio.client.logger import kleio_logger as k\n"
+           "k.log_artifact('state', b'x')\nraise SystemExit(3)\n")  # fmt: skip
+    git(project, "add", "-A")
+    git(project, "commit", "-qm", "two")
+    kleio(PYTHON, "train.py", check=3)
+    trial = trials()[0]["id"]
+    for _ in range(3):
+        assert "resumed" in kleio("exec", "--code", "recorded", trial, check=3).stderr
+    assert len(info(trial)["executions"]) == 4
+
+
+def test_a_project_that_was_moved_is_found_around_us_and_one_that_is_gone_is_not_needed(project, tmp_path, monkeypatch):
+    kleio("run", "cat", "helper.py", "missing", check=1)
+    other = trials()[0]["id"]
+    kleio(PYTHON, "train.py", "--fail", check=3)
+    trial = trials()[0]["id"]
+    (project / "left").unlink()
+    monkeypatch.chdir(tmp_path)
+    project.rename(tmp_path / "moved")
+    refused = kleio("exec", trial, check=125)
+    assert "from within its project" in refused.stderr
+    assert "--code recorded" in refused.stderr
+    gone = kleio("exec", "--code", "recorded", other, check=1)
+    assert "what git ignores" in gone.stderr
+    assert gone.stdout == "VERSION = 1\n"
+    monkeypatch.chdir(tmp_path / "moved" / "data")
+    assert kleio("exec", trial, check=3).stdout == "version 1 input False\n"
+    (tmp_path / "moved" / "helper.py").write_text("VERSION = 2\n")
+    assert kleio("exec", "--fresh", "--code", "recorded", trial, check=3).stdout == "version 1 input False\n"
+
+
+def test_no_directory_of_a_trial_leads_out_of_its_code(project, tmp_path, home, monkeypatch):
+    (tmp_path / "outside").mkdir()
+    (project / "link").symlink_to(tmp_path / "outside")
+    git(project, "add", "-A")
+    git(project, "commit", "-qm", "two")
+    monkeypatch.setenv("KLEIO_JOURNAL", f"sqlite:///{home}/hostile.db")
+    kleio(PYTHON, "train.py", "--fail", check=3)
+    trial = trials()[0]["id"]
+    with sqlite3.connect(home / "hostile.db") as connection:
+        body = json.loads(connection.execute("SELECT body FROM trials").fetchone()[0])
+        connection.execute("UPDATE trials SET body = ?", (json.dumps(body | {"cwd": "link/deep"}),))
+    connection.close()
+    assert "leads out of its code" in kleio("exec", "--code", "recorded", trial, check=125).stderr
+    page = kleio("script", trial, check=0).stdout
+    subprocess.run(["sh", "-s", tmp_path / "by-hand"], input=page, text=True, capture_output=True, check=False)
+    assert list((tmp_path / "outside").iterdir()) == []
+
+
+def test_a_repetition_is_not_what_the_command_means(project):
+    kleio(PYTHON, "train.py", "--fail", check=3)
+    trial = trials()[0]["id"]
+    kleio("repeat", trial, check=3)
+    assert trials()[0]["previous"] == trial
+    assert "resumed" in kleio(PYTHON, "train.py", "--fail", check=3).stderr
+    assert len(info(trial)["executions"]) == 2
 
 
 def test_it_needs_a_trial(project):

@@ -36,7 +36,7 @@ def branch(ctx: click.Context, /, timestamp: str | None, words: tuple[str, ...],
     trial, *rest = words
     rest, command = _split(rest)
     rest, later = _timestamp(rest)
-    if timestamp and later:
+    if later and (timestamp or _timestamp(rest)[1]):
         raise UsageError("--timestamp was given twice")
     return launch(given(ctx), (), trial, Branching(timestamp or later or "end", tuple(rest), tuple(command)))
 

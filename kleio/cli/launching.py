@@ -25,11 +25,11 @@ def launch(
     words: Sequence[str],
     trial: str | None = None,
     branch: Branching | None = None,
-    leaving: bool = True,
+    repeat: bool = False,
 ) -> Outcome:
     """Launch a command, or with ``trial`` the recorded one of the trial whose id begins so, or a branch of it.
 
-    Who is ``leaving`` leaves the journal open: the process ends, and closing would take time.
+    After a ``repeat`` the process goes on, and the journal is closed; else it ends, and closing would take time.
     """
     try:
         config = Config(options, cwd=_here())
@@ -45,13 +45,13 @@ def launch(
 
     say = _quiet if config["quiet"] else complain
     ask = _ask if sys.stdin and sys.stdin.isatty() else None
-    launcher = Launcher(config, Asked(tuple(words), trial, branch), say, signals, ask, repository)
+    launcher = Launcher(config, Asked(tuple(words), trial, branch, repeat), say, signals, ask, repository)
     try:
         return launcher.run()
     except CommandNotFound as error:
         raise CommandNotFound(str(error) + _suggestion(words[0] if words else "")) from None
     finally:
-        if not leaving:
+        if repeat:
             launcher.close()
 
 

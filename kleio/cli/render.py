@@ -185,7 +185,7 @@ def trial(
     if unreadable:
         out(f"{wording.several(unreadable, 'line')} of statistics could not be read and set aside\n")
     for left in one["code"].get("left_out") or ():
-        out(f"not kept with the code: {wording.printable(left['path'])} ({left['size']:,} bytes, {left['why']})\n")
+        out(wording.printable(f"not kept with the code: {left['path']} ({left['size']:,} bytes, {left['why']})") + "\n")
     _scrubs(scrubs)
     out(dim(_next_commands(one)) + "\n")
 
@@ -248,7 +248,8 @@ def _attempt(one: Mapping[str, Any], colour: Callable[[str], str]) -> str:
     where = f"{one['user']}@{one['host']}{process}"
     padding = " " * (len("interrupted") - len(one["status"]))
     started = wording.when(one["started"])
-    return f"{colour(one['status'])}{padding}  {started}  {lasted:>6}  {where}  {one['reason'] or ''}".rstrip()
+    said = wording.printable(f"{where}  {one['reason'] or ''}").rstrip()
+    return f"{colour(one['status'])}{padding}  {started}  {lasted:>6}  {said}"
 
 
 def _summaries(title: str, summary: Mapping[str, Mapping[str, Any]]) -> None:

@@ -60,7 +60,7 @@ def repeat(
         journal.close()
     since = time.time()
     with render_repeat.stdout_on_stderr() if json else nullcontext():
-        outcome = launch(options, (), original.id, leaving=False)
+        outcome = launch(options, (), original.id, repeat=True)
     signal.pthread_sigmask(signal.SIG_SETMASK, mask)  # the launcher leaves them blocked
     if not (verify or json) or outcome.signal in ENDED_BY_US:
         return outcome

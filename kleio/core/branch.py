@@ -78,7 +78,7 @@ def cut(journal: Journal, entry: Entry, criterion: str, by: str) -> Cut:
     if criterion == END:
         return Cut(END, by, tuple(there))
     name, equals, value = criterion.partition("=")
-    moment = _matched(journal, entry, there, name, typed(value)) if equals else Moment(_time(criterion, entry))
+    moment = _matched(journal, entry, there, name, typed(value)) if equals and name else Moment(_time(criterion, entry))
     if moment.execution is not None:
         order = list(dict.fromkeys(part.execution for part in there))
         there = [part for part in there if order.index(part.execution) <= order.index(moment.execution)]
@@ -191,6 +191,8 @@ def _printed_before(journal: Journal, part: Part, time: int) -> int:
     return part.end
 
 
+LATEST = 1 << 40
+"""Seconds since the epoch; no run is later."""
 _SPAN = re.compile(r"(?:(\d+(?:\.\d+)?)d)?(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s)?\Z")
 _SECONDS = (86400, 3600, 60, 1)
 
@@ -201,15 +203,15 @@ def _time(criterion: str, entry: Entry) -> int:
     if span and criterion:
         started = entry.executions[0].started if entry.executions else entry.trial.created
         after = sum(float(count) * unit for count, unit in zip(span.groups(), _SECONDS, strict=True) if count)
-        return int((started + after) * 1e9)
+        return int(min(started + after, LATEST) * 1e9)
     try:
-        moment = datetime.datetime.fromisoformat(criterion.replace("Z", "+00:00"))
-    except ValueError:
+        moment = int(datetime.datetime.fromisoformat(criterion.replace("Z", "+00:00")).timestamp() * 1e9)
+    except (ValueError, OverflowError):
         raise UsageError(
             f"{criterion!r} is no place to cut at; write NAME=VALUE (epoch=10), an ISO time (2026-11-20T14:30), "
             "or a time after the start (2h30m)"
         ) from None
-    return int(moment.timestamp() * 1e9)
+    return moment
 
 
 def _lasted(entry: Entry) -> str:

@@ -238,6 +238,8 @@ def changed(argv: Sequence[str], words: Sequence[str]) -> list[str]:
             groups = [own for at, own in enumerate(groups) if at not in repeated]
         if not same:
             end = next((at for at, own in enumerate(groups) if own[0] == "--"), len(groups))
+            if end and not is_option(group[0]) and is_option(groups[end - 1][0]) and len(groups[end - 1]) == 1:
+                end -= 1  # behind a flag, key=value would read as its value
             groups.insert(end, group)
         elif not flag:
             groups[same[0]] = group

@@ -97,13 +97,14 @@ class Launcher:
             if repository and not self._config["project"]:
                 repository.ask_further()
             self._open_journal(must=bool(self._asked.trial))
-            self._code = code.capture(self._config, self._argv, repository, scratch(self._root, self._execution))
+            self._code = self._captured(repository)
             self._refuse_dirty()
             self._work = self._identify()
             self._survey = self._surveyed(self._key_of(self._work))
             self._reserver = Reserver(
-                self._config, self._argv, self._code, self._work.cwd, self._survey, self._execution, self._home, self._say
-            )
+                self._config, self._argv, self._code, self._work.cwd, self._survey, self._execution, self._home, self._say,
+                self._asked.repeat,
+            )  # fmt: skip
             while True:
                 decision = self._decide()
                 if decision.action in (Action.SKIP_DONE, Action.SKIP_RUNNING):
@@ -131,7 +132,7 @@ class Launcher:
         assert self._journal is not None
         from kleio.core.recall import in_tree, recall
 
-        recalled = recall(self._journal, self._asked, self._ask)
+        recalled = recall(self._journal, self._asked, self._ask, self._config)
         options = dict(self._config.options)
         if self._config["code"] == "recorded":
             recalled = in_tree(self._journal, recalled, self._tree_directory(recalled.entry), self._say)
@@ -173,6 +174,17 @@ class Launcher:
             raise error
         self._journal = None
         self._say(f"{error}; running offline: what is in the journal is not seen, kleio sync will ship the records")
+
+    def _captured(self, repository: Repository | None) -> code.CodeVersion:
+        """The code that is here, or the recorded one: what its own runs wrote into its tree is no change of it."""
+        if self._recalled is None or self._recalled.tree is None:
+            return code.capture(self._config, self._argv, repository, scratch(self._root, self._execution))
+        from kleio.core.restore import code_of
+
+        assert self._journal is not None
+        entry, root = self._recalled.entry, self._recalled.tree.root
+        document = code_of(self._journal, entry)
+        return code.CodeVersion(root, entry.trial.project, str(entry.trial.code["fingerprint"]), document)
 
     def _identify(self) -> identity.Work:
         config = self._config

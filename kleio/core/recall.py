@@ -13,6 +13,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from kleio.core.config import Config
     from kleio.core.journal.base import Journal
     from kleio.core.recorded import Tree
     from kleio.core.trial import Entry
@@ -29,11 +30,15 @@ class Branching:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A command to launch, or the ``trial`` whose recorded one is meant, to be gone on with or, with ``branch``, branched."""
+    """A command to launch, or the ``trial`` whose recorded one is meant, to be gone on with or, with ``branch``, branched.
+
+    ``repeat`` asks for a repetition of it, which is not what its command means from then on.
+    """
 
     argv: tuple[str, ...] = ()
     trial: str | None = None
     branch: Branching | None = None
+    repeat: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +54,16 @@ class Recalled:
     tree: Tree | None = None
 
 
-def recall(journal: Journal, asked: Asked, ask: Callable[[str], str] | None) -> Recalled:
+def recall(journal: Journal, asked: Asked, ask: Callable[[str], str] | None, config: Config) -> Recalled:
     """The trial that is meant, its command as it is to be run, and the directory. Raises UnknownTrial."""
     assert asked.trial is not None
     entry = resolve(journal, asked.trial)
-    home = _directory(entry)
+    home = _directory(entry) or _moved_to(entry, config)
+    if not home and config["code"] != "recorded":
+        raise UnknownTrial(
+            f"the working directory of trial {entry.id[:SHORT]} is not on this machine; run it from within its project, "
+            f"or from its own code: kleio exec --code recorded {entry.id[:SHORT]}"
+        )
     return Recalled(entry, tuple(_words(entry, asked.branch, ask)), home, home)
 
 
@@ -61,10 +71,12 @@ def in_tree(journal: Journal, recalled: Recalled, directory: str, say: Callable[
     """The same in a tree of the code that the trial was recorded with, made in ``directory`` unless it is there already."""
     from kleio.core import recorded  # it restores with git, which few launches need
 
-    tree = recorded.prepare(journal, recalled.entry, directory, say)
+    inside = os.path.normpath(recalled.entry.trial.cwd)
+    project = recalled.home if inside == "." else recalled.home[: -len(inside) - 1]
+    tree = recorded.prepare(journal, recalled.entry, directory, say, project or None)
     say(f"the recorded code is in {tree.root}")
     argv = recorded.translated(recalled.argv, tree.original_root, tree.root)
-    return Recalled(recalled.entry, tuple(argv), recalled.home, tree.cwd, tree)
+    return Recalled(recalled.entry, tuple(argv), recalled.home or tree.cwd, tree.cwd, tree)
 
 
 def _words(entry: Entry, branch: Branching | None, ask: Callable[[str], str] | None) -> list[str]:
@@ -97,7 +109,17 @@ def _label(words: Sequence[str], at: int) -> str:
 
 
 def _directory(entry: Entry) -> str:
-    directory = next((one.cwd for one in reversed(entry.executions) if one.cwd and os.path.isdir(one.cwd)), None)
-    if directory is None:
-        raise UnknownTrial(f"the working directory of trial {entry.id[:SHORT]} is not on this machine; run it where it is")
-    return directory
+    """Where it ran last, of the places that are here; empty if none is."""
+    return next((one.cwd for one in reversed(entry.executions) if one.cwd and os.path.isdir(one.cwd)), "")
+
+
+def _moved_to(entry: Entry, config: Config) -> str:
+    """The same place in the project around us, if it is the trial's: it was moved, or this is another clone."""
+    from kleio.core.project import project_here
+    from kleio.core.repository import root_around
+
+    root = root_around(config.cwd)
+    if root is None or project_here(config) != entry.trial.project:
+        return ""
+    place = os.path.normpath(os.path.join(root, entry.trial.cwd))
+    return place if os.path.isdir(place) else ""

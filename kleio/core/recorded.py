@@ -46,24 +46,41 @@ class Tree:
     inexact: tuple[Mapping[str, str], ...] = ()
 
 
-def prepare(journal: Journal, entry: Entry, directory: str, say: Callable[[str], None]) -> Tree:
-    """The tree of a trial's recorded code in ``directory``, made unless it is there. Raises KleioError."""
+def prepare(
+    journal: Journal, entry: Entry, directory: str, say: Callable[[str], None], project: str | None = None
+) -> Tree:
+    """The tree of a trial's recorded code in ``directory``, made unless it is there. Raises KleioError.
+
+    ``project`` is the project's root, if it is elsewhere now than where the trial ran.
+    """
     inside = os.path.normpath(entry.trial.cwd)
     if os.path.isabs(inside) or inside.split("/")[0] == "..":
         raise KleioError(f"trial {entry.id[:SHORT]} ran outside of its project; its recorded code cannot be run in a tree")
     directory = os.path.abspath(directory)
     known = _known(directory)
     if known is None:
-        _make(journal, entry, directory, say)
+        _make(journal, entry, directory, say, project)
         known = _known(directory)
         if known is None:
             raise KleioError(f"{directory} is no tree of kleio's; move it away")
     root = os.path.join(directory, known["name"])
     cwd = os.path.join(root, inside) if inside != "." else root
-    os.makedirs(cwd, exist_ok=True)
+    _make_inside(root, inside, known["linked"], entry)
     tree = Tree(root, cwd, known["original_root"], tuple(known["linked"]), tuple(known["inexact"]))
     _tell(tree, say)
     return tree
+
+
+def _make_inside(root: str, inside: str, linked: Sequence[str], entry: Entry) -> None:
+    """Make the working directory, and not through a link of the commit's: only those that we made lead out of the tree."""
+    parts = inside.split("/") if inside != "." else []
+    for count in range(1, len(parts) + 1):
+        path = "/".join(parts[:count])
+        if path in linked:
+            break
+        if parts[count - 1].lower() == ".git" or os.path.islink(os.path.join(root, path)):
+            raise KleioError(f"the directory {inside!r} of trial {entry.id[:SHORT]} leads out of its code; it is not run there")
+    os.makedirs(os.path.join(root, inside), exist_ok=True)
 
 
 def _known(directory: str) -> dict[str, Any] | None:
@@ -75,14 +92,16 @@ def _known(directory: str) -> dict[str, Any] | None:
         return None
 
 
-def _make(journal: Journal, entry: Entry, directory: str, say: Callable[[str], None]) -> None:
+def _make(
+    journal: Journal, entry: Entry, directory: str, say: Callable[[str], None], project: str | None
+) -> None:
     parent, name = os.path.split(directory)
     os.makedirs(parent, 0o700, exist_ok=True)
     _clear(parent)
     making = os.path.join(parent, f".{name}.{os.urandom(8).hex()}.tmp")
     os.mkdir(making, 0o700)
     try:
-        _fill(journal, entry, making, say)
+        _fill(journal, entry, making, say, project)
         os.rename(making, directory)
     except OSError as error:
         if not os.path.isdir(directory):  # else another was quicker, or something else is there
@@ -98,10 +117,12 @@ def _clear(parent: str) -> None:
             shutil.rmtree(one.path, ignore_errors=True)
 
 
-def _fill(journal: Journal, entry: Entry, making: str, say: Callable[[str], None]) -> None:
+def _fill(
+    journal: Journal, entry: Entry, making: str, say: Callable[[str], None], project: str | None
+) -> None:
     """Restore the code, link in what it lacks, and write the marker."""
     document = code_of(journal, entry)
-    original = _origin(entry)
+    original = project or _origin(entry)
     name = os.path.basename(original) or "tree"
     name = "code" if name == MARKER else name
     root = os.path.join(making, name)

@@ -57,6 +57,7 @@ class Reserver:
     execution: str
     home: str
     say: Callable[[str], None]
+    repeating: bool = False
     code_digest: str = field(init=False)
     _prepared: tuple[Spool, int, int] | None = field(default=None, init=False)
     _lost: int = field(default=0, init=False)
@@ -126,6 +127,7 @@ class Reserver:
             previous=decision.previous,
             within=os.environ.get("KLEIO_TRIAL_ID") or None,
             redacted=safe != tuple(self.argv),
+            repeats=found.id if self.repeating and found else None,
         )
         return trial, cut
 

@@ -143,6 +143,9 @@ def _run(page: Page, entry: Entry, code: Version, home: str | None) -> None:
     if os.path.isabs(cwd) or ".." in cwd.split("/"):
         page.remark(f"it ran in {cwd}, which is outside of the project")
     elif cwd != ".":
+        parts = os.path.normpath(cwd).split("/")
+        for count in range(1, len(parts) + 1):  # a link of the commit's may lead anywhere
+            page.line(f"[ ! -L {shlex.quote('/'.join(parts[:count]))} ] || exit 1")
         page.line(f"mkdir -p -- {shlex.quote(cwd)}\ncd -- {shlex.quote(cwd)}")
     words = []
     for at, word in enumerate(entry.trial.command):

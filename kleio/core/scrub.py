@@ -8,6 +8,7 @@ an event says that this trial was scrubbed; it does not say of what.
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 from dataclasses import dataclass, field, replace
 
@@ -39,7 +40,7 @@ ROUNDS = 3
 LINES = (*LINE_STREAMS, *(f"{UNREADABLE}-{stream}" for stream in LINE_STREAMS))
 
 # What a record hangs together by, under these names: ids, digests and states.
-_BODY = ("id", "work_key", "created", "parent", "previous", "within", "redacted", "params", "code", "cut")
+_BODY = ("id", "work_key", "created", "parent", "previous", "within", "redacted", "repeats", "params", "code", "cut")
 _CODE = ("fingerprint", "commit", "document")
 _EVENT = ("status", "exit_code", "signal", "started", "pid", "machine", "environment", "wrote", "code", "count", "params")
 _ARTIFACT = ("sha256", "size")
@@ -261,7 +262,8 @@ class _Scrubbing:
 
     def _body(self) -> Iterator[Change]:
         old = self._entry.trial.as_dict()
-        new, count = self._pattern.cleaned(old, _BODY)
+        named = ("project",) if re.fullmatch("[0-9a-f]{40,64}", old["project"]) else ()  # by its root commit
+        new, count = self._pattern.cleaned(old, (*_BODY, *named))
         for name, kept, numbers in (("params", (), True), ("code", _CODE, False), ("cut", ("ends",), False)):
             new[name], more = self._pattern.cleaned(old[name], kept, numbers)
             count += more

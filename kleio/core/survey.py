@@ -68,7 +68,7 @@ class Survey:
             known = {entry.id for entry in newest}
             held = self.journal.entries(Selection(work_key=self.key, statuses=tuple(status.value for status in HELD)))
             newest += [entry for entry in held if entry.id not in known]
-        return [entry for entry in newest if (entry.trial.cut or {}).get("by") != "branch"]
+        return [entry for entry in newest if (entry.trial.cut or {}).get("by") != "branch" and not entry.trial.repeats]
 
     def _is_that_branch(self, entry: Entry) -> bool:
         """The same work and code, cut by the same words: asked for twice, it is the same trial."""

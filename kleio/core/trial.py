@@ -77,7 +77,9 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """One unit of work, as it was created. ``created`` is seconds since the epoch; ``cwd`` relative to the root."""
+    """One unit of work, as it was created. ``created`` is seconds since the epoch; ``cwd`` relative to the root; ``repeats``
+    the trial that this one is only a repetition of.
+    """
 
     id: str
     work_key: str
@@ -93,6 +95,7 @@ class Trial:
     previous: str | None = None
     within: str | None = None
     redacted: bool = False
+    repeats: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
         return {item.name: getattr(self, item.name) for item in fields(self)} | {"command": list(self.command)}
