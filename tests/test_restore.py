@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import shutil
+import sqlite3
 import subprocess
 
 import pytest
@@ -315,3 +316,26 @@ def test_checkout_without_any_code_says_so(tmp_path):
     assert "no script of its own" in kleio("checkout", "last", cwd=tmp_path, check=1).stderr
     assert list(tmp_path.glob("*-*")) == []
     assert "code" in info("last")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("left_out", "abc"), ("left_out", [1]), ("left_out", [{"path": "x"}]), ("config", 7), ("changes", {"a": [1, 2, 3, 4]}),
+     ("changes", []), ("kind", "x"), ("submodules", {"lib": 3}), ("commit", ["x"]), ("untracked", "x")],
+)  # fmt: skip
+def test_a_damaged_document_is_said_in_one_line(name, value, root, home, monkeypatch):
+    monkeypatch.setenv("KLEIO_JOURNAL", f"sqlite:///{home}/damaged.db")
+    monkeypatch.chdir(root)
+    kleio("true", check=0)
+    trial = trials()[0]
+    with sqlite3.connect(home / "damaged.db") as connection:
+        digest = trial["code"]["document"]
+        (body,) = connection.execute("SELECT body FROM documents WHERE digest = ?", (digest,)).fetchone()
+        damaged = json.dumps(json.loads(body) | {name: value})
+        connection.execute("UPDATE documents SET body = ? WHERE digest = ?", (damaged, digest))
+    connection.close()
+    assert "damaged" in kleio("info", trial["id"], check=0).stdout
+    for command, status in (("checkout", 1), ("diff", 1), ("script", 1), ("exec --code recorded", 125)):
+        said = kleio(*command.split(), trial["id"], check=status).stderr.splitlines()
+        assert len(said) == 1
+        assert "damaged" in said[0]

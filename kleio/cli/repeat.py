@@ -13,6 +13,7 @@ from kleio.cli import render_repeat
 from kleio.cli.launching import launch
 from kleio.cli.options import given, run_options
 from kleio.core import inputs
+from kleio.core.codedocument import recorded_code
 from kleio.core.config import Config
 from kleio.core.errors import KleioError
 from kleio.core.journal import open_journal
@@ -97,8 +98,7 @@ def _journal(options: dict[str, Any]) -> Journal:
 
 def _say_changed_inputs(journal: Journal, entry: Entry) -> None:
     """Inputs are linked as they are now, which need not be as they were."""
-    root, digest = original_root(entry), entry.trial.code.get("document")
-    document = journal.document(digest) if digest else None
+    root, document = original_root(entry), recorded_code(journal, entry.trial.code.get("document"))
     if not root or not document or not entry.executions:
         return
     written = [journal.document(one.wrote) for one in entry.executions if one.wrote]

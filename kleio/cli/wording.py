@@ -84,9 +84,11 @@ def span(seconds: float) -> str:
 
 def code_line(code: Mapping[str, Any]) -> str:
     """Commit, branch, and whether there were changes on top."""
+    if code.get("damaged"):
+        return str(code["damaged"])
     if not code.get("commit"):
-        files = code.get("files")
-        return f"{several(len(files), 'file')}, no repository" if files else "no repository"
+        files = f"{several(len(code['changes']), 'file')}, " if code.get("changes") else ""
+        return f"{files}{'no commit yet' if code.get('kind') == 'git' else 'no repository'}"
     branch = f" on {code['branch']}" if code.get("branch") else " (detached)"
     return f"{code['commit'][:12]}{branch}{', with uncommitted changes' if code.get('dirty') else ''}"
 

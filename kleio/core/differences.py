@@ -8,6 +8,7 @@ import os
 from dataclasses import asdict, dataclass, field
 
 from kleio.core import statistics
+from kleio.core.codedocument import recorded_code
 from kleio.core.errors import KleioError
 from kleio.core.filechanges import changed_files, patch, unseen
 from kleio.core.lookup import SHORT
@@ -135,8 +136,7 @@ def recorded(journal: Journal, entry: Entry, here: str) -> Side:
 
 def version(journal: Journal, entry: Entry, here: str) -> Version | None:
     """The code that a trial was recorded with; None when the journal does not have it."""
-    digest = entry.trial.code.get("document")
-    document = journal.document(digest) if digest else None
+    document = recorded_code(journal, entry.trial.code.get("document"))
     return Version(journal, document, repository_of(entry, document.get("commit"), here)) if document else None
 
 

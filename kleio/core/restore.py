@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from kleio.core import history
 from kleio.core.cloning import Git, GitFailed
+from kleio.core.codedocument import recorded_code
 from kleio.core.errors import JournalError, KleioError
 from kleio.core.laying import Change, Laying, changes, checked_path
 from kleio.core.lookup import SHORT
@@ -68,8 +69,7 @@ def restore(
 
 def code_of(journal: Journal, entry: Entry) -> dict[str, Any]:
     """The code that a trial was recorded with. Raises KleioError when there is none."""
-    key = entry.trial.code.get("document")
-    document = journal.document(key) if key else None
+    document = recorded_code(journal, entry.trial.code.get("document"))
     if document is None:
         raise KleioError(
             f"the code of trial {entry.id[:SHORT]} is not in the journal {journal.uri}; "

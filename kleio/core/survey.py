@@ -242,10 +242,10 @@ class Survey:
         if entry.trial.code.get("fingerprint") == self.code.fingerprint:
             return []
         from kleio.core import filechanges
+        from kleio.core.codedocument import recorded_code
         from kleio.core.sourcefiles import Version
 
-        digest = entry.trial.code.get("document")
-        before = self.journal.document(digest) if self.journal and digest else None
+        before = recorded_code(self.journal, entry.trial.code.get("document")) if self.journal else None
         if before:
             here = Version.present(self.code)
             counts = code.Counting(self.config, self.argv)

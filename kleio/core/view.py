@@ -5,6 +5,8 @@ from __future__ import annotations
 import datetime
 from dataclasses import replace
 
+from kleio.core.codedocument import recorded_code
+from kleio.core.errors import JournalError, JournalUnreachable
 from kleio.core.lookup import SHORT, is_alive
 from kleio.core.statistics import combine
 
@@ -79,8 +81,14 @@ def _execution(one: Execution) -> dict[str, Any]:
 
 def _code(journal: Journal, entry: Entry, whole: bool) -> dict[str, Any]:
     brief = dict(entry.trial.code)
-    document = journal.document(brief["document"]) if whole and brief.get("document") else None
-    return brief | (document or {})
+    if not whole:
+        return brief
+    try:
+        return brief | (recorded_code(journal, brief.get("document")) or {})
+    except JournalUnreachable:
+        raise
+    except JournalError as error:
+        return brief | {"damaged": str(error)}
 
 
 def _environment(journal: Journal, entry: Entry, whole: bool) -> dict[str, Any] | None:
