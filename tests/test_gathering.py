@@ -164,3 +164,14 @@ def test_a_dirty_tree_can_be_refused(project):
     refused = kleio("--require-clean", "true", cwd=project, check=78)
     assert "uncommitted changes" in refused.stderr
     assert len(trials()) == 1
+
+
+def test_a_key_in_a_note_a_tag_or_a_name_is_not_kept(project, home, journal_uri):
+    token = "ghp_" + "aB3" * 12
+    kleio("--note", f"with {token}", "--tag", token, "--name", f"run={token}", "true", cwd=project, check=0)
+    (trial,) = trials()
+    assert trial["note"] == "with <redacted>"
+    assert token not in str(info(trial["id"]))
+    journal = open_journal(journal_uri, writing=False)
+    assert not any(token in trace.key for trace in journal.traces_of(trial["id"]))
+    journal.close()

@@ -201,8 +201,10 @@ class Reserver:
         return data if self.home == self.config.cwd else data | {"tree": self.code.root}
 
     def _annotations(self) -> dict[str, Any]:
-        said = {"tags": list(self.config["tag"]), "name": self.config["name"], "note": self.config["note"]}
-        return {name: value for name, value in said.items() if value}
+        """What the user said of it, keys of known shapes taken out."""
+        said = {name: redact.text(self.config[name]) for name in ("name", "note") if self.config[name]}
+        tags = [redact.text(tag) for tag in self.config["tag"]]
+        return said | ({"tags": tags} if tags else {})
 
     def _traces(self) -> list[str]:
         """What the execution can be found by, besides the files that it will write."""
@@ -213,7 +215,7 @@ class Reserver:
             f"pid:{os.getpid()}",
             *(f"job:{job}" for job in jobs),
             *([f"job:{array}", f"job:{array}_{task}"] if array and task else []),
-            *([f"name:{self.config['name']}"] if self.config["name"] else []),
+            *([f"name:{redact.text(self.config['name'])}"] if self.config["name"] else []),
         ]
 
     def _tell(self, trial: Trial, decision: Plan, found: Entry | None, cut: Cut | None) -> None:
