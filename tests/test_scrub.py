@@ -140,8 +140,8 @@ def test_nothing_of_it_remains_and_all_else_does(project, journal_uri, tmp_path)
     before = info(trial)
     printed = kleio("cat", "--raw", trial, check=0).stdout
 
-    done = kleio("scrub", trial, SECRET, check=0)
-    kleio("scrub", trial, SECRET.replace("/", "_"), check=0)
+    done = kleio("scrub", "-y", trial, SECRET, check=0)
+    kleio("scrub", "-y", trial, SECRET.replace("/", "_"), check=0)
     assert "Zx9" not in done.stdout + done.stderr
     assert not holds(journal_uri)
     assert not holds(journal_uri, "q\"Ü-hunter2")
@@ -175,7 +175,7 @@ def test_it_does_not_come_back_when_the_same_runs_again(project, journal_uri):
     (project / "settings.py").write_text(f"motto = {SECRET!r}\n")
     first = run(PYTHON, "train.py", typed="harmless")
     assert holds(journal_uri)
-    kleio("scrub", first, SECRET, check=0)
+    kleio("scrub", "-y", first, SECRET, check=0)
     assert not holds(journal_uri)
     second = run(PYTHON, "train.py", typed="harmless")
     assert second != first
@@ -188,7 +188,7 @@ def test_another_trial_keeps_the_files_that_it_shares(project, journal_uri, tmp_
     first = run(PYTHON, "train.py", typed="harmless")
     git(project, "checkout", "-qb", "other")  # another document of the same files
     second = run(PYTHON, "train.py", typed="harmless")
-    kleio("scrub", first, SECRET, check=0)
+    kleio("scrub", "-y", first, SECRET, check=0)
     assert not holds(journal_uri)
     kleio("checkout", second, tmp_path / "out", check=0)
     assert (tmp_path / "out/model.py").read_text() == "layers = 3\n"
@@ -204,7 +204,7 @@ def test_commits_that_are_not_pushed(project, journal, journal_uri):
     from kleio.core import history
 
     pack = journal.document(history.key(commit))["pack"]
-    shown = json.loads(kleio("scrub", "--json", first, SECRET, check=0).stdout)
+    shown = json.loads(kleio("scrub", "-y", "--json", first, SECRET, check=0).stdout)
     assert shown["scrubbed"]
     assert [one["kind"] for one in shown["places"]] == ["commits"]
     assert journal.document(history.key(commit))["pack"] is None
@@ -214,14 +214,14 @@ def test_commits_that_are_not_pushed(project, journal, journal_uri):
     git(project, "checkout", "-q", "HEAD~1")
     second = run(PYTHON, "train.py", typed="harmless")
     before = journal.document(history.key(git(project, "rev-parse", "HEAD").decode().strip()))["pack"]
-    assert json.loads(kleio("scrub", "--json", second, SECRET, check=0).stdout)["places"] == []
+    assert json.loads(kleio("scrub", "-y", "--json", second, SECRET, check=0).stdout)["places"] == []
     if before:
         journal.blob(before).close()
 
 
 def test_an_artifact_that_went_says_so(project, journal):
     trial = run(PYTHON, "train.py")
-    kleio("scrub", trial, SECRET, check=0)
+    kleio("scrub", "-y", trial, SECRET, check=0)
     for content, there in ((f"kept {SECRET}".encode(), False), (b"harmless bytes", True)):
         digest = hashlib.sha256(content).hexdigest()
         if there:
@@ -238,7 +238,7 @@ def test_an_artifact_that_went_says_so(project, journal):
 def test_a_dry_run_changes_nothing_and_shows_nothing_of_it(project, journal_uri):
     trial = run(PYTHON, "train.py")
     before = info(trial)
-    done = kleio("scrub", "--dry-run", trial, SECRET, check=0)
+    done = kleio("scrub", "-y", "--dry-run", trial, SECRET, check=0)
     rows = {(kind, where): int(count) for kind, where, count in (line.split("\t") for line in done.stdout.splitlines()[1:])}
     assert rows["output", "stdout"] == 2
     assert rows["output", "stderr"] == 1
@@ -248,7 +248,7 @@ def test_a_dry_run_changes_nothing_and_shows_nothing_of_it(project, journal_uri)
     assert "nothing was changed" in done.stderr
     assert info(trial) == before
     assert holds(journal_uri)
-    assert json.loads(kleio("scrub", "--dry-run", "--json", trial, SECRET, check=0).stdout)["scrubbed"] is False
+    assert json.loads(kleio("scrub", "-y", "--dry-run", "--json", trial, SECRET, check=0).stdout)["scrubbed"] is False
 
 
 def test_on_a_terminal_it_asks(project, journal_uri):
@@ -271,9 +271,9 @@ def test_on_a_terminal_it_asks(project, journal_uri):
 
 def test_the_pattern_may_come_from_standard_input(project, journal_uri):
     trial = run(PYTHON, "train.py")
-    kleio("scrub", trial, "-", input=f"{SECRET}\n", check=0)
+    kleio("scrub", "-y", trial, "-", input=f"{SECRET}\n", check=0)
     assert not holds(journal_uri)
-    assert "nowhere" in kleio("scrub", trial, "-", input=f"{SECRET}\n", check=0).stderr
+    assert "nowhere" in kleio("scrub", "-y", trial, "-", input=f"{SECRET}\n", check=0).stderr
 
 
 def test_a_live_trial_is_refused(project):
@@ -282,21 +282,21 @@ def test_a_live_trial_is_refused(project):
     try:
         assert running.stdout.readline() == "up\n"
         trial = trials()[0]["id"]
-        assert "is running; scrub it when it has ended" in kleio("scrub", trial, "whatever", check=1).stderr
+        assert "is running; scrub it when it has ended" in kleio("scrub", "-y", trial, "whatever", check=1).stderr
     finally:
         os.killpg(running.pid, 9)
         running.communicate()
-    assert "ship them first: kleio sync" in kleio("scrub", trial, "up", check=1).stderr
+    assert "ship them first: kleio sync" in kleio("scrub", "-y", trial, "up", check=1).stderr
     kleio("sync", check=0)
-    kleio("scrub", trial, "wait.py", check=0)
+    kleio("scrub", "-y", trial, "wait.py", check=0)
 
 
 def test_patterns_that_cannot_be_meant(project):
     trial = run(PYTHON, "train.py")
     for words in (["--regex", "a*"], ["--regex", "("], [""], ["redac"], ["**"], ["--regex", r"\S+"]):
-        done = kleio("scrub", trial, *words, check=2)
+        done = kleio("scrub", "-y", trial, *words, check=2)
         assert len(done.stderr.splitlines()) == 1
-    assert "unknown" not in kleio("scrub", "f" * 32, "abcdef", check=1).stderr
+    assert "unknown" not in kleio("scrub", "-y", "f" * 32, "abcdef", check=1).stderr
 
 
 def test_a_role_that_may_only_read_is_refused(mongod_with_users):
@@ -309,12 +309,12 @@ def test_a_role_that_may_only_read_is_refused(mongod_with_users):
         writer = open_journal(uris["w"])
         trial = a_trial(command=("x", SECRET))
         writer.create(trial)
-        done = kleio("scrub", "--journal", uris["r"], trial.id, SECRET, check=1)
+        done = kleio("scrub", "-y", "--journal", uris["r"], trial.id, SECRET, check=1)
         assert "does not allow" in done.stderr
         assert "readWrite" in done.stderr
         assert writer.entry(trial.id).trial == trial
         assert writer.entry(trial.id).events == ()
-        kleio("scrub", "--dry-run", "--journal", uris["r"], trial.id, SECRET, check=0)
+        kleio("scrub", "-y", "--dry-run", "--journal", uris["r"], trial.id, SECRET, check=0)
         writer.close()
     finally:
         client.drop_database(name)

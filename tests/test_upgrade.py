@@ -47,7 +47,7 @@ def old(journal_uri, tmp_path, monkeypatch):
 
 
 def test_everything_that_meets_an_older_journal_says_what_to_do(old):
-    for words, status in ((["ls"], 1), (["info", old], 1), (["scrub", old, "x"], 1), ([PYTHON, "-c", "1"], 125)):
+    for words, status in ((["ls"], 1), (["info", old], 1), (["scrub", "-y", old, "x"], 1), ([PYTHON, "-c", "1"], 125)):
         done = kleio(*words, check=status)
         assert ASK in done.stderr
         assert len(done.stderr.splitlines()) == 1
@@ -62,7 +62,7 @@ def test_afterwards_all_is_there(old, journal_uri):
     assert kleio("cat", old, check=0).stdout == "printed\n"
     kleio(PYTHON, "-c", "open('made.txt', 'w').write('x')", check=0)
     assert [one["id"] for one in json.loads(kleio("trace", "--json", "made.txt", check=0).stdout)] == [trials()[0]["id"]]
-    kleio("scrub", old, "printed", check=0)
+    kleio("scrub", "-y", old, "printed", check=0)
     assert kleio("cat", old, check=0).stdout == "*******\n"
 
 

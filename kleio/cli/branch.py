@@ -36,6 +36,8 @@ def branch(ctx: click.Context, /, timestamp: str | None, words: tuple[str, ...],
     trial, *rest = words
     rest, command = _split(rest)
     rest, later = _timestamp(rest)
+    if "" in (timestamp, later):
+        raise UsageError("--timestamp was given nothing; write epoch=10, an ISO time, or 2h30m, or leave it away")
     if later and (timestamp or _timestamp(rest)[1]):
         raise UsageError("--timestamp was given twice")
     return launch(given(ctx), (), trial, Branching(timestamp or later or "end", tuple(rest), tuple(command)))

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 @click.option("--stats", is_flag=True, help="only status and statistics")
 @click.option("--stat", is_flag=True, help="name the files that differ and leave the patch away")
 @click.option("--binary", is_flag=True, help="put binary files into the patch, as git does")
-@click.option("--exit-code", is_flag=True, help="exit with status 1 when something differs")
+@click.option("--exit-code", is_flag=True, help="exit with status 1 when something differs, or cannot be compared")
 @as_json
 @reading
 def diff(
@@ -44,7 +44,7 @@ def diff(
         render.document(found.as_document(shown))
     else:
         render_diff.differences(found, shown)
-    return int(exit_code and any(found.differ(one) for one in shown))
+    return int(exit_code and (any(found.differ(one) for one in shown) or ("code" in shown and not found.whole)))
 
 
 def _between(with_: Reading, before: Entry, after: Entry, how: dict[str, bool]) -> Differences:

@@ -32,7 +32,7 @@ def differences(found: Differences, sections: Sequence[str]) -> None:
         for section in sections:
             _SECTIONS[section](found)
         if not any(found.differ(section) for section in sections):
-            _write("nothing differs\n")
+            _write("nothing differs\n" if found.whole else "nothing differs of what can be compared here\n")
     if found.patch and "code" in sections:
         patch(found.patch)
 

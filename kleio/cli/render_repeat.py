@@ -50,6 +50,10 @@ def verdict(found: Verdict) -> None:
     """``kleio repeat --verify``."""
     for note in found.notes:
         complain(note)
+    if found.reproduced and not (found.statistics[0] or found.artifacts[0]):
+        what = "there is no statistic and no artifact to compare, and what it printed is not compared"
+        complain(f"it ended as trial {found.original[:7]} did; {what}")
+        return
     if found.reproduced:
         counts = [wording.several(found.statistics[0], "statistic"), wording.several(found.artifacts[0], "artifact")]
         complain(f"reproduced: {' and '.join(counts)}, and how it ended, are those of trial {found.original[:7]}")

@@ -14,6 +14,7 @@ from kleio.cli import render_scrub
 from kleio.cli.options import as_json, given
 from kleio.core import scrub as scrubbing
 from kleio.core.config import Config, spool_root
+from kleio.core.errors import UsageError
 from kleio.core.journal import open_journal
 from kleio.core.lookup import SHORT, resolve
 from kleio.core.pattern import Pattern
@@ -42,7 +43,9 @@ def scrub(
     journal = open_journal(config["journal"], timeout=config["timeout"], writing=not dry_run)
     entry = resolve(journal, trial)
     scrubbing.refuse(entry, spool_root(config))
-    asked = not (dry_run or yes or json) and bool(sys.stdin) and sys.stdin.isatty()
+    asked = not (dry_run or yes)
+    if asked and not (sys.stdin and sys.stdin.isatty()):
+        raise UsageError("this is for good, and nobody is there to be asked; look with --dry-run, then say --yes")
     found = scrubbing.find(journal, entry, looked_for) if dry_run or asked else None
     if found and asked:
         render_scrub.found(found, dry_run=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import re
+import time
 from dataclasses import astuple, dataclass, replace
 
 from kleio.core import output, redact, statistics
@@ -78,7 +79,7 @@ def cut(journal: Journal, entry: Entry, criterion: str, by: str) -> Cut:
     if criterion == END:
         return Cut(END, by, tuple(there))
     name, equals, value = criterion.partition("=")
-    moment = _matched(journal, entry, there, name, typed(value)) if equals and name else Moment(_time(criterion, entry))
+    moment = _matched(journal, entry, there, name, typed(value)) if equals and name else _at_time(criterion, entry)
     if moment.execution is not None:
         order = list(dict.fromkeys(part.execution for part in there))
         there = [part for part in there if order.index(part.execution) <= order.index(moment.execution)]
@@ -191,6 +192,17 @@ def _printed_before(journal: Journal, part: Part, time: int) -> int:
     return part.end
 
 
+def _at_time(criterion: str, entry: Entry) -> Moment:
+    moment = Moment(_time(criterion, entry))
+    last = max((one.ended or one.started for one in entry.executions), default=entry.trial.created)
+    if moment.time > (time.time_ns() if entry.live else (last + 1) * 1e9):
+        raise KleioError(
+            f"nothing of trial {entry.id[:SHORT]} comes after {criterion}; it {_lasted(entry)}: "
+            "to go on from its end, leave --timestamp away"
+        )
+    return moment
+
+
 LATEST = 1 << 40
 """Seconds since the epoch; no run is later."""
 _SPAN = re.compile(r"(?:(\d+(?:\.\d+)?)d)?(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s)?\Z")
@@ -222,11 +234,11 @@ def _lasted(entry: Entry) -> str:
     return f"ran from {first.isoformat(' ', 'seconds')} to {last.isoformat(' ', 'seconds')}"
 
 
-def words_changed(before: Sequence[str], now: Sequence[str]) -> list[str]:
+def words_changed(parent: Entry, now: Sequence[str]) -> list[str]:
     """How a branch's command differs from its parent's: the parameters that do, in words."""
-    old, new = (parameters(redact.command(words)) for words in (before, now))
+    old, new = (parameters(redact.command(words)) for words in (parent.trial.command, now))
     return [
-        f"{name} {_said(old, name)} → {_said(new, name)}"
+        f"{name} {_said(old if name in old else parent.params, name)} → {_said(new, name)}"
         for name in dict.fromkeys((*old, *new))
         if old.get(name, _MISSING) != new.get(name, _MISSING)
     ]

@@ -233,9 +233,12 @@ def changed(argv: Sequence[str], words: Sequence[str]) -> list[str]:
     for name, group in _wanted(words).items():
         same = [at for at, own in enumerate(groups) if _name_of(own[0]) == name]
         flag = len(group) == 1 and "=" not in group[0]
-        if flag:  # the word behind an earlier one may be an argument of its own: --verbose data.csv
-            repeated = [at for at in same[1:] if len(groups[at]) == 1]
-            groups = [own for at, own in enumerate(groups) if at not in repeated]
+        valued = next((groups[at] for at in same if len(groups[at]) > 1 or "=" in groups[at][0]), None)
+        if flag and valued:  # and the word behind may be an argument of its own: --verbose data.csv
+            raise UsageError(
+                f"{group[0]} is given without a value, but the trial has {' '.join(valued)!r}; give it one, "
+                "or the whole command: kleio branch ID -- COMMAND ARGS…"
+            )
         if not same:
             end = next((at for at, own in enumerate(groups) if own[0] == "--"), len(groups))
             if end and not is_option(group[0]) and is_option(groups[end - 1][0]) and len(groups[end - 1]) == 1:

@@ -75,6 +75,11 @@ class Differences:
         """Whether the commands differ."""
         return self.before.command != self.after.command
 
+    @property
+    def whole(self) -> bool:
+        """Whether the code of both sides could be looked at."""
+        return self.before.code is not None and self.after.code is not None
+
     def differ(self, section: str) -> bool:
         """Whether anything of a section does; how long two trials took is no difference."""
         if section == "params":
@@ -174,7 +179,18 @@ def present(config: Config, entry: Entry, scratch: str) -> Side:
             f"where trial {entry.id[:SHORT]} ran, or in a checkout of it"
         )
     environment, problem = _environment(config, command)
-    return Side(None, command, entry.params, found, environment, notes=(*notes, *problem))
+    return Side(None, command, _parameters(command, config.cwd), found, environment, notes=(*notes, *problem))
+
+
+def _parameters(command: tuple[str, ...], cwd: str) -> dict[str, Any]:
+    """Those of the command and of the config files that it names, as these are now."""
+    from kleio.core.commandline import config_files, config_values, parameters_with_sources
+
+    values = {}
+    for word, path in config_files(command, cwd):
+        with open(path, "rb") as file:
+            values[word] = config_values(path, file.read())
+    return parameters_with_sources(command, values)[0]
 
 
 def _environment(config: Config, command: tuple[str, ...]) -> tuple[dict[str, Any] | None, list[str]]:

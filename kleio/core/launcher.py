@@ -229,7 +229,7 @@ class Launcher:
             survey.recover(self._say, lambda launch: launch["trial"]["id"] == recalled.entry.id)
             parent = self._journal.entry(recalled.entry.id) or recalled.entry
             cut = branch.cut(self._journal, parent, branching.criterion, "branch")
-            changed = (*branch.words_changed(parent.trial.command, self._argv), *survey.changes(parent))
+            changed = (*branch.words_changed(parent, self._argv), *survey.changes(parent))
             survey.branch = parent, replace(cut, changed=changed)
         return survey
 
@@ -247,6 +247,8 @@ class Launcher:
     def _look_up(self) -> plan.Plan:
         """Look the work up; wait and look again if that was asked for."""
         policy, survey = _policy(self._config), self._survey
+        if survey.branch:
+            policy = replace(policy, once=True)  # asked for twice it is the same trial, also when it is done
         if not policy.fresh:
             survey.refuse_twice_here()
         survey.recover(self._say, lambda launch: survey.is_meant(launch["trial"]))

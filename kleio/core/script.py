@@ -101,7 +101,7 @@ def _inputs(page: Page, code: Version, home: str | None) -> None:
     page.remark("Perhaps needed as well:")
     for path in paths[:MOST_INPUTS]:
         name = shlex.quote(path.rstrip("/"))
-        page.remark(f'ln -s -- "$files"/{name} {name}  ({why.get(path, "not part of the code")})')
+        page.remark(f'ln -s -- "$files"/{name} {name}  # {why.get(path, "not part of the code")}')
     if len(paths) > MOST_INPUTS:
         page.remark(f"and {len(paths) - MOST_INPUTS} more")
 
@@ -110,10 +110,14 @@ def _like(name: str, patterns: Collection[str]) -> bool:
     return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
 
 
+_NOT_OURS = ("kleio", "pip", "setuptools", "wheel")
+"""Packages that no index is asked for: what is called kleio there is another's, the others come with Python."""
+
+
 def _packages(page: Page, environment: Mapping[str, Any] | None) -> None:
     """The environment, to be made by whoever wants it: the present one may do."""
     python = (environment or {}).get("python") or {}
-    packages = (environment or {}).get("packages") or {}
+    packages = {name: number for name, number in ((environment or {}).get("packages") or {}).items() if name not in _NOT_OURS}
     if not python:
         return
     version = str(python.get("version") or "3")
@@ -130,9 +134,9 @@ def _variables(page: Page, variables: Mapping[str, str]) -> None:
         page.line("")
     for name, value in sorted(known.items()):
         if redact.GONE in value:
-            page.remark(f"export {name}=  (a secret, not recorded)")
+            page.remark(f"export {name}=  # a secret, not recorded")
         elif _like(name, _MACHINE) and name not in IDENTITY_ENV:
-            page.remark(f"export {name}={shlex.quote(value)}  (names where it ran)")
+            page.remark(f"export {name}={shlex.quote(value)}  # names where it ran")
         else:
             page.line(f"export {name}={shlex.quote(value)}")
 
@@ -140,6 +144,9 @@ def _variables(page: Page, variables: Mapping[str, str]) -> None:
 def _run(page: Page, entry: Entry, code: Version, home: str | None) -> None:
     cwd = entry.trial.cwd
     page.line("")
+    if entry.trial.parent and entry.trial.cut:
+        said = f"this trial goes on from trial {entry.trial.parent[:7]}; without kleio it begins at the beginning"
+        page.line(f"echo {shlex.quote(said)} >&2")
     if os.path.isabs(cwd) or ".." in cwd.split("/"):
         page.remark(f"it ran in {cwd}, which is outside of the project")
     elif cwd != ".":

@@ -216,26 +216,33 @@ class Survey:
     def refusal(self, entry: Entry, named: str | None) -> Changed:
         """Why the trial is not resumed, and the ways on, ready to paste. ``named`` is the id that was typed, if any was."""
         short = entry.id[:SHORT]
-        code, environment = self._code_changes(entry), self._environment_in_words(entry)
+        code, environment = self._code_changes(entry), self._environment_changes(entry)
+        in_words = [*code, *self._in_words(environment)]
         allow = "any" if code and environment else "code" if code else "env"
-        what = shlex.join(["exec", named] if named else redact.command(self.argv))
-        own = f"exec {short} --code recorded" if not named else f"exec --code recorded {named}"
+        recorded = "--code recorded " if self.config["code"] == "recorded" else ""
+        what = f"exec {recorded}{named}" if named else shlex.join(redact.command(self.argv))
+        ways = [
+            f"to continue it with what is here, in a branch:  kleio --allow-{allow}-change {what}",
+            f"to start anew:                                  kleio --fresh {what}",
+        ]
+        if code:
+            own = "--allow-env-change " if environment else ""
+            ways.append(f"to go on with its own code:                     kleio {own}exec --code recorded {short}")
+        elif packages := environment_packages(environment):
+            ways.append(f"to resume it, first put its packages back:      pip install {' '.join(packages)}")
         return Changed(
             f"trial {short} is {entry.status} and has something to resume from, but what it ran with has changed: "
-            f"{', '.join(code + environment)}",
-            (
-                f"to continue it with what is here, in a branch:  kleio --allow-{allow}-change {what}",
-                f"to start anew:                                  kleio --fresh {what}",
-                f"to resume it with its own code:                 kleio {own}",
-            ),
+            f"{', '.join(in_words)}",
+            tuple(ways),
         )
 
     def changes(self, entry: Entry) -> list[str]:
         """What differs between a trial and what is here, in words: files, then packages and the like."""
-        return self._code_changes(entry) + self._environment_in_words(entry)
+        return self._code_changes(entry) + self._in_words(self._environment_changes(entry))
 
-    def _environment_in_words(self, entry: Entry) -> list[str]:
-        return [f"{name} {before} → {now}" for name, before, now in self._environment_changes(entry)]
+    @staticmethod
+    def _in_words(changes: Sequence[tuple[str, str, str]]) -> list[str]:
+        return [f"{name} {before} → {now}" for name, before, now in changes]
 
     def _code_changes(self, entry: Entry) -> list[str]:
         """The files that count and differ, in one line, or at least the two versions; empty if nothing does."""
@@ -253,6 +260,12 @@ class Survey:
             if found:
                 return [filechanges.summary(found)]
         return [f"the code ({_described(entry.trial.code)} → {_described(self.code.brief)})"]
+
+
+def environment_packages(changes: Sequence[tuple[str, str, str]]) -> list[str]:
+    """What pip would have to install again, if that is all that changed."""
+    found = [f"{name}=={before}" for name, before, _ in changes if before[:1].isdigit() and name != "python"]
+    return found if len(found) == len(changes) else []
 
 
 def runner(entry: Entry) -> str:

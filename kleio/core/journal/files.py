@@ -31,13 +31,15 @@ class Blobs:
             return
         temporary = f"{final}.{os.urandom(8).hex()}.tmp"
         try:
-            os.makedirs(os.path.dirname(final), 0o700, exist_ok=True)
+            for directory in (self.directory, os.path.dirname(final)):
+                os.makedirs(directory, 0o700, exist_ok=True)
             try:
                 os.link(path, temporary)  # the spool lies on the same filesystem: no copy
             except OSError:
                 import shutil
 
                 shutil.copyfile(path, temporary)
+            os.chmod(temporary, 0o600)
             sync(temporary)
             os.replace(temporary, final)
             sync(os.path.dirname(final))
