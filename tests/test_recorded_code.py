@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import sqlite3
@@ -12,6 +13,8 @@ from pathlib import Path
 import pytest
 from commands import PYTHON, info, kleio, script, trials
 from repositories import git
+
+from kleio.core.journal import open_journal
 
 TRAIN = """
 import os, sys
@@ -151,6 +154,45 @@ def test_a_repetition_is_not_what_the_command_means(project):
     assert trials()[0]["previous"] == trial
     assert "resumed" in kleio(PYTHON, "train.py", "--fail", check=3).stderr
     assert len(info(trial)["executions"]) == 2
+
+
+RESULT = """
+import os
+os.makedirs("data/out", exist_ok=True)
+open("data/out/result", "w").write(str(os.path.exists("data/out/other")))
+"""
+
+
+def test_a_repetition_leaves_the_results_of_the_project_alone_and_its_own_are_recorded(project, journal_uri):
+    script(project, RESULT)
+    git(project, "commit", "-qam", "two")
+    (project / "data" / "out").mkdir()
+    (project / "data" / "out" / "other").write_text("other")
+    kleio(PYTHON, "train.py", check=0)
+    first = trials()[0]["id"]
+    (project / "data" / "out" / "result").write_text("precious")
+    kleio("repeat", first, check=0)
+    assert (project / "data" / "out" / "result").read_text() == "precious"
+    journal = open_journal(journal_uri, writing=False)
+    (execution,) = journal.entry(trials()[0]["id"]).executions
+    written = {path: sha256 for path, _, sha256, *_ in journal.document(execution.wrote)["files"]}
+    assert written == {"data/out/result": hashlib.sha256(b"True").hexdigest()}
+    journal.close()
+
+
+def test_what_runs_with_recorded_code_writes_into_the_project_and_is_found_by_it(project, journal_uri):
+    script(project, RESULT + "raise SystemExit(3)\n")
+    git(project, "commit", "-qam", "two")
+    kleio(PYTHON, "train.py", check=3)
+    trial = trials()[0]["id"]
+    (project / "train.py").write_text("edited")
+    (project / "data" / "out" / "result").unlink()
+    kleio("exec", "--code", "recorded", trial, check=3)
+    assert (project / "data" / "out" / "result").read_text() == "False"
+    journal = open_journal(journal_uri, writing=False)
+    execution = journal.entry(trial).executions[-1]
+    assert [file[0] for file in journal.document(execution.wrote)["files"]] == ["data/out/result"]
+    journal.close()
 
 
 def test_it_needs_a_trial(project):

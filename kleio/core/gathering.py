@@ -46,7 +46,9 @@ class Naming:
 
 @dataclass(slots=True)
 class Gatherer:
-    """Gathers for one execution. ``journal`` is None for a run that is offline; ``pid`` is the child's."""
+    """Gathers for one execution. ``journal`` is None for a run that is offline; ``pid`` is the child's; ``linked`` are, in a
+    tree of recorded code, the paths that lead out of it into the project.
+    """
 
     spool: Spool
     journal: Journal | None
@@ -57,6 +59,7 @@ class Gatherer:
     program: str
     say: Callable[[str], None]
     pid: int
+    linked: tuple[str, ...] | None = None
     _alone: bool = field(default=True, init=False)
     _thread: threading.Thread | None = field(default=None, init=False)
 
@@ -150,7 +153,15 @@ class Gatherer:
             return
         avoid = written.kept_by_kleio(place(self.config["journal"]), os.path.dirname(self.spool.path))
         since = os.stat(self.spool.file("launch.json")).st_mtime_ns  # by the clock that the files' times are from
-        wrote = written.scan(root, since, avoid, seconds, alone=self._alone and self._is_alone())
+        if self.linked is not None:
+            since += 2 * written.TICK  # a tree that was made just now is nothing that the run wrote
+        places = {f"{link}/": os.path.realpath(os.path.join(root, link)) for link in self.linked or ()}
+        scans = {
+            prefix: written.scan(place, since, avoid, seconds)
+            for prefix, place in {"": root, **places}.items()
+            if os.path.isdir(place)
+        }
+        wrote = written.united(scans, alone=self._alone and self._is_alone())
         if wrote.files or not wrote.complete:
             document = wrote.document()
             digest = identity.digest(document)

@@ -135,7 +135,8 @@ class Launcher:
         recalled = recall(self._journal, self._asked, self._ask, self._config)
         options = dict(self._config.options)
         if self._config["code"] == "recorded":
-            recalled = in_tree(self._journal, recalled, self._tree_directory(recalled.entry), self._say)
+            directory = self._tree_directory(recalled.entry)
+            recalled = in_tree(self._journal, recalled, directory, self._say, apart=self._asked.repeat)
             options["project"] = recalled.entry.trial.project
         self._recalled, self._argv, self._home = recalled, list(recalled.argv), recalled.home
         os.chdir(recalled.cwd)
@@ -347,8 +348,9 @@ class Launcher:
 
         naming = Naming(self._work, self._survey.key, self._named, self._outputs)
         return Gatherer(
-            spool, self._journal, self._config, self._code, naming, tuple(self._argv), self._program, self._say, pid
-        )
+            spool, self._journal, self._config, self._code, naming, tuple(self._argv), self._program, self._say, pid,
+            self._recalled.tree.linked if self._recalled and self._recalled.tree else None,
+        )  # fmt: skip
 
     def _writers(self, spool: Spool) -> dict[channels.Channel, OutputWriter]:
         if self._config["no-capture"]:

@@ -67,13 +67,18 @@ def recall(journal: Journal, asked: Asked, ask: Callable[[str], str] | None, con
     return Recalled(entry, tuple(_words(entry, asked.branch, ask)), home, home)
 
 
-def in_tree(journal: Journal, recalled: Recalled, directory: str, say: Callable[[str], None]) -> Recalled:
-    """The same in a tree of the code that the trial was recorded with, made in ``directory`` unless it is there already."""
+def in_tree(
+    journal: Journal, recalled: Recalled, directory: str, say: Callable[[str], None], apart: bool = False
+) -> Recalled:
+    """The same in a tree of the code that the trial was recorded with, made in ``directory`` unless it is there already.
+
+    ``apart`` keeps what it writes there away from the files of the project that the trial wrote.
+    """
     from kleio.core import recorded  # it restores with git, which few launches need
 
     inside = os.path.normpath(recalled.entry.trial.cwd)
     project = recalled.home if inside == "." else recalled.home[: -len(inside) - 1]
-    tree = recorded.prepare(journal, recalled.entry, directory, say, project or None)
+    tree = recorded.prepare(journal, recalled.entry, directory, say, project or None, apart)
     say(f"the recorded code is in {tree.root}")
     argv = recorded.translated(recalled.argv, tree.original_root, tree.root)
     return Recalled(recalled.entry, tuple(argv), recalled.home or tree.cwd, tree.cwd, tree)

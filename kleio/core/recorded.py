@@ -47,11 +47,17 @@ class Tree:
 
 
 def prepare(
-    journal: Journal, entry: Entry, directory: str, say: Callable[[str], None], project: str | None = None
+    journal: Journal,
+    entry: Entry,
+    directory: str,
+    say: Callable[[str], None],
+    project: str | None = None,
+    apart: bool = False,
 ) -> Tree:
     """The tree of a trial's recorded code in ``directory``, made unless it is there. Raises KleioError.
 
-    ``project`` is the project's root, if it is elsewhere now than where the trial ran.
+    ``project`` is the project's root, if it is elsewhere now than where the trial ran. With ``apart`` files that the trial
+    wrote are not linked in: what runs in the tree writes its own.
     """
     inside = os.path.normpath(entry.trial.cwd)
     if os.path.isabs(inside) or inside.split("/")[0] == "..":
@@ -59,7 +65,8 @@ def prepare(
     directory = os.path.abspath(directory)
     known = _known(directory)
     if known is None:
-        _make(journal, entry, directory, say, project)
+        wrote = _wrote(journal, entry) if apart else ()
+        _make(journal, entry, directory, say, project, wrote)
         known = _known(directory)
         if known is None:
             raise KleioError(f"{directory} is no tree of kleio's; move it away")
@@ -92,8 +99,19 @@ def _known(directory: str) -> dict[str, Any] | None:
         return None
 
 
+def _wrote(journal: Journal, entry: Entry) -> list[str]:
+    """The paths of the files that a trial's executions wrote into the project."""
+    documents = [journal.document(one.wrote) for one in entry.executions if one.wrote]
+    return [str(file[0]) for document in documents if document for file in document["files"]]
+
+
 def _make(
-    journal: Journal, entry: Entry, directory: str, say: Callable[[str], None], project: str | None
+    journal: Journal,
+    entry: Entry,
+    directory: str,
+    say: Callable[[str], None],
+    project: str | None,
+    wrote: Sequence[str],
 ) -> None:
     parent, name = os.path.split(directory)
     os.makedirs(parent, 0o700, exist_ok=True)
@@ -101,7 +119,7 @@ def _make(
     making = os.path.join(parent, f".{name}.{os.urandom(8).hex()}.tmp")
     os.mkdir(making, 0o700)
     try:
-        _fill(journal, entry, making, say, project)
+        _fill(journal, entry, making, say, project, wrote)
         os.rename(making, directory)
     except OSError as error:
         if not os.path.isdir(directory):  # else another was quicker, or something else is there
@@ -118,7 +136,12 @@ def _clear(parent: str) -> None:
 
 
 def _fill(
-    journal: Journal, entry: Entry, making: str, say: Callable[[str], None], project: str | None
+    journal: Journal,
+    entry: Entry,
+    making: str,
+    say: Callable[[str], None],
+    project: str | None,
+    wrote: Sequence[str],
 ) -> None:
     """Restore the code, link in what it lacks, and write the marker."""
     document = code_of(journal, entry)
@@ -129,7 +152,7 @@ def _fill(
     restored = restore(journal, document, root, at_hand(entry, os.getcwd()), say)
     linked: list[str] = []
     if original:
-        linked = _link(document, original, root)
+        linked = _link(document, original, root, wrote)
     else:
         say(f"the directory of trial {entry.id[:SHORT]} is not here: what git ignores in it, data and environments, is missing")
     inexact = [dict(one) for one in restored.inexact if not _is_linked_unchanged(one["path"], document, original, linked)]
@@ -156,21 +179,36 @@ def _tell(tree: Tree, say: Callable[[str], None]) -> None:
 # -- links into the original -------------------------------------------------------------------------------------------
 
 
-def _link(document: Mapping[str, Any], original: str, root: str, prefix: str = "") -> list[str]:
-    """Link what the tree lacks; the paths from the outermost root."""
+def _link(
+    document: Mapping[str, Any], original: str, root: str, wrote: Sequence[str] = (), prefix: str = ""
+) -> list[str]:
+    """Link what the tree lacks, less what is in ``wrote``; the paths from the outermost root."""
     if document.get("kind") == "git":
         names: Iterable[str] = (*_ignored(original), *(one["path"] for one in document.get("left_out") or ()))
     else:
         names = _beside(original, root)
-    linked = [name for name in (one.rstrip("/") for one in names) if _link_one(name, original, root)]
+    inside = {path[len(prefix) :] for path in wrote if path.startswith(prefix)}
+    wanted = (name for one in names for name in _less(one.rstrip("/"), original, inside))
+    linked = [name for name in wanted if _link_one(name, original, root)]
     if document.get("kind") == "git":
         _exclude(root, linked)
     found = [prefix + name for name in linked]
     for path, inner in (document.get("submodules") or {}).items():
         places = (os.path.join(original, path), os.path.join(root, path))
         if all(os.path.isdir(os.path.join(place)) for place in places) and os.path.lexists(os.path.join(places[1], ".git")):
-            found += _link(inner, *places, f"{prefix}{path}/")
+            found += _link(inner, *places, wrote, f"{prefix}{path}/")
     return found
+
+
+def _less(name: str, original: str, wrote: set[str]) -> Iterator[str]:
+    """A path, or where some of what lies below it was written, the rest of that."""
+    if name in wrote:
+        return
+    if any(path.startswith(f"{name}/") for path in wrote):
+        for inner in sorted(_names(os.path.join(original, name))):
+            yield from _less(f"{name}/{inner}", original, wrote)
+    else:
+        yield name
 
 
 def _ignored(original: str) -> list[str]:

@@ -93,6 +93,12 @@ class Written:
         return list(found)
 
 
+def united(scans: Mapping[str, Written], alone: bool) -> Written:
+    """What several scans found, as one; each is given by what stands before its paths."""
+    files = [file._replace(path=prefix + file.path) for prefix, one in scans.items() for file in one.files]
+    return Written(tuple(files), all(one.complete for one in scans.values()), alone)
+
+
 def content_key(sha256: str | None, size: int, mtime: int) -> str:
     """The trace of a file's content; of one that was not read its size and time must do."""
     return f"sha256:{sha256}" if sha256 else f"size:{size}@{mtime}"
