@@ -198,9 +198,23 @@ def test_positional_arguments_stay_and_the_refusal_names_the_way_on(project):
     assert "-- " in refused.stderr
 
 
+def test_a_branch_that_is_completed_is_not_made_again(project):
+    parent = train(project)
+    asked = ("branch", "--timestamp", "epoch=5", parent, "--lr", "0.5")
+    kleio(*asked, cwd=project, check=0)
+    child = newest()["id"]
+    again = kleio(*asked, cwd=project, check=0)
+    assert (again.stdout, newest()["id"]) == ("", child)
+    assert f"trial {child[:7]}" in again.stderr
+    kleio("branch", "--timestamp", "epoch=5", "--fresh", parent, "--lr", "0.5", cwd=project, check=0)
+    assert newest()["id"] != child
+
+
 @pytest.mark.parametrize(
     ("where", "says"),
     [
+        ("2h30m", "leave --timestamp away"),
+        ("", "--timestamp was given nothing"),
         ("epoch=99", "epoch goes from 1 to 8"),
         ("step=1", "what there is: epoch, loss"),
         ("yesterday", "NAME=VALUE (epoch=10)"),

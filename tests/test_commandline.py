@@ -89,7 +89,6 @@ def test_without_volatile():
         ("./run --lr 1", "--note 'a b'", "./run --lr 1 --note 'a b'"),
         ("./run --tag a --lr 1 --tag b", "--tag c", "./run --tag c --lr 1"),
         ("./run --tag a --lr 1", "--tag c --tag d", "./run --tag c --tag d --lr 1"),
-        ("./run --verbose data.csv", "--verbose", "./run --verbose data.csv"),
         ("./run --fast --lr 1 --fast", "--fast", "./run --fast --lr 1"),
         ("./run lr=0.1 model.depth=3", "lr=0.01", "./run lr=0.01 model.depth=3"),
         ("./run lr=0.1", "+model.depth=4 ++x=1", "./run lr=0.1 +model.depth=4 ++x=1"),
@@ -108,6 +107,12 @@ def test_without_volatile():
 )
 def test_a_command_with_other_options(command, words, expected):
     assert changed(shlex.split(command), shlex.split(words)) == shlex.split(expected)
+
+
+@pytest.mark.parametrize(("command", "word"), [("./run --verbose data.csv", "--verbose"), ("./run --lr=0.1", "--lr")])
+def test_an_option_without_the_value_that_it_had_is_refused(command, word):
+    with pytest.raises(UsageError, match="without a value"):
+        changed(command.split(), [word])
 
 
 @pytest.mark.parametrize("words", ["data.csv", "--lr 0.1 data.csv", "-", "--lr 1 -- x", "--files a b"])

@@ -194,8 +194,9 @@ def _printed_before(journal: Journal, part: Part, time: int) -> int:
 
 def _at_time(criterion: str, entry: Entry) -> Moment:
     moment = Moment(_time(criterion, entry))
-    last = max((one.ended or one.started for one in entry.executions), default=entry.trial.created)
-    if moment.time > (time.time_ns() if entry.live else (last + 1) * 1e9):
+    ends = [one.ended for one in entry.executions]
+    last = max((end for end in ends if end is not None), default=entry.trial.created) if None not in ends else time.time()
+    if moment.time > (last + 1) * 1e9:
         raise KleioError(
             f"nothing of trial {entry.id[:SHORT]} comes after {criterion}; it {_lasted(entry)}: "
             "to go on from its end, leave --timestamp away"

@@ -239,6 +239,8 @@ def changed(argv: Sequence[str], words: Sequence[str]) -> list[str]:
                 f"{group[0]} is given without a value, but the trial has {' '.join(valued)!r}; give it one, "
                 "or the whole command: kleio branch ID -- COMMAND ARGS…"
             )
+        if flag:
+            groups = [own for at, own in enumerate(groups) if at not in same[1:]]
         if not same:
             end = next((at for at, own in enumerate(groups) if own[0] == "--"), len(groups))
             if end and not is_option(group[0]) and is_option(groups[end - 1][0]) and len(groups[end - 1]) == 1:
