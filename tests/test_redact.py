@@ -258,3 +258,17 @@ def test_a_strange_file_costs_no_more_than_its_length(path, text):
     started = time.perf_counter()
     secret_in(path, text.encode())
     assert time.perf_counter() - started < 20
+
+
+@pytest.mark.parametrize(
+    ("words", "kept"),
+    [
+        (["env", "PGPASSWORD=x123"], ("env", "PGPASSWORD=<redacted>")),
+        (["t.py", "+api_key=XX"], ("t.py", "+api_key=<redacted>")),
+        (["t.py", "++trainer.wandb_key=X"], ("t.py", "++trainer.wandb_key=<redacted>")),
+        (["t.py", "~db.password=X", "+lr=0.1"], ("t.py", "~db.password=<redacted>", "+lr=0.1")),
+        (["t.py", "+tokenizer=gpt2", "sort_key=name"], ("t.py", "+tokenizer=gpt2", "sort_key=name")),
+    ],
+)
+def test_names_as_hydra_and_databases_have_them(words, kept):
+    assert command(words) == kept

@@ -31,7 +31,7 @@ _INNER = (
     r"""(?<![^\s"';|&])(--?[A-Za-z][\w-]{1,60}[= ](?!-)|[A-Za-z_]\w{0,60}=)"""
     r"""("[^"]{1,500}"|'[^']{1,500}'|[^\s"';|&()$`]{1,500})(?=[\s"';|&]|\Z)"""
 )
-_NAMED = r"(?s)(-D|-{0,2})([A-Za-z][\w.-]*)([=:])(?!//)(.*)\Z"
+_NAMED = r"(?s)(-D|[-+~]{0,2})([A-Za-z][\w.-]*)([=:])(?!//)(.*)\Z"
 _SENSITIVE_FILE = (
     r"(?i)\.env(?:\..*)?|.*\.(?:pem|key|p12|pfx|keystore)|id_(?:rsa|dsa|ecdsa|ed25519)|\.netrc|\.pypirc|\.pgpass|\.git-credentials"
     r"|credentials(?:\.\w+)?|secrets?\.\w+"

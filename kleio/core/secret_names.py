@@ -12,7 +12,8 @@ from itertools import pairwise
 WORDS = {"password", "passwd", "passphrase", "pwd", "secret", "secrets", "token", "apikey", "credential", "credentials",
           "auth", "pw", "passcode", "bearer"}  # fmt: skip
 PAIRS = {("api", "key"), ("access", "key"), ("private", "key"), ("secret", "key"), ("account", "key"), ("signing", "key"),
-          ("encryption", "key"), ("service", "key"), ("license", "key")}  # fmt: skip
+          ("encryption", "key"), ("service", "key"), ("license", "key"), ("wandb", "key"), ("openai", "key"), ("hf", "key"),
+          ("aws", "key")}  # fmt: skip
 _HARMLESS = {"file", "path", "dir", "type", "count", "counts", "len", "length", "size", "limit", "id", "ids", "max", "min",
              "num", "index", "pad", "eos", "bos", "unk", "mask", "sep", "cls", "per", "name", "level", "budget", "dim",
              "embedding", "embeddings", "embed", "drop", "dropout", "loss", "prob", "weight", "n", "special",
@@ -20,6 +21,7 @@ _HARMLESS = {"file", "path", "dir", "type", "count", "counts", "len", "length", 
 _HARMLESS_END = {"url", "uri", "endpoint", "ttl", "timeout", "prefix", "suffix", "header", "field", "column", "label", "prompt",
                  "class", "mode", "method", "provider", "env", "var", "scope", "scopes", "pattern", "regex", "mixer", "pooling",
                  "hint"}  # fmt: skip
+_RUN_TOGETHER = ("password", "passwd", "passphrase", "apikey", "secretkey", "accesskey", "authtoken", "apitoken")
 SEGMENTS = r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+"
 KEYS = (
     r"(?:gh[pousr]_[A-Za-z0-9]{36,255}|github_pat_[A-Za-z0-9_]{50,255}|glpat-[A-Za-z0-9_-]{20,255}"
@@ -40,5 +42,7 @@ def is_secret(name: str) -> bool:
     if segments[1:] and segments[-1] in _HARMLESS_END:
         return False
     if segments[1:] and segments[-1] == "pass":  # --db-pass, but not --pass 2
+        return True
+    if any(segment.endswith(_RUN_TOGETHER) for segment in segments):  # PGPASSWORD
         return True
     return bool(WORDS.intersection(segments)) or any(pair in PAIRS for pair in pairwise(segments))
