@@ -110,6 +110,7 @@ class Reserver:
         parent, cut = self._parent(decision, found)
         line: dict[str, Any] = {"parent": parent.id, "cut": cut.identity} if parent and cut else {}
         named = partial(identity.trial_id, self.survey.key, self.code.fingerprint, **line)
+        uncertain = self.code.document.get("uncertain")
         safe = redact.command(self.argv)
         params = commandline.parameters(safe)
         trial = Trial(
@@ -121,7 +122,7 @@ class Reserver:
             created=time.time(),
             params=params,
             param_sources=dict.fromkeys(params, "command line"),
-            code=self.code.brief | {"document": self.code_digest},
+            code=self.code.brief | {"document": self.code_digest} | ({"uncertain": uncertain} if uncertain else {}),
             parent=parent.id if parent else None,
             cut=cut.as_dict() if cut else None,
             previous=decision.previous,
@@ -225,6 +226,9 @@ class Reserver:
             self.say(f"resumed: its status was {found.status}; this is its execution {number}")
             if self.survey.not_compared:
                 self.say(self.survey.not_compared)
+            if found.trial.code.get("fingerprint") != self.code.fingerprint:
+                why = self.code.document.get("uncertain") or found.trial.code.get("uncertain")
+                self.say(f"the code is not compared with that of the trial: {why}")
         elif cut is not None and trial.parent:
             self._tell_of_branch(trial.parent, cut)
         elif decision.previous and found and found.status is not Status.COMPLETED and not self.config["fresh"]:

@@ -105,11 +105,19 @@ class Survey:
             id=entry.id,
             status=entry.status,
             live=self.alive(entry),
-            same_code=entry.trial.code.get("fingerprint") == self.code.fingerprint,
+            same_code=self._same_code(entry),
             same_environment=True,
             resumable=False,
             created=entry.trial.created,
         )
+
+    def _same_code(self, entry: Entry) -> bool:
+        """What git did not tell in time, now or then, is unknown, and unknown compares equal."""
+        recorded = entry.trial.code
+        if recorded.get("fingerprint") == self.code.fingerprint:
+            return True
+        now, then = self.code.document.get("uncertain"), recorded.get("uncertain")
+        return bool(now != then)
 
     def _looked_at(self, one: plan.Found, entry: Entry) -> plan.Found:
         """With its environment, where that decides, and whether there is anything to resume from."""
@@ -246,7 +254,7 @@ class Survey:
 
     def _code_changes(self, entry: Entry) -> list[str]:
         """The files that count and differ, in one line, or at least the two versions; empty if nothing does."""
-        if entry.trial.code.get("fingerprint") == self.code.fingerprint:
+        if self._same_code(entry):
             return []
         from kleio.core import filechanges
         from kleio.core.codedocument import recorded_code
