@@ -28,8 +28,10 @@ if TYPE_CHECKING:
 
 FARTHEST = 200
 """Commits to go back for one that is pushed or kept."""
-WORTH_TRYING = 8
+WORTH_TRYING = 3
 """How many times the limit the objects may take in the user's repository before packing them is not even tried."""
+PATIENCE = 8.0
+"""Seconds for searching and packing one commit: whoever waits for the end of a short command waits for this as well."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,7 @@ def gather(root: str, document: Mapping[str, Any], directory: str, known: Callab
             found.documents[key(commit)] = kept
             if not kept["pushed"] and kept["pack"] is None:
                 remarks.append(
-                    f"commit {commit[:10]} of {place} is not pushed, and what leads to it is too large for the journal; push it"
+                    f"commit {commit[:10]} of {place} is not pushed, and what leads to it is too large to be kept; push it"
                 )
             remarks += [f"not kept with the code: {left['path']} ({left['why']})" for left in kept["left_out"]]
     return Found(found.documents, found.blobs, tuple(remarks))
@@ -115,13 +117,14 @@ def _packed(
             return None
         if sum(disk for _, _, disk in sizes.values()) > limit * WORTH_TRYING:
             return document
+        until = time.monotonic() + PATIENCE
         small = [name for name, (kind, size, _) in sizes.items() if kind == b"blob" and size <= MOST_SCANNED]
-        secret = dict(_secret(repository, place, small, paths))
+        secret = dict(_secret(repository, place, small, paths, until))
         left_out = [{"path": os.fsdecode(paths[name]), "why": why} for name, why in secret.items()]
         lines = (name + b" " + path for name, path in paths.items() if name in sizes and name not in secret)
-        path = _written(repository, place, lines)
+        path = _written(repository, place, lines, until)
         if path is None:
-            return None
+            return document if time.monotonic() > until else None  # it is remembered, so nobody waits for it again
         size = os.stat(path).st_size
         if size > limit:
             return document | {"size": size}
@@ -142,7 +145,7 @@ def _sizes(repository: Repository, place: str, names: Iterable[bytes]) -> dict[b
 
 
 def _secret(
-    repository: Repository, place: str, names: list[bytes], paths: Mapping[bytes, bytes]
+    repository: Repository, place: str, names: list[bytes], paths: Mapping[bytes, bytes], until: float
 ) -> Iterator[tuple[bytes, str]]:
     """The objects that hold a secret, and why."""
     words, environment = repository.command("cat-file", "--batch")
@@ -150,24 +153,31 @@ def _secret(
         words, env=environment, stdin=wanted, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
     ) as process:
         assert process.stdout is not None
-        while head := process.stdout.readline():
+        while time.monotonic() < until and (head := process.stdout.readline()):
             name, _, size = head.split()
             content = process.stdout.read(int(size) + 1)[:-1]
             why = why_secret(os.fsdecode(paths[name]), content)
             if why:
                 yield name, why
             time.sleep(len(content) / 1e8)  # the command, whose output other threads of ours copy, comes first
+        process.kill()  # when there is no time left; then nothing is packed either
 
 
-def _written(repository: Repository, place: str, lines: Iterable[bytes]) -> str | None:
-    """The file of a pack of these objects."""
+def _written(repository: Repository, place: str, lines: Iterable[bytes], until: float) -> str | None:
+    """The file of a pack of these objects; None if git cannot make it, or not by then."""
     path = os.path.join(place, "pack")
     words, environment = repository.command(
-        "-c", "pack.threads=1", "pack-objects", "--stdout", "--quiet", "--delta-base-offset"
+        "-c", "pack.threads=1", "-c", "pack.compression=1", "pack-objects", "--stdout", "--quiet", "--delta-base-offset"
     )
     with _file_of(place, lines) as wanted, open(path, "wb") as file:
-        done = subprocess.run(words, env=environment, stdin=wanted, stdout=file, stderr=subprocess.DEVNULL, check=False)
-    return None if done.returncode else path
+        left = until - time.monotonic()
+        try:
+            done = subprocess.run(
+                words, env=environment, stdin=wanted, stdout=file, stderr=subprocess.DEVNULL, check=True, timeout=max(left, 0.0)
+            )
+        except subprocess.SubprocessError:
+            return None
+    return path if done.returncode == 0 else None
 
 
 def _run(repository: Repository, place: str, *words: str, lines: Iterable[bytes] = ()) -> bytes | None:
