@@ -290,7 +290,7 @@ def test_checkout_brings_a_trial_back(root, tmp_path, journal_uri):
     (root / "new.py").write_text("n = 2\n")
     (trial,) = trials()
     done = kleio("checkout", trial["id"][:7], cwd=root, check=0)
-    place = root / f"project-{trial['id'][:7]}"
+    place = tmp_path / f"project-{trial['id'][:7]}"  # beside the project: inside it would be a repository in a repository
     assert done.stdout == f"{place}\n"
     assert kept(place) == wanted
     assert str(root) in done.stderr

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 @as_json
 @reading
 def checkout(with_: Reading, trial: str, directory: str | None, exact: bool, json: bool) -> int:
-    """Bring the code of a trial back, as it was, into a new directory: DIR, or ./PROJECT-ID."""
+    """Bring the code of a trial back, as it was, into a new directory: DIR, or PROJECT-ID beside the project."""
     from kleio.core.restore import at_hand, code_of, restore
 
     signal.signal(signal.SIGINT, signal.default_int_handler)  # Ctrl-C leaves no half of a directory
@@ -46,4 +46,13 @@ def _usual(entry: Entry) -> str:
     name = entry.trial.project.rstrip("/").rpartition("/")[2].strip(".")
     if len(name) in (40, 64) and set(name) <= set("0123456789abcdef"):
         name = os.path.basename(original_root(entry) or "")
-    return f"{name or 'trial'}-{entry.id[:SHORT]}"
+    return os.path.join(_beside(os.getcwd()), f"{name or 'trial'}-{entry.id[:SHORT]}")
+
+
+def _beside(here: str) -> str:
+    """Not inside a project, where it would be an untracked repository from then on, but next to it."""
+    from kleio.core.repository import root_around
+
+    root = root_around(here)
+    above = os.path.dirname(root) if root else here
+    return above if os.access(above, os.W_OK) else here
