@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -11,11 +12,13 @@ import time
 
 import pytest
 from commands import PYTHON, info, kleio, script, trials
-from repositories import captured, commands, git, gits, kept, repository
+from repositories import captured, commands, git, gits, kept, put, repository
 
 from kleio.core import capturing, code, leaving_out, redact
 from kleio.core.config import Config
 from kleio.core.filechanges import changed_files
+from kleio.core.journal import open_journal
+from kleio.core.restore import restore
 from kleio.core.sourcefiles import Version
 
 
@@ -212,9 +215,31 @@ def test_a_damaged_submodule_is_named_and_the_rest_captured(root, capture):
     (library / ".git" / "index").write_bytes(b"garbage")
     (root / "train.py").write_text("print(2)\n")
     version = capture()
-    assert [one["path"] for one in version.document["left_out"]] == ["lib/"]
     assert "lib/" in version.remarks[0]
-    assert set(version.document["changes"]) == {"train.py"}
+    assert "lib/" in version.uncertain
+    assert set(version.document["changes"]) == {"train.py", "lib/lib.py"}
+
+
+def test_a_submodule_that_is_no_repository_is_captured_file_by_file(root, capture, tmp_path, home):
+    library = repository(root / "lib", {"lib.py": "x = 1\n", "deep/deep.py": "y\n"})
+    commands(root, "git add lib && git commit -qm lib")
+    shutil.rmtree(library / ".git")
+    (library / "__pycache__").mkdir()
+    (library / "__pycache__" / "lib.pyc").write_bytes(b"\0")
+    first = capture()
+    (library / "lib.py").write_text("x = 2\n")
+    version = capture()
+    assert version.fingerprint != first.fingerprint
+    assert content(version, "lib/lib.py") == b"x = 2\n"
+    assert set(version.document["changes"]) == {"lib/lib.py", "lib/deep/deep.py"}
+    assert version.document["dirty"] is True
+    (library / "results.csv").write_text("1\n")
+    assert capture().fingerprint == version.fingerprint
+    with contextlib.closing(open_journal(f"sqlite:///{home}/journal.db")) as journal:
+        result = restore(journal, put(journal, version), str(tmp_path / "back"), [str(root)], print)
+    assert result.inexact == ()
+    assert (tmp_path / "back" / "lib" / "lib.py").read_text() == "x = 2\n"
+    assert (tmp_path / "back" / "lib" / "deep" / "deep.py").read_text() == "y\n"
 
 
 def test_an_untracked_repository_is_named_loudly(root, capture):
@@ -333,6 +358,19 @@ print(json.dumps(dict(version.document)))
     assert set(document["changes"]) == {"other.py"}
 
 
+def test_a_directory_that_cannot_be_looked_into_is_said(root, capture, ill):
+    (root / "secret").mkdir()
+    (root / "secret" / "new.py").write_text("x\n")
+    if os.geteuid() == 0:  # nothing is closed to root, so git says what it says to others
+        ill("echo \"warning: could not open directory 'secret/': Permission denied\" >&2", " status ")
+    else:
+        (root / "secret").chmod(0)
+    version = capture()
+    (root / "secret").chmod(0o755)
+    assert {"path": "secret/", "size": 0, "time": 0.0, "why": "unreadable"} in version.document["left_out"]
+    assert "secret/ (unreadable)" in version.remarks[0]
+
+
 @pytest.mark.parametrize("what", ["index", "HEAD", "objects", "config", "everything"])
 def test_a_damaged_repository_stops_nothing(what, root):
     place = root / ".git" / what
@@ -380,15 +418,193 @@ def test_git_that_does_not_tell_what_changed_in_time_leaves_the_commit(root, cap
     monkeypatch.setattr(Repository, "start", fails)
     version = capture()
     assert version.document["commit"] == git(root, "rev-parse", "HEAD").decode().strip()
-    assert version.document["dirty"] is None
-    assert "could not tell in time" in version.remarks[0]
+    assert content(version, "train.py") == b"print(2)\n"
+    assert "could not tell what differs" in version.remarks[0]
+    (root / "train.py").write_text("print(1)\n")
+    assert capture().document["dirty"] is None
 
 
 def test_without_git_it_is_said(root, capture, monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     version = capture(argv=("python", "train.py"))
     assert version.document["kind"] == "files"
-    assert "git cannot read" in version.remarks[0]
+    assert "there is no git on PATH" in version.remarks[0]
+    assert "there is no git on PATH" in version.uncertain
+
+
+# -- git that is slow, or silent ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def ill(monkeypatch, tmp_path):
+    """Makes a git that does something else when a word is among its own; a function of that and of the word."""
+    well = shutil.which("git")
+
+    def make(does, *words):
+        (tmp_path / "bin").mkdir(exist_ok=True)
+        cases = "".join(f'case " $* " in *"{word}"*) {does};; esac\n' for word in words)
+        (tmp_path / "bin" / "git").write_text(f'#!/bin/sh\n{cases}exec {well} "$@"\n')
+        (tmp_path / "bin" / "git").chmod(0o755)
+        monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+
+    return make
+
+
+@pytest.mark.parametrize("does", ["exec sleep 50", "sleep 50", "exit 3", "echo x; exit 3"])
+@pytest.mark.parametrize("words", [[" status "], [" hash-object "], [" ls-files "], [" status ", " hash-object ", " ls-files"]])
+def test_what_git_does_not_say_is_no_change(does, words, root, capture, ill):
+    (root / "pkg").mkdir()
+    (root / "pkg" / "a.py").write_text("v = 1\n")
+    (root / "link").symlink_to("train.py")
+    commands(root, "git add -A && git commit -qm pkg")
+    (root / "train.py").write_text("print(2)\n")
+    (root / "data.bin").unlink()
+    well = capture()
+    ill(does, *words)
+    version, taken = seconds(capture)
+    assert version.fingerprint == well.fingerprint
+    assert version.document["changes"] == well.document["changes"]
+    assert version.document["commit"] == well.document["commit"]
+    assert (version.uncertain is not None) == (" status " in words)
+    assert taken < 2.3
+    (root / "pkg" / "a.py").write_text("v = 2\n")
+    assert capture().fingerprint != well.fingerprint
+
+
+def test_untracked_files_that_were_not_looked_at_make_it_uncertain(root, capture, ill):
+    (root / "new.py").write_text("x\n")
+    assert capture().uncertain is None
+    ill("exec sleep 50", " --untracked-files=all")
+    version = capture()
+    assert "untracked" in version.uncertain
+    assert "were not looked at" in version.remarks[0]
+    assert version.document["dirty"] is False
+    assert version.document["left_out"] == []
+
+
+def test_a_filter_that_hangs_makes_it_uncertain(root, capture):
+    (root / ".gitattributes").write_text("new.py filter=slow\n")
+    commands(root, "git add -A && git commit -qm attributes && git config filter.slow.clean 'sleep 40; cat'")
+    (root / "new.py").write_text("x\n")
+    version, taken = seconds(capture)
+    assert "new.py" in version.uncertain
+    assert content(version, "new.py") == b"x\n"
+    assert taken < 2.3
+
+
+def test_a_damaged_index_is_uncertain(root, capture):
+    index = root / ".git" / "index"
+    index.write_bytes(index.read_bytes()[:30])
+    version = capture()
+    assert "git cannot read the repository" in version.uncertain
+
+
+def test_an_index_is_read_without_git_whatever_its_kind(root, capture, ill):
+    (root / ("long" * 50)).mkdir()
+    for number in range(20):
+        (root / ("long" * 50) / f"{'x' * number}.py").write_text(f"{number}\n")
+    commands(root, "git add -A && git commit -qm more && git update-index --skip-worktree data.bin")
+    (root / "data.bin").unlink()
+    wells = []
+    for kind in (2, 4):
+        git(root, "update-index", f"--index-version={kind}")
+        wells.append(capture().fingerprint)
+    ill("exit 1", " ls-files ", " status ")
+    for kind in (4, 2):
+        git(root, "update-index", f"--index-version={kind}")
+        wells.append(capture().fingerprint)
+    assert len(set(wells)) == 1
+
+
+@pytest.mark.parametrize(
+    ("does", "words", "said"),
+    [
+        ("exec sleep 50", [" config "], "how the repository in"), ("exec sleep 50", [" rev-list "], "began"),
+        ("exec sleep 50", [""], "did not tell in time"), ("sleep 50", [""], "did not tell in time"),
+        ("exec yes", [""], "did not tell in time"), ("exec >&- 2>&-; sleep 50", [""], "did not tell in time"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("remote", [True, False])
+def test_no_git_is_waited_for_long_and_the_project_is_the_same(does, words, said, remote, root, tmp_path, ill):
+    if remote:
+        git(root, "remote", "add", "origin", "https://example.org/me/project.git")
+    place = iter(range(9))
+    from kleio.core.repository import Repository
+
+    def launched():
+        repository = Repository.asked(str(root))
+        repository.ask_further()
+        config = Config(cwd=str(root))
+        return code.capture(config, ["python", "train.py"], repository, str(tmp_path / f"s{next(place)}" / "x"))
+
+    well = launched()
+    ill(does, *words)
+    version, taken = seconds(launched)
+    assert taken < 2.5
+    assert (version.project, version.fingerprint) == (well.project, well.fingerprint)
+    if not remote or words != [" rev-list "]:
+        assert any(said in remark for remark in version.remarks)
+
+
+def lives(pid):
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            return file.read().split()[2] != "Z"
+    except OSError:
+        return False
+
+
+def test_what_a_stopped_git_started_ends_with_it(root, capture, ill, tmp_path):
+    ill(f"sleep 60 & echo $! > {tmp_path}/child; wait", " status ")
+    capture()
+    child = int((tmp_path / "child").read_text())
+    deadline = time.monotonic() + 5
+    while lives(child) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not lives(child)
+
+
+def test_a_branch_that_names_no_commit_is_said(root, capture):
+    (root / ".git" / "refs" / "heads" / "main").write_text("garbage\n")
+    version = capture()
+    assert "refs/heads/main names no commit" in version.remarks[0]
+    assert set(version.document["changes"]) == {"train.py", "notes.md", "data.bin"}
+    empty = root.parent / "empty"
+    empty.mkdir()
+    commands(empty, "git init -q")
+    assert capture(empty).remarks == ()
+
+
+# -- kleio's own files -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("how", ["home", "journal"])
+def test_kleios_own_files_are_no_code(how, root, monkeypatch):
+    if how == "home":
+        monkeypatch.setenv("KLEIO_HOME", str(root / "k"))
+    else:
+        monkeypatch.setenv("KLEIO_JOURNAL", "sqlite:///j.py")
+        monkeypatch.setenv("KLEIO_SPOOL_DIR", str(root / "waiting"))
+    monkeypatch.chdir(root)
+    sizes = []
+    for _ in range(4):
+        kleio("--require-clean", PYTHON, "train.py", cwd=root, check=0)
+        sizes.append(sum(path.stat().st_size for path in root.rglob("*") if path.is_file()))
+    entries = trials()
+    assert len({one["code"]["fingerprint"] for one in entries}) == 1
+    assert sizes[-1] - sizes[1] < sizes[0] / 2
+    kleio("checkout", "last", str(root.parent / "back"), cwd=root, check=0)
+    assert kept(root.parent / "back").keys() == {b"train.py", b"notes.md", b"data.bin"}
+
+
+def test_a_journal_that_git_tracks_is_no_code(root, capture, monkeypatch):
+    monkeypatch.setenv("KLEIO_JOURNAL", f"sqlite:///{root}/j.py")
+    (root / "j.py").write_text("a journal\n")
+    before = capture()
+    commands(root, "git add -A && git commit -qm journal")
+    (root / "j.py").write_text("more of it\n")
+    after = capture()
+    assert (after.fingerprint, after.document["dirty"]) == (before.fingerprint, False)
 
 
 def test_in_the_middle_of_a_rebase(root, capture):

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import os
 import stat
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from kleio.core import redact
 from kleio.core.leaving_out import MOST_SCANNED, MOST_UNTRACKED, named, too_many, why_secret
 from kleio.core.pack import SMALL, Pack, open_plain
-from kleio.core.repository import STATUS, Repository
+from kleio.core.repository import GRACE, STATUS, Repository
 from kleio.core.spool import private
 from kleio.core.worktree import GONE, SUBMODULE, Listing, State, fingerprint, listing, object_id, quoted, state
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
     from typing import Any
 
+    from kleio.core.gitfiles import Entry
     from kleio.core.leaving_out import Allowance
     from kleio.core.repository import Running
 
@@ -30,6 +31,11 @@ MOST_HIDDEN = 5000
 REPEATED = ("core.autocrlf", "core.eol", "extensions.objectformat")
 """What of a repository's configuration decides how its files look, and is recorded."""
 LINK, PROGRAM, PLAIN = b"120000", b"100755", b"100644"
+AGAIN = 0.6
+"""Seconds for git to tell at least what changed of the files that it tracks, when all was too much."""
+BY_HAND = 0.3
+"""Seconds for doing what git did not come to, beside what it left of the time."""
+NOT_OPENED = "warning: could not open directory '"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,20 +50,22 @@ class _Found:
 class Tree:
     """One repository. Call :meth:`begin`, :meth:`look`, :meth:`read`, :meth:`finish` in turn.
 
-    ``prefix`` is where it lies in the outermost one: empty, or with a slash at its end.
+    ``prefix`` is where it lies in the outermost one: empty, or with a slash at its end. ``own`` are the paths, from the
+    outermost root, at and below which kleio's own files are: for it they do not exist.
     """
 
     def __init__(
         self, repository: Repository, counts: Callable[[bytes, bool], bool], allowance: Allowance, scratch: str,
-        prefix: bytes = b"",
+        prefix: bytes = b"", own: tuple[bytes, ...] = (),
     ) -> None:  # fmt: skip
         self._repository, self._counts, self._allowance, self._scratch = repository, counts, allowance, scratch
         self._root = os.fsencode(repository.root)
-        self._prefix = prefix
+        self._prefix, self._own = prefix, own
         self._listing = Listing({}, ())
         self._state: State | None = None
         self._told = True
         self._inner: dict[bytes, Tree] = {}
+        self._bare: list[bytes] = []
         self._found: list[_Found] = []
         self._hashing: Running | None = None
         self._hashed: dict[bytes, bytes] = {}
@@ -66,71 +74,203 @@ class Tree:
         self._pack = Pack(scratch)
         self.left_out: list[dict[str, Any]] = []
         self.remarks: list[str] = []
+        self.uncertain: str | None = None
+        """Why it is not known whether the fingerprint is right, if it is not."""
         self.blobs: dict[str, str] = {}
 
     # -- begin: let git work in all of them ----------------------------------------------------------------------
 
     def begin(self) -> bool:
-        """Whether git can read the index; then it has begun to answer in the submodules as well."""
+        """Whether the index can be read; then git has begun to answer in the submodules as well."""
         listed = self._repository.answer("files", self._allowance.left())
+        found = self._listed_by_hand() if listed is None else listing(listed)
         if listed is None:
+            self._allowance.extend(BY_HAND)
+        if found is None:
             return False
-        self._listing = listing(listed)
+        own = [path for path in found.entries if self._is_own(path)] if self._own else ()
+        self._listing = found.without(own) if own else found
         for path in self._listing.submodules:
             root = os.path.join(self._root, path)
             if os.path.lexists(os.path.join(root, b".git")):
-                inside = Repository(os.fsdecode(root))
+                inside = Repository(os.fsdecode(root), self._repository.patience)
                 inside.ask("config", "status", "files")
                 prefix = self._prefix + path + b"/"
-                self._inner[path] = Tree(inside, self._counts, self._allowance, self._scratch, prefix)
+                self._inner[path] = Tree(inside, self._counts, self._allowance, self._scratch, prefix, self._own)
+            elif os.path.isdir(root):
+                self._bare.append(path)
         for path, tree in list(self._inner.items()):
             if not tree.begin():
                 self._unreadable(path)
         return True
 
+    def _listed_by_hand(self) -> Listing | None:
+        from kleio.core import gitfiles
+
+        index = gitfiles.index(self._repository.root)
+        if index is None:
+            return None
+        entries = {path: (one.mode, one.name) for path, one in index.entries.items()}
+        return Listing(entries, tuple(path for path, one in index.entries.items() if one.hidden))
+
+    def _is_own(self, path: bytes) -> bool:
+        full = self._prefix + path
+        return any(full == one or full.startswith(one + b"/") for one in self._own)
+
     def _unreadable(self, path: bytes) -> None:
-        """A submodule in which git does not answer."""
-        del self._inner[path]
-        status = os.lstat(self._root)
-        self.left_out.append(named(os.fsdecode(path) + "/", status, "a submodule that git cannot read") | {"size": 0})
+        """A submodule in which git does not answer: its files are all that is known of it."""
+        self._inner.pop(path).close()
+        self._bare.append(path)
+        name = os.fsdecode(self._prefix + path)
+        self.remarks.append(f"git cannot read the submodule {name}/: its files are kept, but not which commit they are from")
+        self._doubt(f"git cannot read the submodule {name}/")
+
+    def _doubt(self, why: str) -> None:
+        self.uncertain = self.uncertain or why
+
+    def close(self) -> None:
+        """Stop every git that is still at work."""
+        for tree in self._inner.values():
+            tree.close()
+        self._repository.close()
 
     # -- look: what changed, and what of it is kept --------------------------------------------------------------
 
     def look(self) -> bool:
-        """Whether git can tell what changed; then what is to be kept is known, and git names what counts of it."""
+        """Whether it can be told what changed; then what is to be kept is known, and git names what counts of it."""
         status = self._repository.answer("status", self._allowance.left())
         if status is None:
-            status = self._repository.run(*STATUS, "--untracked-files=no", timeout=self._allowance.left() + 1.0)
-            if status is not None:
-                self.remarks.append(
-                    f"untracked files{self._where()} were not looked at: git took too long; name large ones in .gitignore"
-                )
-        if status is None:
-            return self._take_the_commit()
-        settings = self._repository.settings()
-        remotes = [name[len("remote.") : -len(".url")] for name in settings if name.startswith("remote.")]
-        self._state = state(status, remotes)
+            status = self._status_of_tracked()
+        found = self._state_by_hand() if status is None else state(status, self._remotes())
+        if found is None:
+            return False
+        if status is not None and found.commit is None:
+            self._say_if_damaged()
+        if self._own:
+            found = found.without(self._is_own)
+        self._state = replace(found, untracked=(*found.untracked, *self._below_bare()))
         self._choose(self._state)
+        self._name_unopened()
         self._start_hashing()
-        self._look_inside()
-        return True
-
-    def _look_inside(self) -> None:
         for path, tree in list(self._inner.items()):
             if not tree.look():
                 self._unreadable(path)
-
-    def _take_the_commit(self) -> bool:
-        """Whether at least the commit can be told; then it is all that is kept."""
-        commit = self._repository.run("rev-parse", "--verify", "HEAD", timeout=self._allowance.left() + 0.5)
-        if commit is None:
-            return False
-        self._state = State(commit.decode().strip(), None, None, {}, ())
-        self._told = False
-        why = "git could not tell in time what differs from the commit"
-        self.left_out.append({"path": "./", "size": 0, "time": 0.0, "why": why})
-        self._look_inside()
+                self._keep_bare(path)
         return True
+
+    def _remotes(self) -> list[str]:
+        return [name[len("remote.") : -len(".url")] for name in self._repository.settings() if name.startswith("remote.")]
+
+    def _status_of_tracked(self) -> bytes | None:
+        """What git says of the files that it tracks, if it was too slow to look for others."""
+        if not self._repository.was_late("status") or self._repository.was_late("files"):
+            return None  # it would fail again
+        status = self._repository.run(*STATUS, "--untracked-files=no", timeout=AGAIN)
+        self._allowance.extend(BY_HAND)
+        if status is not None:
+            self._doubt(f"git did not say in time which files{self._where()} are untracked")
+            self.remarks.append(
+                f"untracked files{self._where()} were not looked at: git took too long; name large ones in .gitignore"
+            )
+        return status
+
+    def _state_by_hand(self) -> State | None:
+        """What can be told without git: the commit, and what differs from the index. None if not even that."""
+        from kleio.core import gitfiles
+
+        commit, branch = gitfiles.head(self._repository.root)
+        if commit is None:
+            said = self._repository.run("rev-parse", "--verify", "HEAD", timeout=BY_HAND)
+            if said is None:
+                return None
+            commit = said.decode().strip()
+        self._told = False
+        self._allowance.extend(BY_HAND)
+        why = "did not tell in time" if self._repository.was_late("status") else "could not tell"
+        self._doubt(f"git {why} what changed{self._where()}")
+        why = f"git {why} what differs from the commit; of files that it tracks it was found out without it"
+        self.left_out.append({"path": "./", "size": 0, "time": 0.0, "why": why})
+        return State(commit, branch, None, self._changed_by_hand(), ())
+
+    def _changed_by_hand(self) -> dict[bytes, bytes]:
+        """The tracked files that are not as the index has them: path → mode."""
+        from kleio.core import gitfiles
+
+        index = gitfiles.index(self._repository.root)
+        modes = self._repository.settings().get("core.filemode") != "false"
+        changed = {}
+        for path, (mode, name) in self._listing.entries.items():
+            if mode == SUBMODULE:
+                continue
+            entry = index.entries.get(path) if index else None
+            now = self._mode_now(path, mode, name, entry, index.written if index else 0, modes)
+            if now:
+                changed[path] = now
+            if not self._allowance.left():
+                break  # what is not known of the others was said
+        return changed
+
+    def _mode_now(self, path: bytes, mode: bytes, name: bytes, entry: Entry | None, written: int, modes: bool) -> bytes | None:
+        """The mode of a tracked file on disk if it differs; None if it does not."""
+        full = os.path.join(self._root, path)
+        try:
+            status = os.lstat(full)
+        except OSError:
+            return GONE
+        if stat.S_ISDIR(status.st_mode):
+            return GONE
+        if entry and (status.st_size & 0xFFFFFFFF, status.st_mtime_ns) == (entry.size, entry.changed) < (entry.size, written):
+            return None
+        now = entry_of(full, self._algorithm)
+        if now is None:
+            return mode
+        there = now[0] if modes or LINK in (now[0], mode) else mode
+        return None if (there, now[1]) == (mode, name) else there
+
+    def _say_if_damaged(self) -> None:
+        """A branch that names no commit is, for git, one that has none yet; unless something stands there."""
+        from kleio.core import gitfiles
+
+        damaged = gitfiles.damaged_branch(self._repository.root)
+        if damaged:
+            self.remarks.append(f"{damaged} names no commit: all files{self._where()} are kept instead")
+
+    def _name_unopened(self) -> None:
+        """Directories of which git says only in passing that it could not look into them."""
+        for line in self._repository.complaints():
+            if line.startswith(NOT_OPENED):
+                path = line[len(NOT_OPENED) :].rpartition("'")[0]
+                self.left_out.append({"path": path, "size": 0, "time": 0.0, "why": "unreadable"})
+
+    def _below_bare(self) -> list[bytes]:
+        """The files in submodules that are no repositories: for git there is nothing, for a command that imports them much."""
+        found: list[bytes] = []
+        for top in self._bare:
+            waiting = [top]
+            while waiting and len(found) <= MOST_UNTRACKED:
+                try:
+                    with os.scandir(os.path.join(self._root, waiting[-1])) as entries:
+                        path = waiting.pop()
+                        inside = sorted(entries, key=lambda one: one.name)
+                except OSError as error:
+                    why = error.strerror or "unreadable"
+                    self.left_out.append({"path": os.fsdecode(waiting.pop()) + "/", "size": 0, "time": 0.0, "why": why})
+                    continue
+                for one in inside:
+                    name = path + b"/" + one.name
+                    if one.name in (b".git", b"__pycache__") or self._is_own(name):
+                        continue
+                    (waiting if one.is_dir(follow_symlinks=False) else found).append(name)
+        return found
+
+    def _keep_bare(self, path: bytes) -> None:
+        """A submodule turned out to be unreadable when the rest was chosen already."""
+        assert self._state is not None
+        self._bare = [path]
+        below = tuple(self._below_bare())
+        self._state = replace(self._state, untracked=(*self._state.untracked, *below))
+        for name in below[:MOST_UNTRACKED]:
+            self._consider(name, b"")
 
     def _where(self) -> str:
         return f" in {os.fsdecode(self._prefix)}" if self._prefix else ""
@@ -194,8 +334,8 @@ class Tree:
 
     def _start_hashing(self) -> None:
         """Have git name what counts, in which it applies the filters of the repository."""
-        if not self._hashed:
-            return
+        if not self._hashed or (not self._told and self._repository.was_late("status")):
+            return  # there is nothing, or git would be late again
         try:
             name = os.path.join(private(self._scratch, "blobs"), f"{os.urandom(8).hex()}.paths")
             with open(name, "w+b") as paths:
@@ -251,6 +391,7 @@ class Tree:
         for tree in self._inner.values():
             self.blobs |= tree.blobs
             self.remarks += tree.remarks
+            self.uncertain = self.uncertain or tree.uncertain
         self._marks |= {path: (SUBMODULE, inside["fingerprint"].encode()) for path, inside in submodules.items()}
         self._name_hashed()
         mark = fingerprint(self._counting())
@@ -269,7 +410,9 @@ class Tree:
             "left_out": self.left_out,
             "submodules": {os.fsdecode(path): inside for path, inside in submodules.items()},
         }  # fmt: skip
-        return document | ({"untracked": untracked} if untracked else {}) | ({"config": ends} if ends else {})
+        further = {"untracked": untracked, "config": ends, "uncertain": self.uncertain}
+        self.remarks += self._repository.remarks
+        return document | {name: value for name, value in further.items() if value}
 
     def _dirty(self, submodules: Iterable[Mapping[str, Any]]) -> bool | None:
         """Whether anything differs from the commit; None if that is not known."""
@@ -294,14 +437,33 @@ class Tree:
         return pack
 
     def _name_hashed(self) -> None:
-        """The ids that git gave; what it did not come to, because a file went away under it, is named by hand."""
-        out, ended = self._hashing.printed(self._allowance.left() + 0.1) if self._hashing else (b"", 0)
-        names = out.split()
+        """The ids that git gave; what it did not come to, be it that a file went away under it, is named by hand."""
+        out, ended = b"", None
+        if self._hashing:
+            out, ended = self._repository.patience.answer(self._hashing, self._allowance.left() + GRACE)
+        length = 64 if self._algorithm == "sha256" else 40
+        names = [name for name in out.split(b"\n")[:-1] if len(name) == length]
         for (path, mode), name in zip(self._hashed.items(), names, strict=False):
             self._marks[path] = mode, name
-        for path in list(self._hashed)[len(names) :]:
-            name_by_hand = _name_in_time(os.path.join(self._root, path), self._algorithm, late=ended is None)
-            self._marks[path] = (self._hashed[path], name_by_hand) if name_by_hand else None
+        rest = list(self._hashed)[len(names) :]
+        if rest:
+            self._name_by_hand(rest, "did not name in time" if ended is None else "could not name")
+
+    def _name_by_hand(self, paths: list[bytes], why: str) -> None:
+        self._allowance.extend(BY_HAND)
+        filtered = self._is_filtered()
+        for path in paths:
+            full, late = os.path.join(self._root, path), not self._allowance.left()
+            name = _name_in_time(full, self._algorithm, late)
+            self._marks[path] = (self._hashed[path], name) if name else None
+            if name and (late or filtered):
+                self._doubt(f"git {why} {os.fsdecode(self._prefix + path)}")
+
+    def _is_filtered(self) -> bool:
+        """Whether git may change a file before it names it."""
+        ends = self._repository.settings().get("core.autocrlf", "false") != "false"
+        attributes = any(path.rpartition(b"/")[2] == b".gitattributes" for path in self._listing.entries)
+        return ends or attributes or os.path.exists(os.path.join(self._root, b".git", b"info", b"attributes"))
 
     def _counting(self) -> Iterator[tuple[bytes, bytes, bytes]]:
         """(mode, id, path) of what counts."""

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from kleio.core import commandline, redact
 from kleio.core.capturing import Tree, entry_of, keep
 from kleio.core.identity import normalised_remote
+from kleio.core.journal.base import place
 from kleio.core.leaving_out import Allowance, loudly, named
 from kleio.core.pack import Pack
 from kleio.core.repository import Repository, root_around, root_commit
@@ -46,6 +47,12 @@ class CodeVersion:
     remarks: tuple[str, ...] = ()
 
     @property
+    def uncertain(self) -> str | None:
+        """Why it is not known whether the fingerprint is right, if it is not: git did not say in time what changed."""
+        why = self.document.get("uncertain")
+        return str(why) if why else None
+
+    @property
     def brief(self) -> dict[str, Any]:
         """What a trial shows of it."""
         shown = {name: self.document.get(name) for name in ("commit", "branch", "dirty", "remote")}
@@ -58,6 +65,21 @@ def capture(config: Config, argv: Sequence[str], repository: Repository | None, 
     allowance = Allowance(config, time.monotonic() + BUDGET)
     found = _git_version(repository, config, counts, allowance, scratch) if repository else None
     return found or _files_version(repository, config, argv, counts, allowance, scratch)
+
+
+def _own(config: Config, root: str) -> tuple[bytes, ...]:
+    """The paths from ``root`` of what kleio keeps for itself, as far as that is inside."""
+    journal = place(config["journal"])
+    places = [config.directory(kind) for kind in ("data", "state", "config")] + [os.path.abspath(config["spool-dir"])]
+    inside = {root, os.path.realpath(root)}
+    near = [*places, os.path.dirname(journal.partition(":///")[2])]
+    if not any(f"{one}/".startswith(f"{top}/") for one in near for top in inside):
+        return ()
+    from kleio.core.written import kept_by_kleio
+
+    kept = [*kept_by_kleio(journal, places[-1]), *places]
+    found = {os.path.relpath(one, top) for one in kept for top in inside if one.startswith(f"{top}/")}
+    return tuple(sorted(map(os.fsencode, found)))
 
 
 class Counting:
@@ -98,13 +120,14 @@ def _git_version(
     repository: Repository, config: Config, counts: Counting, allowance: Allowance, scratch: str
 ) -> CodeVersion | None:
     """None when this is no repository that git can read."""
-    tree = Tree(repository, counts, allowance, scratch)
+    tree = Tree(repository, counts, allowance, scratch, own=_own(config, repository.root))
     if not tree.begin() or not tree.look():
         return None
     tree.read()
     document = tree.finish()
-    remarks = (*tree.remarks, *loudly(tree.all_left_out()))
     project = _project(repository, config)
+    tree.close()
+    remarks = tuple(dict.fromkeys((*tree.remarks, *repository.remarks, *loudly(tree.all_left_out()))))
     return CodeVersion(repository.root, project, document["fingerprint"], document, tree.blobs, remarks)
 
 
@@ -146,11 +169,23 @@ def _files_version(
         remarks.append(f"the code could not be kept: {error.strerror}")
     if not document["outside"]:
         del document["outside"]
+    project = _project(repository, config) if repository else config["project"] or root
     unread = root_around(config.cwd)
     if unread:
-        remarks.append(f"git cannot read the repository in {unread}: only the script and the sources beside it are kept")
-    project = _project(repository, config) if repository else config["project"] or root
+        why = _why_unread(repository, unread)
+        document["uncertain"] = why
+        remarks.append(f"{why}: only the script and the sources beside it are kept")
+    if repository:
+        remarks += repository.remarks
+        repository.close()
     return CodeVersion(root, project, document["fingerprint"], document, pack.blobs, tuple(remarks))
+
+
+def _why_unread(repository: Repository | None, root: str) -> str:
+    if repository is None:
+        return f"there is no git on PATH to read the repository in {root} with"
+    late = any(map(repository.was_late, ("files", "status")))
+    return f"git {'did not answer in time in' if late else 'cannot read'} the repository in {root}"
 
 
 def _keep_file(

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 MOST_UNTRACKED = 5000
 """Files; more take longer than a launch may."""
+LATER = 1.0
+"""Seconds by which the end may be put off."""
 MOST_SCANNED = 1 << 20
 """Bytes up to which a file is searched for secrets."""
 
@@ -25,7 +27,7 @@ class Allowance:
     """What may still be kept: of one launch, all repositories together. ``until`` is by the monotonic clock."""
 
     def __init__(self, config: Config, until: float) -> None:
-        self.until = until
+        self.until, self._latest = until, until + LATER
         self._each, self._together = config["untracked-limit"], config["untracked-total"]
 
     @property
@@ -49,6 +51,10 @@ class Allowance:
             return "unreadable"
         self._together -= status.st_size
         return None
+
+    def extend(self, seconds: float) -> None:
+        """Git took so long that nothing is left for what must be done without it: that gets as much, if not too often."""
+        self.until = max(self.until, min(time.monotonic() + seconds, self._latest))
 
     def left(self) -> float:
         """Seconds."""

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
 GONE = b"000000"
 """The mode of what is not on disk."""
@@ -25,6 +25,11 @@ class State:
     changed: Mapping[bytes, bytes]
     untracked: tuple[bytes, ...]
 
+    def without(self, apart: Callable[[bytes], bool]) -> State:
+        """As if the paths that are ``apart`` were not there."""
+        changed = {path: mode for path, mode in self.changed.items() if not apart(path)}
+        return replace(self, changed=changed, untracked=tuple(path for path in self.untracked if not apart(path)))
+
 
 @dataclass(frozen=True, slots=True)
 class Listing:
@@ -32,6 +37,12 @@ class Listing:
 
     entries: Mapping[bytes, tuple[bytes, bytes]]
     hidden: tuple[bytes, ...]
+
+    def without(self, paths: Iterable[bytes]) -> Listing:
+        """As if these paths were not in it."""
+        gone = frozenset(paths)
+        entries = {path: entry for path, entry in self.entries.items() if path not in gone}
+        return Listing(entries, tuple(path for path in self.hidden if path not in gone))
 
     @property
     def submodules(self) -> list[bytes]:
