@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import time
 
 import pytest
 from repositories import captured, commands, git, gits, kept, put, repository
@@ -148,6 +150,56 @@ def test_what_is_too_large_is_not_kept_and_said(journal, tmp_path):
     with pytest.raises(KleioError, match="is in no repository here, and no remote"):
         back(journal, document, tmp_path)
     assert not (tmp_path / "back").exists()
+
+
+def test_what_is_far_too_large_is_decided_about_at_once_and_once(journal, tmp_path, monkeypatch):
+    root = repository(tmp_path / "p", {"train.py": "print(1)\n", "data.bin": os.urandom(100_000)})
+    monkeypatch.setattr(history, "_written", None)  # packing it is not even tried
+    _, found = gathered(root, journal, tmp_path, limit=20_000)
+    assert any("push it" in remark for remark in found.remarks)
+    assert gathered(root, journal, tmp_path, limit=20_000)[1] == history.Found()
+
+
+@pytest.fixture
+def hanging(tmp_path, monkeypatch):
+    """Makes a git that hangs in one of its commands."""
+    well = shutil.which("git")
+
+    def make(word):
+        (tmp_path / "bin").mkdir()
+        text = f'#!/bin/sh\ncase " $* " in *" {word} "*) sleep 60;; esac\nexec {well} "$@"\n'
+        (tmp_path / "bin" / "git").write_text(text)
+        (tmp_path / "bin" / "git").chmod(0o755)
+        monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+
+    return make
+
+
+@pytest.mark.parametrize("word", ["rev-list", "--batch-check=%(objectname) %(objecttype) %(objectsize) %(objectsize:disk)",
+                                  "--batch", "pack-objects"])  # fmt: skip
+def test_a_git_that_hangs_is_not_waited_for_and_tried_again(word, journal, tmp_path, monkeypatch, hanging):
+    monkeypatch.setattr(history, "IN_ALL", 0.5)
+    root = repository(tmp_path / "p")
+    inner = repository(root / "lib", {"lib.py": "x = 1\n"})
+    commands(root, "git add lib && git commit -qm lib")
+    document = put(journal, captured(root, tmp_path / "s" / "x"))
+    hanging(word)
+    (tmp_path / "g").mkdir()
+    began = time.monotonic()
+    found = history.gather(str(root), document, str(tmp_path / "g"), lambda key: False, 1 << 20)
+    assert time.monotonic() - began < 3
+    assert (found.documents, found.blobs) == ({}, {})
+    assert all("tries again" in remark for remark in found.remarks)
+    assert [place for place in (root, inner) if any(f"of {place}:" in one for one in found.remarks)] == [root, inner]
+
+
+def test_what_takes_too_long_to_pack_is_remembered(journal, tmp_path, monkeypatch, hanging):
+    monkeypatch.setattr(history, "PATIENCE", 0.3)
+    root = repository(tmp_path / "p")
+    hanging("pack-objects")
+    _, found = gathered(root, journal, tmp_path)
+    assert any("takes too long" in remark for remark in found.remarks)
+    assert gathered(root, journal, tmp_path)[1] == history.Found()
 
 
 def test_a_branch_of_another_remote_is_not_where_the_recorded_one_is_cloned_from(clone, journal, tmp_path):

@@ -7,16 +7,19 @@ alone, without its history. Gathered while the command runs, with one processor 
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import tempfile
+import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from kleio.core import identity
 from kleio.core.artifact import digest_of
 from kleio.core.errors import JournalError
 from kleio.core.leaving_out import MOST_SCANNED, why_secret
-from kleio.core.repository import Repository
+from kleio.core.repository import Patience, Repository
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,8 +33,8 @@ FARTHEST = 200
 """Commits to go back for one that is pushed or kept."""
 WORTH_TRYING = 3
 """How many times the limit the objects may take in the user's repository before packing them is not even tried."""
-PATIENCE = 8.0
-"""Seconds for searching and packing one commit: whoever waits for the end of a short command waits for this as well."""
+PATIENCE, IN_ALL = 8.0, 10.0
+"""Seconds for searching and packing one commit, and for all: whoever waits for the end of a short command waits for this."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,20 +58,33 @@ def gather(root: str, document: Mapping[str, Any], directory: str, known: Callab
     document with this key, ``limit`` is in bytes for each commit. Raises OSError when ``directory`` cannot be written.
     """
     found, remarks = Found(), []
+    patience, until = Patience(IN_ALL), time.monotonic() + IN_ALL
     for place, one in _all(root, document):
         commit = one.get("commit")
         if commit and one.get("kind") == "git" and key(commit) not in found.documents and not known(key(commit)):
-            kept = _kept(Repository(place), commit, bool(one.get("remote")), directory, known, limit, found.blobs)
+            if time.monotonic() > until:
+                remarks.append(_late(commit, place))
+                continue
+            asked = Repository(place, patience)
+            kept = _kept(asked, commit, bool(one.get("remote")), directory, known, limit, found.blobs, until)
+            if kept is None and time.monotonic() > until:
+                remarks.append(_late(commit, place))
+                continue
             if kept is None:
                 remarks.append(f"commit {commit[:10]} of {place} could not be read; push it, or it may not come back")
                 continue
             found.documents[key(commit)] = kept
             if not kept["pushed"] and kept["pack"] is None:
                 remarks.append(
-                    f"commit {commit[:10]} of {place} is not pushed, and what leads to it is too large to be kept; push it"
+                    f"commit {commit[:10]} of {place} is not pushed, and what leads to it is too large to be kept, "
+                    "or takes too long; push it"
                 )
             remarks += [f"not kept with the code: {left['path']} ({left['why']})" for left in kept["left_out"]]
     return Found(found.documents, found.blobs, tuple(remarks))
+
+
+def _late(commit: str, place: str) -> str:
+    return f"there was no time to keep commit {commit[:10]} of {place}: the next run tries again; push it if you can"
 
 
 def _all(root: str, document: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -79,9 +95,9 @@ def _all(root: str, document: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[
 
 def _kept(
     repository: Repository, commit: str, remote: bool, directory: str, known: Callable[[str], bool], limit: int,
-    blobs: dict[str, str],
+    blobs: dict[str, str], until: float,
 ) -> dict[str, Any] | None:  # fmt: skip
-    """The document of one commit; None if git cannot tell."""
+    """The document of one commit; None if git cannot tell, or not ``until`` then, by the monotonic clock."""
     line = _commits(repository, commit)
     if line is None:
         return None
@@ -95,7 +111,7 @@ def _kept(
     own = set(ours)
     base = next((one for one in line[1:] if one not in own or known(key(one))), None)
     between = (commit, "--not", base) if base else ("--no-walk", commit)
-    return _packed(repository, document | {"base": base}, between, directory, limit, blobs)
+    return _packed(repository, document | {"base": base}, between, directory, limit, blobs, until)
 
 
 def _commits(repository: Repository, commit: str, *without: str) -> list[str] | None:
@@ -105,7 +121,7 @@ def _commits(repository: Repository, commit: str, *without: str) -> list[str] | 
 
 def _packed(
     repository: Repository, document: dict[str, Any], between: tuple[str, ...], directory: str, limit: int,
-    blobs: dict[str, str],
+    blobs: dict[str, str], last: float,
 ) -> dict[str, Any] | None:  # fmt: skip
     with tempfile.TemporaryDirectory(dir=directory, prefix="history-") as place:
         listed = _run(repository, place, "rev-list", "--objects", "--missing=allow-any", *between)
@@ -117,14 +133,17 @@ def _packed(
             return None
         if sum(disk for _, _, disk in sizes.values()) > limit * WORTH_TRYING:
             return document
-        until = time.monotonic() + PATIENCE
+        enough = time.monotonic() + PATIENCE
+        until = min(enough, last)
         small = [name for name, (kind, size, _) in sizes.items() if kind == b"blob" and size <= MOST_SCANNED]
-        secret = dict(_secret(repository, place, small, paths, until))
+        secret = _secret(repository, place, small, paths, until)
+        if secret is None:
+            return _not_in_time(document, enough)
         left_out = [{"path": os.fsdecode(paths[name]), "why": why} for name, why in secret.items()]
         lines = (name + b" " + path for name, path in paths.items() if name in sizes and name not in secret)
         path = _written(repository, place, lines, until)
         if path is None:
-            return document if time.monotonic() > until else None  # it is remembered, so nobody waits for it again
+            return _not_in_time(document, enough)
         size = os.stat(path).st_size
         if size > limit:
             return document | {"size": size}
@@ -132,6 +151,11 @@ def _packed(
         blobs[digest] = os.path.join(directory, digest)
         os.replace(path, blobs[digest])
     return document | {"pack": digest, "size": size, "left_out": left_out}
+
+
+def _not_in_time(document: dict[str, Any], enough: float) -> dict[str, Any] | None:
+    """What took as long as one commit may is remembered as it is, so that nobody waits for it again."""
+    return document if time.monotonic() > enough else None
 
 
 def _sizes(repository: Repository, place: str, names: Iterable[bytes]) -> dict[bytes, tuple[bytes, int, int]] | None:
@@ -146,21 +170,40 @@ def _sizes(repository: Repository, place: str, names: Iterable[bytes]) -> dict[b
 
 def _secret(
     repository: Repository, place: str, names: list[bytes], paths: Mapping[bytes, bytes], until: float
-) -> Iterator[tuple[bytes, str]]:
-    """The objects that hold a secret, and why."""
+) -> dict[bytes, str] | None:
+    """The objects that hold a secret, and why; None if not all could be looked at by then."""
     words, environment = repository.command("cat-file", "--batch")
+    found, seen = {}, 0
     with _file_of(place, names) as wanted, subprocess.Popen(
-        words, env=environment, stdin=wanted, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        words, env=environment, stdin=wanted, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True
     ) as process:
-        assert process.stdout is not None
-        while time.monotonic() < until and (head := process.stdout.readline()):
-            name, _, size = head.split()
-            content = process.stdout.read(int(size) + 1)[:-1]
+        stop = threading.Timer(max(until - time.monotonic(), 0.0), _kill, [process])  # it may hang where it is read from
+        stop.start()
+        for name, content in _contents(process):
             why = why_secret(os.fsdecode(paths[name]), content)
             if why:
-                yield name, why
+                found[name] = why
+            seen += 1
             time.sleep(len(content) / 1e8)  # the command, whose output other threads of ours copy, comes first
-        process.kill()  # when there is no time left; then nothing is packed either
+        stop.cancel()
+        _kill(process)
+    return found if seen == len(names) else None
+
+
+def _contents(process: subprocess.Popen[bytes]) -> Iterator[tuple[bytes, bytes]]:
+    """What ``cat-file --batch`` prints, object by object, as far as it is whole."""
+    assert process.stdout is not None
+    while len(head := process.stdout.readline().split()) == 3:
+        content = process.stdout.read(int(head[2]) + 1)[:-1]
+        if len(content) < int(head[2]):
+            return
+        yield head[0], content
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    """With what it started, which may hold what we read from open."""
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 def _written(repository: Repository, place: str, lines: Iterable[bytes], until: float) -> str | None:
@@ -181,7 +224,7 @@ def _written(repository: Repository, place: str, lines: Iterable[bytes], until: 
 
 
 def _run(repository: Repository, place: str, *words: str, lines: Iterable[bytes] = ()) -> bytes | None:
-    """What git prints, given these lines; None if it fails."""
+    """What git prints, given these lines; None if it fails, or there is no patience left."""
     with _file_of(place, lines) as file:
         return repository.run(*words, stdin=file.fileno())
 
