@@ -6,22 +6,26 @@ from pathlib import Path
 import pytest
 
 import kleio
-from kleio.core.redact import GONE, address, command, is_secret, is_secret_file, secret_in, text, variables
+from kleio.core.redact import GONE, address, command, is_secret, is_secret_file, secret_in, secret_in_file, text, variables
 
 KEY = "sk-" + "a1B2" * 8
 
 
 @pytest.mark.parametrize(
-    "name", ["--api-key", "HF_TOKEN", "password", "--db-password", "accessToken", "AWS_SECRET_ACCESS_KEY", "WANDB_API_KEY"]
-)
+    "name", ["--api-key", "HF_TOKEN", "password", "--db-password", "accessToken", "AWS_SECRET_ACCESS_KEY", "WANDB_API_KEY",
+     "PGPASSWORD", "MYPASSWORD", "mysqlpass", "dbpwd", "REDISCLI_AUTH", "SSHPASS", "MYSQL_PWD", "openaiapikey", "GITHUBTOKEN",
+     "clientsecret", "AWSSECRETKEY", "db.userpassword", "ldappassword2", "apitoken", "trainer.wandb_key"],
+)  # fmt: skip
 def test_secret_names(name):
     assert is_secret(name)
 
 
 @pytest.mark.parametrize(
     "name",
-    ["TOKENIZERS_PARALLELISM", "--max-tokens", "--pad-token-id", "--token-dropout", "--key", "--tokens", "monkey", "--author"],
-)
+    ["TOKENIZERS_PARALLELISM", "--max-tokens", "--pad-token-id", "--token-dropout", "--key", "--tokens", "monkey", "--author",
+     "tokenizer", "keypass", "bypass", "lowpass", "compass", "OLDPWD", "GIT_ASKPASS", "nopasswd", "subtoken", "EOSTOKEN",
+     "PADTOKEN", "githubtokens", "tokenization", "mytoken", "passes", "secretary", "bandpass_filter", "sort_key", "keyring"],
+)  # fmt: skip
 def test_harmless_names(name):
     assert not is_secret(name)
 
@@ -239,6 +243,35 @@ def test_a_secret_in_a_file(path, line, why):
 )  # fmt: skip
 def test_no_secret_in_a_file(path, line):
     assert secret_in(path, f"first line\n{line}\nlast line\n".encode()) is None
+
+
+LONG = [
+    (f"x = '{GITHUB}'", "a token of GitHub's"), (f'"x\\n{HUGGING}"', "a token of Hugging Face's"),
+    ("1,AKIA" + "Q3ZXCVBN4MASDF56", "a token of AWS's"), (f"key: |\n  {PEM}\n  {BASE64}\n", "a private key"),
+    (JWT + "eyJzdWIiOiIxMjM0In0." + "dBjftJeZ4CVPmB92K27uhbUJU1p1r0wW1gFWFOEjXk", "a web token"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("line", "why"), LONG)
+@pytest.mark.parametrize("place", [0, (1 << 20) - 30, (1 << 20) - 3, 1_500_000, 2_400_000])
+@pytest.mark.parametrize("filling", [b"plain words\n", b"\0\xff\1 "])
+def test_a_key_in_a_large_file_wherever_it_is(tmp_path, line, why, place, filling):
+    before, after = (filling * (1 + length // len(filling)) for length in (place, 2_500_000 - place))
+    (tmp_path / "large").write_bytes(before[:place] + b"\n" + line.encode() + b"\n" + after)
+    assert secret_in_file(str(tmp_path / "large"), "a.csv") == why
+
+
+def test_a_large_file_without_a_key(tmp_path):
+    lines = f'sk-toggleable__content-arrow-2-and-more,AKIAIOSFODNN7EXAMPLE,"{PEM}"\n'.encode()
+    (tmp_path / "large").write_bytes(f"{HEX},".encode() * 20_000 + lines * 20_000)
+    assert secret_in_file(str(tmp_path / "large"), "a.csv") is None
+
+
+def test_a_small_file_is_searched_for_all_kinds_of_secrets(tmp_path):
+    (tmp_path / "small").write_bytes(b"password: hunter")
+    assert secret_in_file(str(tmp_path / "small"), "a.yaml") == "a value for password"
+    with pytest.raises(FileNotFoundError):
+        secret_in_file(str(tmp_path / "gone"), "a.yaml")
 
 
 def test_the_source_of_kleio_holds_no_secret():

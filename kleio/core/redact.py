@@ -12,9 +12,10 @@ from kleio.core.secret_names import KEYS, is_secret
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
-__all__ = ["GONE", "SHORTEST", "address", "command", "is_secret", "is_secret_file", "secret_in", "text", "variables"]
+__all__ = ["GONE", "SHORTEST", "address", "command", "is_secret", "is_secret_file", "secret_in", "secret_in_file",
+           "secret_in_pieces", "text", "variables"]  # fmt: skip
 
 GONE = "<redacted>"
 SHORTEST = 14
@@ -108,3 +109,20 @@ def secret_in(path: str, content: bytes) -> str | None:
     from kleio.core import secret_files  # 1 ms, for those who changed a file
 
     return secret_files.secret_in(path, content)
+
+
+def secret_in_file(path: str, name: str) -> str | None:
+    """As :func:`secret_in`, of a regular file of any size. In a large one only keys of known shapes and private keys are found.
+
+    ``name`` decides how it is read. Raises OSError if it cannot be.
+    """
+    from kleio.core import secret_files
+
+    return secret_files.secret_in_file(path, name)
+
+
+def secret_in_pieces(pieces: Iterable[bytes]) -> str | None:
+    """As :func:`secret_in_file`, of large content that comes piece by piece, wherever it is cut."""
+    from kleio.core import secret_files
+
+    return secret_files.secret_in_pieces(pieces)

@@ -9,22 +9,26 @@ from __future__ import annotations
 
 import os
 import re
+from itertools import chain
 
-from kleio.core.secret_names import KEYS, PAIRS, SEGMENTS, WORDS, is_secret
+from kleio.core.secret_names import KEYS, PAIRS, SEGMENTS, WORDS, glued, is_secret
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 _PROVIDERS = {"gh": "GitHub", "gl": "GitLab", "hf": "Hugging Face", "AK": "AWS", "AS": "AWS", "xo": "Slack", "xa": "Slack",
               "AI": "Google", "np": "npm", "py": "PyPI", "rk": "Stripe", "do": "DigitalOcean", "da": "Databricks",
               "wa": "W&B", "nv": "NVIDIA", "ts": "Tailscale"}  # fmt: skip
-_BEGINNINGS = {*_PROVIDERS, "sk", "ey"}
+_BEGINNINGS = {beginning.encode() for beginning in (*_PROVIDERS, "sk", "ey")}
 _FRAGMENTS = ("pass", "pw", "cre[td]", "ke[ny]", "uth")
 """Every secret name has one of them. They are few, and begin with a rare letter, because each is a pass over the file."""
 _RUN = bytes(97 if chr(byte).isascii() and (chr(byte).isalnum() or chr(byte) in "_-") else 32 for byte in range(256))
 _KEY_LENGTH = 32  # characters of [A-Za-z0-9_-], at least, in a key of a known shape, but for two
 _SHORT_KEYS = ("A[KS]IA", "glpat-")
+_SHORTEST_KEY = 20  # characters of any
+_PIECE = 1 << 20
+_OVERLAP = 1 << 14  # bytes; no key is longer
 _VOCABULARY = 2000  # names in a file that nobody wrote by hand: the numbers in it are indices
 _KINDS = {
     "config": (".yaml", ".yml", ".json", ".jsonl", ".toml", ".ini", ".cfg", ".conf", ".env", ".properties", ".tfvars"),
@@ -79,39 +83,97 @@ def secret_in(path: str, content: bytes) -> str | None:
 
 def _key_in(plain: str, content: bytes) -> str | None:
     """A key of a known shape."""
-    for start in _runs(plain, content):
-        if plain[start : start + 2] not in _BEGINNINGS:
-            continue
-        found = re.compile(KEYS).match(plain, start)
-        if found and _drawn(found[0]):
-            owner = _PROVIDERS.get(found[0][:2])
-            return f"a token of {owner}'s" if owner else "a web token" if found[0].startswith("eyJ") else "a key of an API"
-    return None
+    return next((found for start in _runs(plain, content) if (found := _key_at(plain, start))), None)
+
+
+def _key_at(plain: str, start: int) -> str | None:
+    found = re.compile(KEYS).match(plain, start) if plain[start : start + 2].encode("latin-1") in _BEGINNINGS else None
+    if not found or not drawn(found[0]):
+        return None
+    owner = _PROVIDERS.get(found[0][:2])
+    return f"a token of {owner}'s" if owner else "a web token" if found[0].startswith("eyJ") else "a key of an API"
 
 
 def _runs(plain: str, content: bytes) -> Iterator[int]:
     """Where keys may begin: they are long runs of letters and digits, of which ordinary text has few; two are short."""
     for short in _SHORT_KEYS:
         yield from (found.start() for found in re.compile(short).finditer(plain))
-    runs, run = content.translate(_RUN), b"a" * _KEY_LENGTH
+    yield from _long_runs(content, _KEY_LENGTH)
+
+
+def _long_runs(content: bytes, length: int) -> Iterator[int]:
+    """Where, in runs of at least ``length`` letters, digits and dashes, something begins as keys do."""
+    runs, run = content.translate(_RUN), b"a" * length
     at = runs.find(run)
     while at >= 0:
-        yield at + (plain[at - 1 : at] == "\\")  # \nhf_…: the n belongs to what is before
-        start = at
-        for _ in range(2):  # the short parts of a web token, before a long one
-            if plain[start - 1 : start] == ".":
-                start = runs.rfind(b" ", max(start - 4000, 0), start - 1) + 1
-                yield start
-        end = runs.find(b" ", at + _KEY_LENGTH)
+        if content[at : at + 2] in _BEGINNINGS:
+            yield at
+        if at and content[at - 1] in b".\\":
+            yield from _short_beginnings(content, runs, at)
+        end = runs.find(b" ", at + length)
         at = runs.find(run, end) if end >= 0 else -1
 
 
-def _drawn(key: str) -> bool:
+def _short_beginnings(content: bytes, runs: bytes, start: int) -> Iterator[int]:
+    """Of what goes on with the run at ``start``."""
+    if content[start - 1 : start] == b"\\":  # \nhf_…: the n belongs to what is before
+        yield start + 1
+    for _ in range(2):  # the short parts of a web token, before a long one
+        if content[start - 1 : start] == b".":
+            start = runs.rfind(b" ", max(start - 4000, 0), start - 1) + 1
+            yield start
+
+
+def drawn(key: str) -> bool:
     """Whether a key was drawn at random: neither a name with dashes nor a row of x."""
     body = re.split(r"[-_]", key, maxsplit=1)[-1]
     if key.startswith("sk-") and not re.search(r"[A-Za-z0-9]{16}", key):
         return False
     return len(set(body)) >= 8 and len(re.findall(r"[0-9]", body)) >= 2 and not re.search(_EXAMPLES, key)
+
+
+# -- files of any size -------------------------------------------------------------------------------------------------
+
+
+def secret_in_file(path: str, name: str) -> str | None:
+    """As :func:`secret_in`, of a regular file of any size, in little memory. ``name`` decides how it is read.
+
+    Of one above a mebibyte only keys of a known shape and private keys are found. A gigabyte of text takes a second; what is
+    nothing but hashes, eight. Raises OSError if the file cannot be read.
+    """
+    with open(path, "rb", buffering=0) as file:
+        first = file.read(_PIECE + 1)
+        if len(first) <= _PIECE:
+            return secret_in(name, first)
+        return secret_in_pieces(chain((first,), iter(lambda: file.read(_PIECE), b"")))
+
+
+def secret_in_pieces(pieces: Iterable[bytes]) -> str | None:
+    """A key of a known shape or a private key in content that comes piece by piece, wherever it is cut."""
+    before = b""
+    for piece in pieces:
+        content = before + piece
+        found = _shape_in(content)
+        if found:
+            return found
+        before = content[-_OVERLAP:]
+    return None
+
+
+def _shape_in(content: bytes) -> str | None:
+    for start in _long_runs(content, _SHORTEST_KEY):
+        if found := _key_at(content[start : start + _OVERLAP].decode("latin-1"), 0):
+            return found
+    at = content.find(b"PRIVATE KEY")
+    while at >= 0:
+        around = content[max(at - 60, 0) : at + 800].decode("latin-1")
+        if _private_key(around, min(at, 60)):
+            return "a private key"
+        at = content.find(b"PRIVATE KEY", at + 1)
+    return None
+
+
+# -- what keys and values look like ------------------------------------------------------------------------------------
 
 
 def _address_in(plain: str) -> str | None:
@@ -216,10 +278,11 @@ def _is_literal(name: str, value: str) -> bool:
 
 def _last(name: str) -> str:
     """The secret word that ``name`` ends with, ``key`` for api_key; "" when it goes on: token_pooling."""
-    words: list[str] = [word.lower() for word in re.findall(SEGMENTS, name) if not word.isdigit()]
+    parts: list[str] = [part for part in re.findall(SEGMENTS, name) if not part.isdigit()]
+    words = [part.lower() for part in parts]
     if words and (words[-1] in WORDS or words[-1] == "pass" or tuple(words[-2:]) in PAIRS):
         return words[-1]
-    return ""
+    return glued(parts[-1]) if parts else ""
 
 
 def _random(value: str) -> bool:
