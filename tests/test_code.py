@@ -710,3 +710,12 @@ def test_a_launch_touches_nothing_of_the_users(root):
     kleio(PYTHON, "train.py", cwd=root, check=0)
     assert gits(root) == before
     assert kept(root) == wanted
+
+
+def test_a_key_in_a_large_file_is_found_as_well(root, capture):
+    (root / "large.py").write_text("# filler\n" * 200_000 + "token = 'ghp_" + "k3Jd9sLq2WmX8vBn4TzR7yPc5HfG1aQe0UiK" + "'\n")
+    version = capture()
+    (left,) = version.document["left_out"]
+    assert left["path"] == "large.py"
+    assert left["why"].startswith("it holds a token")
+    assert version.document["changes"] == {}

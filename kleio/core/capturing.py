@@ -481,6 +481,9 @@ def keep(pack: Pack, path: str, mode: bytes, size: int) -> list[Any] | str:
         return "not a file"
     try:
         if size > MOST_SCANNED:
+            found = redact.secret_in_file(path, os.path.basename(path))
+            if found:
+                return f"it holds {found}"
             name, size = pack.copy(descriptor, size)
             return [mode.decode(), name, size, None]
         content = _all_of(descriptor, MOST_SCANNED)
