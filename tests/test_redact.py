@@ -61,6 +61,73 @@ def test_command(argv, safe):
     assert command(argv) == safe
 
 
+@pytest.mark.parametrize(
+    ("argv", "safe"),
+    [
+        (["python", "-c", 'password = "hunter2x"'], f'password = "{GONE}"'),
+        (["python", "-c", "import os\npassword = 'hunter2x'\nx=1"], f"import os\npassword = '{GONE}'\nx=1"),
+        (["python", "-c", 'os.environ["WANDB_API_KEY"] = "abc"; main()'], f'os.environ["WANDB_API_KEY"] = "{GONE}"; main()'),
+        (["python", "-c", 'f(lr=1,password="a\\"b")'], f'f(lr=1,password="{GONE}")'),
+        (["python", "-c", 'token: str = "x"'], f'token: str = "{GONE}"'),
+        (["python", "-c", 'if token == "x": f(tokens="y", token=z)'], 'if token == "x": f(tokens="y", token=z)'),
+        (["python", "-c", 'password = getpass("Password: ")'], 'password = getpass("Password: ")'),
+        (["python", "-c", 'password = os.environ["X_1234"]'], 'password = os.environ["X_1234"]'),
+        (["t", "+db={user:me,password:hunter,port:5}"], f"+db={{user:me,password:{GONE},port:5}}"),
+        (["t", '{"password": 12345, "lr": 1}'], f'{{"password": {GONE}, "lr": 1}}'),
+        (["t", '{"password": null, "token": {"a": 1}}'], '{"password": null, "token": {"a": 1}}'),
+        (["sh", "-c", 'curl -d "{\\"password\\": \\"x\\"}" h'], f'curl -d "{{\\"password\\": \\"{GONE}\\"}}" h'),
+        (["sh", "-c", "python t.py +api_key=X db.password=Y lr=1"], f"python t.py +api_key={GONE} db.password={GONE} lr=1"),
+        (["sh", "-c", 'curl -H "X-Api-Key: a1b2c3d4e5" h'], f'curl -H "X-Api-Key: {GONE}" h'),
+        (["sh", "-c", "TOKEN=a python b.py"], f"TOKEN={GONE} python b.py"),
+        (["nice", "/bin/bash", "-ec", "PASSWORD=a b"], f"PASSWORD={GONE} b"),
+        (["t", "-c", "password=correct horse"], f"password={GONE}"),
+        (["sh", "-c", "mysql -uroot -phunter2x db; true"], f"mysql -uroot -p{GONE} db; true"),
+        (["sh", "-c", 'mysqldump -p"$PW" db && mysql -p db'], 'mysqldump -p"$PW" db && mysql -p db'),
+        (["sh", "-c", "curl -u user:hunter http://h; mkdir -p x"], f"curl -u user:{GONE} http://h; mkdir -p x"),
+        (["sh", "-c", "sshpass -p hunter ssh h"], f"sshpass -p {GONE} ssh h"),
+        (["t", "Server=x;Password=hunter;User=z"], f"Server=x;Password={GONE};User=z"),
+        (["t", "tokens/token-count=5", "keys: a, b"], "keys: a, b"),
+    ],
+)
+def test_what_is_written_inside_a_word(argv, safe):
+    assert command(argv) == (*argv[:-1], safe)
+
+
+GLUED = ["ghp_" + "A1b2C3d4E5" * 3 + "f6G7h8", "hf_" + "QwErTy12AsDf34ZxCv56" * 2, "AKIA" + "Q3ZXCVBN4MASDF56",
+         "sk-" + "proj-Zr8kq2LmPx7Vb3Nc5Td9Wf1Hj", "glpat-" + "x7Kq2_mNbV4cZ9aSdF3g",
+         "xoxb-" + "902817465120-ZrKqLmPxVb"]  # fmt: skip
+
+
+@pytest.mark.parametrize("key", GLUED)
+@pytest.mark.parametrize("around", ["{}", "a={}", "a:{}", "n{}", "b-{}", "x_{}", "my {}, again", "/x/{}", "({})", "{}.py"])
+def test_a_key_anywhere_in_a_remark(key, around):
+    assert text(around.format(key)) == around.format(GONE)
+
+
+@pytest.mark.parametrize(
+    "said",
+    ["password=hunter2", "api_key=abcdef", "token=abc123def4", "the password: hunter2", "my token: a1b2c3d4e5", "pw=hunter2"],
+)
+def test_a_secret_that_a_remark_names(said):
+    assert text(said).endswith(GONE)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "fix token: see above", "auth: oauth2", "task-classification-with-lm-head-2",
+        "task-0f1e2d3c4b5a69788796a5b4c3d2e1f0",
+        "disk-2024-01-02-first-results-of-all", "token handling in v2.1", "feature/token-auth-2", "tokens=12345678",
+        "passes: 10000a1",
+        "key: the number 5", "api key: your-api-key", "password: ${DB_PASSWORD1}", "keyword=best1234",
+        "golf_is_a_sport_for_30_people",
+        "lr=0.1, tokenizer: gpt2-medium-1b2c",
+    ],
+)  # fmt: skip
+def test_a_remark_without_a_secret(said):
+    assert text(said) == said
+
+
 def test_variables_and_text():
     assert variables({"HF_TOKEN": "x", "LANG": "C"}) == {"HF_TOKEN": GONE, "LANG": "C"}
     assert "pw" not in text("see mongodb://me:pw@host/db and more")
@@ -79,6 +146,16 @@ def test_variables_and_text():
         "?a=" * 40_000,
         " --a" * 40_000,
         "a= '" * 40_000,
+        "pw=\"" * 25_000,
+        "pw=\\\"" * 25_000,
+        "pw : [ " * 20_000,
+        "{pw:" * 25_000,
+        "pw: a1" * 20_000,
+        "mysql -" * 15_000,
+        "curl -u a" * 12_000,
+        "sk-" * 40_000,
+        "ghp_" * 30_000,
+        "token" + "=" * 100_000,
     ],
 )
 def test_a_long_word_costs_no_more_than_its_length(word):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from kleio.core.secret_names import KEYS, is_secret
+from kleio.core.secret_names import KEYS, PREFIXED, is_secret
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,18 +25,34 @@ SHORTEST = 14
 _URL = r"(?<![\w+.-])([a-zA-Z][\w+.-]{0,20}://)([^\s/@:]{0,200})(:\S{0,500})?@(?![^\s@]{0,500}@)"
 _QUERY = r"([?&;])([\w.-]{1,60})=([^&;\s]+)"
 _PRIVATE_KEY = r"-----BEGIN [A-Z ]{0,40}PRIVATE KEY-----[^-]*(?:-----END [A-Z ]{0,40}PRIVATE KEY-----|\Z)"
-_TOKENS = rf"(?<![\w-]){KEYS}|{_PRIVATE_KEY}"
+_TOKENS = rf"(?<![\w-]){KEYS}|{_PRIVATE_KEY}|(?P<glued>{PREFIXED})"
 _HEADER = r"(?i)\b(bearer|basic)(\s+)[A-Za-z0-9._~+/=-]{8,}"
-_QUOTED = r"""(["'])([\w.-]{1,60})\1(\s*:\s*)(["'])[^"']*\4"""
+_LITERAL = (
+    r"""(?<![\w.-])([A-Za-z_][\w.-]{0,60})(\\?["']?\]?(?::[ ]?[\w.\[\]| ]{1,40}(?==))?\s{0,9}(?:=>|:=|=|:)\s{0,9}"""
+    r"""[rbufRBUF]{0,2})(?:(\\["'])[^"']+\\["']|(")(?:[^"\\]|\\.)+"|(')(?:[^'\\]|\\.)+')"""
+)
 _INNER = (
-    r"""(?<![^\s"';|&])(--?[A-Za-z][\w-]{1,60}[= ](?!-)|[A-Za-z_]\w{0,60}=)"""
+    r"""(?<![^\s"';|&])(--?[A-Za-z][\w.-]{1,60}[= ](?!-)|(?:\+{1,2}|~)?[A-Za-z_][\w.@-]{0,60}=)"""
     r"""("[^"]{1,500}"|'[^']{1,500}'|[^\s"';|&()$`]{1,500})(?=[\s"';|&]|\Z)"""
+)
+_FIELD = (
+    r"""(?<=[{,])(\s?["']?)([A-Za-z_][\w.-]{0,60})(["']\s{0,3}:\s{0,3}|:)"""
+    r"""(?!(?:null|true|false|None|True|False)\b)[^\s"',{}\[\]()]+(?=[,}])"""
+)
+_SAID = r"""(?<![\w.-])([A-Za-z][\w.-]{0,60})(["']?\s?[:=]\s{0,2})(?!//)([^\s"'<>(),;|&]{6,500})(?![^\s"',;|&)])"""
+_TOOL = (
+    r"""\b((?:(?:mysql|mariadb)[\w-]{0,20}\s(?:[^;|&\n]{0,200}?\s)?-p|sshpass\s{1,3}-p\s?"""
+    r"""|curl\s(?:[^;|&\n]{0,200}?\s)?(?:-u\s?|--user[= ])(?!["']?\$)["']?[^\s:"']{1,100}:))"""
+    r"""(?!["']?\$)("[^"]+"|'[^']+'|[^\s"';|&]+)"""
 )
 _NAMED = r"(?s)(-D|[-+~]{0,2})([A-Za-z][\w.-]*)([=:])(?!//)(.*)\Z"
 _SENSITIVE_FILE = (
     r"(?i)\.env(?:\..*)?|.*\.(?:pem|key|p12|pfx|keystore)|id_(?:rsa|dsa|ecdsa|ed25519)|\.netrc|\.pypirc|\.pgpass|\.git-credentials"
     r"|credentials(?:\.\w+)?|secrets?\.\w+"
 )
+_HINTS = ("pass", "pw", "cre", "key", "tok", "uth", "bearer")
+"""Every secret name has one of them."""
+_TOOLS = ("mysql", "mariadb", "sshpass", "curl")
 _EXAMPLE = (".example", ".sample", ".template", ".dist")
 
 
@@ -46,13 +62,48 @@ def text(value: str) -> str:
         value = re.sub(_URL, _without_password, value)
     if "=" in value and ("?" in value or "&" in value or ";" in value):
         value = re.sub(_QUERY, lambda m: f"{m[1]}{m[2]}={GONE}" if is_secret(m[2]) else m[0], value)
-    if ":" in value:
-        value = re.sub(_QUOTED, lambda m: f"{m[1]}{m[2]}{m[1]}{m[3]}{m[4]}{GONE}{m[4]}" if is_secret(m[2]) else m[0], value)
+    if ("=" in value or ":" in value or "-" in value) and any(hint in value.lower() for hint in _HINTS):
+        value = _without_values(value)
     if len(value) < SHORTEST:
         return value
-    if " " in value and ("=" in value or "-" in value):  # the script of sh -c
-        value = re.sub(_INNER, lambda m: f"{m[1]}{GONE}" if is_secret(m[1]) else m[0], value)
-    return re.sub(_TOKENS, GONE, re.sub(_HEADER, rf"\1\2{GONE}", value))
+    if " -" in value and any(tool in value for tool in _TOOLS):
+        value = re.sub(_TOOL, rf"\1{GONE}", value)
+    return re.sub(_TOKENS, _without_key, re.sub(_HEADER, rf"\1\2{GONE}", value))
+
+
+def _without_values(value: str) -> str:
+    """Of a script, a document or a remark, without what follows a secret name in it."""
+    if '"' in value or "'" in value:
+        value = re.sub(_LITERAL, _without_literal, value)
+    value = re.sub(_INNER, lambda m: f"{m[1]}{GONE}" if is_secret(m[1]) else m[0], value)
+    if "{" in value and ":" in value:
+        value = re.sub(_FIELD, lambda m: f"{m[1]}{m[2]}{m[3]}{GONE}" if is_secret(m[2]) else m[0], value)
+    return re.sub(_SAID, _without_said, value)
+
+
+def _without_literal(match: re.Match[str]) -> str:
+    quote = match[3] or match[4] or match[5]
+    return f"{match[1]}{match[2]}{quote}{GONE}{quote}" if is_secret(match[1]) else match[0]
+
+
+def _without_said(match: re.Match[str]) -> str:
+    """Words may follow such a name in prose, and names in code: only what looks like a secret is one."""
+    if not is_secret(match[1]):
+        return match[0]
+    from kleio.core.secret_files import looks_secret  # 1 ms, for those who name one
+
+    return f"{match[1]}{match[2]}{GONE}" if looks_secret(match[1], match[3]) else match[0]
+
+
+def _without_key(match: re.Match[str]) -> str:
+    """What only ends like a key, ``task-…``, is one if it was drawn at random."""
+    key = match["glued"]
+    if key is None:
+        return GONE
+    from kleio.core.secret_files import drawn
+
+    varied = key.lower() != key != key.upper()
+    return GONE if drawn(key) and (varied or not key.startswith("sk-")) else key
 
 
 def _without_password(match: re.Match[str]) -> str:
@@ -84,7 +135,11 @@ def command(argv: Sequence[str]) -> tuple[str, ...]:
     """``argv`` with the values of secret options, and secrets of known shapes, taken out."""
     redacted: list[str] = []
     hide_next = False
-    for word in argv:
+    for at, word in enumerate(argv):
+        if _is_script(argv, at):
+            redacted.append(text(word))
+            hide_next = False
+            continue
         if hide_next and not (word.startswith("--") and len(word) > 2):
             redacted.append(GONE)
             hide_next = False
@@ -97,6 +152,13 @@ def command(argv: Sequence[str]) -> tuple[str, ...]:
             redacted.append(text(word))
             hide_next = word.startswith("-") and len(word) > 2 and not {"=", ":", " "} & set(word) and is_secret(word)
     return tuple(redacted)
+
+
+def _is_script(argv: Sequence[str], at: int) -> bool:
+    """Whether a word is a program by itself: all after ``TOKEN=`` in it is no secret."""
+    if at < 2 or not re.fullmatch("-[a-z]{0,3}c", argv[at - 1]):
+        return False
+    return any(re.match(r"(?:.*/)?(?:ba|da|z|k|)sh\Z|(?:.*/)?python[0-9.]*\Z", word) for word in argv[: at - 1])
 
 
 def variables(environment: Mapping[str, str]) -> dict[str, str]:

@@ -276,6 +276,13 @@ def _is_literal(name: str, value: str) -> bool:
     return _last(name) not in ("", *_VAGUE) or _random(value)
 
 
+def looks_secret(name: str, value: str) -> bool:
+    """Whether what is said of a secret in prose, ``the password: hunter2``, is one: it holds letters and digits."""
+    if _placeholder(value) or not (re.search(r"[A-Za-z]", value) and re.search(r"[0-9]", value)):
+        return False
+    return _last(name) in _PASSWORDS or _random(value)
+
+
 def _last(name: str) -> str:
     """The secret word that ``name`` ends with, ``key`` for api_key; "" when it goes on: token_pooling."""
     parts: list[str] = [part for part in re.findall(SEGMENTS, name) if not part.isdigit()]
