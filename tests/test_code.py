@@ -520,6 +520,7 @@ def test_an_index_is_read_without_git_whatever_its_kind(root, capture, ill):
     ("does", "words", "said"),
     [
         ("exec sleep 50", [" config "], "how the repository in"), ("exec sleep 50", [" rev-list "], "began"),
+        ("exit 128", [" rev-list "], "began"), ("exit 128", [""], "could not tell"),
         ("exec sleep 50", [""], "did not tell in time"), ("sleep 50", [""], "did not tell in time"),
         ("exec yes", [""], "did not tell in time"), ("exec >&- 2>&-; sleep 50", [""], "did not tell in time"),
     ],

@@ -260,7 +260,7 @@ def root_commit(repository: Repository) -> str:
     roots = repository.answer("root")
     if roots:
         return roots.decode().split()[-1]
-    return _logged(repository) if repository.was_late("root") else repository.root
+    return _logged(repository)
 
 
 def _logged(repository: Repository) -> str:
@@ -268,6 +268,9 @@ def _logged(repository: Repository) -> str:
     from kleio.core import gitfiles
 
     first = gitfiles.first_commit(repository.root)
-    known = "its log was asked" if first else "without it the project is called by its directory"
-    repository.remarks.append(f"git did not tell in time how the repository in {repository.root} began: {known}")
+    late = repository.was_late("root")
+    if first or late:  # else it has no commit yet
+        why = "did not tell in time" if late else "could not tell"
+        known = "its log was asked" if first else "without it the project is called by its directory"
+        repository.remarks.append(f"git {why} how the repository in {repository.root} began: {known}")
     return first or repository.root
