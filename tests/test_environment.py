@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -162,14 +163,94 @@ def test_gpus_as_the_driver_tells_where_nvidia_smi_fails(tmp_path, monkeypatch, 
     assert hardware.gpus(str(tmp_path)) == expected
 
 
-def test_a_tool_that_hangs_is_given_up(tmp_path, monkeypatch):
+def gone(pid, within=60):
+    until = time.monotonic() + within
+    while Path(f"/proc/{pid}").exists() and "Z" not in Path(f"/proc/{pid}/stat").read_text().split(")")[1]:
+        assert time.monotonic() < until
+    return True
+
+
+def test_a_tool_that_hangs_is_given_up_with_all_that_it_began(tmp_path, monkeypatch):
     smi(tmp_path, monkeypatch, "sleep 600 &\necho $! > \"$0.pid\"\nwait")
     started = time.monotonic()
-    assert hardware.gpus(str(tmp_path), patience=0.5) == []
+    found = capture(sys.executable, (), root=str(tmp_path), patience=0.5)
     assert time.monotonic() - started < 60
-    left = int((tmp_path / "bin" / "nvidia-smi.pid").read_text())
-    while Path(f"/proc/{left}").exists() and "Z" not in Path(f"/proc/{left}/stat").read_text().split(")")[1]:
-        assert time.monotonic() - started < 60
+    assert found["unanswered"] == ["nvidia-smi"]
+    assert "gpus" not in found
+    assert changes(found | {"gpus": [{"name": "T4", "driver": "5"}]}, found, (), ("gpu",)) == []
+    assert gone(int((tmp_path / "bin" / "nvidia-smi.pid").read_text()))
+
+
+def test_what_the_driver_tells_counts_where_nvidia_smi_hangs(tmp_path, monkeypatch):
+    smi(tmp_path, monkeypatch, "sleep 600")
+    (tmp_path / "proc" / "driver" / "nvidia" / "gpus" / "0").mkdir(parents=True)
+    (tmp_path / "proc" / "driver" / "nvidia" / "gpus" / "0" / "information").write_text("Model: \t T4\n")
+    found = capture(sys.executable, (), root=str(tmp_path), patience=0.2)
+    assert [one["name"] for one in found["gpus"]] == ["T4"]
+
+
+def test_two_seconds_is_all_that_tools_have():
+    assert hardware.PATIENCE <= 2
+
+
+def test_nobody_waits_for_nvidia_smi_when_the_command_is_over(tmp_path, monkeypatch):
+    smi(tmp_path, monkeypatch, 'echo $$ > "$0.pid"\nsleep 600')
+    over = threading.Event()
+    found: list[dict] = []
+    beside = threading.Thread(target=lambda: found.append(capture(sys.executable, (), patience=600, over=over)))
+    beside.start()
+    pid, until = tmp_path / "bin" / "nvidia-smi.pid", time.monotonic() + 60
+    while not (pid.exists() and pid.read_text()):
+        assert time.monotonic() < until
+    over.set()
+    beside.join(60)
+    assert "unanswered" not in found[0]  # it may be well
+    assert gone(int(pid.read_text()))
+    pid.unlink()
+    assert "gpus" not in capture(sys.executable, (), root=str(tmp_path), over=over)
+    assert not pid.exists()
+
+
+def test_a_python_is_waited_for_though_the_command_is_over(tmp_path):
+    python = executable(tmp_path / "bin" / "python", "#!/bin/sh\necho '[\"3.8.1\", [\"/nowhere\"]]'\n")
+    over = threading.Event()
+    over.set()
+    assert capture(python, (), over=over)["python"]["version"] == "3.8.1"
+
+
+def test_the_version_of_a_python_that_hangs_is_unknown(tmp_path, monkeypatch):
+    smi(tmp_path, monkeypatch, 'touch "$0.asked"')
+    python = executable(tmp_path / "bin" / "python", "#!/bin/sh\nsleep 600\n")
+    started = time.monotonic()
+    found = capture(python, (), patience=0.3)
+    assert time.monotonic() - started < 60
+    assert found["python"] == {"executable": python, "version": None}
+    assert found["unanswered"] == ["python"]
+    assert not (tmp_path / "bin" / "nvidia-smi.asked").exists()  # the time is spent
+    before = ALL | {"python": {"version": "3.8.1"}}
+    assert changes(before, found) == []
+    assert "Python that is here is not known" in unknown(before, found)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [b"5", b"null", b"[1, 2]", b'["3.8", {}]', b'["3.8", [1, null]]',
+     b"[]", b"\xff", b"{", b"x" * 10_000, b"y\n" * (1 << 20)],
+)  # fmt: skip
+def test_what_a_python_answers_may_be_nonsense(tmp_path, answer):
+    (tmp_path / "answer").write_bytes(answer)
+    python = executable(tmp_path / "bin" / "python", f"#!/bin/sh\ncat {tmp_path}/answer\n")
+    assert capture(python, ())["packages"] == {}
+
+
+def test_a_python_that_says_something_first(tmp_path):
+    python = executable(tmp_path / "bin" / "python", "#!/bin/sh\necho hello\necho '[\"3.8.1\", []]'\n")
+    assert capture(python, ())["python"]["version"] == "3.8.1"
+
+
+def test_a_tool_that_never_stops_talking(tmp_path, monkeypatch):
+    smi(tmp_path, monkeypatch, "exec yes")
+    assert capture(sys.executable, (), root=str(tmp_path), patience=600)["unanswered"] == ["nvidia-smi"]
 
 
 @pytest.mark.parametrize(
@@ -216,6 +297,41 @@ def test_the_first_of_two_packages_counts(tmp_path):
     for place, version in (("a", "1.0"), ("b", "2.0")):
         (tmp_path / place / f"numpy-{version}.dist-info").mkdir(parents=True)
     assert packages([str(tmp_path / "a"), str(tmp_path / "b"), str(tmp_path / "gone"), ""]) == {"numpy": "1.0"}
+
+
+def test_broken_metadata_is_no_package(tmp_path):
+    site = tmp_path / "site"
+    (site / "good-1.0.dist-info").mkdir(parents=True)
+    (site / "file-2.0.dist-info").write_text("a file")
+    for name in ("~ood-1.0", "-x-1", "noversion", "-1.0", "", "a\nb-1"):
+        (site / f"{name}.dist-info").mkdir()
+    os.mkdir(os.fsencode(site) + b"/odd\xff-1.\xfe.dist-info")
+    (site / "loop-1.dist-info").symlink_to("loop-1.dist-info")
+    (tmp_path / "archive.zip").write_text("")
+    os.symlink("loop", tmp_path / "loop")
+    path = ["\0", str(tmp_path / "archive.zip"), str(tmp_path / "loop"), "/" + "x" * 5000, str(site), "/dev/null"]
+    told = {"executable": "/opt/py\0thon", "version": "3.10.2", "path": [*path, None, 5]}
+    found = capture("/bin/sh", (), told)
+    assert found["packages"] == {"good": "1.0", "file": "2.0", "loop": "1"}
+    assert capture("/bin/sh", (), found["python"])["packages"] == found["packages"]
+
+
+def test_a_pipe_where_a_virtual_environment_says_what_it_is(tmp_path):
+    python = executable(tmp_path / "bin" / "python", "#!/bin/sh\necho '[\"3.8.1\", []]'\n")
+    os.mkfifo(tmp_path / "pyvenv.cfg")
+    os.mkdir(tmp_path / "conda-meta")
+    (tmp_path / "conda-meta" / os.fsdecode(b"odd\xff-1-2.json")).write_text("")
+    found = capture(python, ())
+    assert found["python"]["version"] == "3.8.1"
+    assert "conda" not in found
+
+
+def test_a_hundred_thousand_entries(tmp_path):
+    for number in range(100_000):
+        os.close(os.open(tmp_path / f"package-{number}-1.{number}.dist-info", os.O_CREAT))
+    started = time.perf_counter()
+    assert len(packages([str(tmp_path)])) > 0
+    assert time.perf_counter() - started < 20
 
 
 # -- what changed --------------------------------------------------------------------------------------------------

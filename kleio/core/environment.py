@@ -18,6 +18,7 @@ from kleio.core.environment_changes import changes, unknown, wanted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import threading
     from collections.abc import Iterable, Mapping, Sequence
     from typing import Any
 
@@ -25,20 +26,26 @@ __all__ = ["capture", "changes", "interpreter", "own_packages", "packages", "unk
 
 _PROBE = "import sys, json; print(json.dumps(['%d.%d.%d' % sys.version_info[:3], sys.path[1:]]))"
 _PYTHON = re.compile(r"(python|pypy)[0-9.]*\Z")
-_DISTRIBUTION = re.compile(r"(.+?)-([0-9][^-]*)(?:-py[0-9.]+)?\.(?:dist|egg)-info\Z")
+_DISTRIBUTION = re.compile(r"([^~-].*?)-([0-9][^-]*)(?:-py[0-9.]+)?\.(?:dist|egg)-info\Z")
 _LONGEST_PATH = 200
 """Entries of a reported ``sys.path`` that are kept."""
 
 
 def capture(
-    program: str, variables: Sequence[str], reported: Mapping[str, Any] | None = None, *, gpus: bool = True, root: str = "/"
-) -> dict[str, Any]:
+    program: str, variables: Sequence[str], reported: Mapping[str, Any] | None = None, *, gpus: bool = True, root: str = "/",
+    patience: float = hardware.PATIENCE, over: threading.Event | None = None,
+) -> dict[str, Any]:  # fmt: skip
     """The environment as it is now. ``program`` is the path of what was launched; ``variables`` are patterns.
 
     ``reported`` is what the client told of its interpreter, or the ``python`` of an earlier environment: it counts where
     ``program`` is no Python. Without ``gpus`` nobody asks the driver, which may take seconds.
+
+    Tools have ``patience`` seconds together; for nvidia-smi nobody waits once ``over`` is set. What took longer is unknown,
+    and named as ``unanswered``.
     """
-    python, path = _python(program, reported)
+    asking = hardware.Asking(patience, over)
+    python, path = _python(program, reported, asking)
+    found = hardware.gpus(root, asking) if gpus else None
     chosen = {name: value for name, value in os.environ.items() if _matches(name, variables)}
     return {
         "python": python,
@@ -46,10 +53,11 @@ def capture(
         **(_distribution(str(python["executable"])) if python else {}),
         **hardware.machine(root),
         "user": user_name(),
-        **({"gpus": hardware.gpus(root)} if gpus else {}),
+        **({"gpus": found} if found is not None else {}),
         "container": hardware.container(os.environ, root),
         "variables": redact.variables(chosen),
         "patterns": sorted(set(variables)),
+        **({"unanswered": asking.unanswered} if asking.unanswered else {}),
     }
 
 
@@ -62,11 +70,13 @@ def _matches(name: str, patterns: Iterable[str]) -> bool:
 # -- the interpreter -----------------------------------------------------------------------------------------------
 
 
-def _python(program: str, reported: Mapping[str, Any] | None) -> tuple[dict[str, Any] | None, list[str]]:
+def _python(
+    program: str, reported: Mapping[str, Any] | None, asking: hardware.Asking
+) -> tuple[dict[str, Any] | None, list[str]]:
     """The interpreter as the document has it, and its ``sys.path``."""
     own = interpreter(program)
     if own:
-        version, path = inspected(own)
+        version, path = inspected(own, asking)
         return {"executable": own, "version": version}, path
     told = str((reported or {}).get("executable") or "")
     if reported is None or not told:
@@ -74,7 +84,7 @@ def _python(program: str, reported: Mapping[str, Any] | None) -> tuple[dict[str,
     version = reported.get("version") if not reported.get("reported") else None
     path = [one for one in reported.get("path") or () if isinstance(one, str)][:_LONGEST_PATH]
     if version is None:  # of an earlier run: what is there now?
-        version, here = inspected(told)
+        version, here = inspected(told, asking)
         path = [*path, *(one for one in here if one not in path)]
     return {"executable": told, "version": version, "reported": True, "path": path}, path
 
@@ -99,8 +109,11 @@ def interpreter(program: str) -> str | None:
     return os.path.abspath(python) if python and _PYTHON.match(os.path.basename(python)) else None
 
 
-def inspected(python: str) -> tuple[str | None, list[str]]:
-    """The (version, sys.path) of an interpreter; without running it where it is ours or a virtual environment."""
+def inspected(python: str, asking: hardware.Asking | None = None) -> tuple[str | None, list[str]]:
+    """The (version, sys.path) of an interpreter; without running it where it is ours or a virtual environment.
+
+    (None, []) where it does not answer, or makes no sense.
+    """
     if os.path.dirname(python) == os.path.dirname(os.path.abspath(sys.executable)):
         return "{}.{}.{}".format(*sys.version_info[:3]), sys.path[1:]
     prefix = os.path.dirname(os.path.dirname(python))
@@ -109,16 +122,20 @@ def inspected(python: str) -> tuple[str | None, list[str]]:
     if version and said.get("include-system-site-packages", "false").lower() != "true":
         short = ".".join(version[0].split(".")[:2])
         return version[0], [os.path.join(prefix, lib, f"python{short}", "site-packages") for lib in ("lib", "lib64")]
+    answer = (asking or hardware.Asking()).answer_of([python, "-c", _PROBE]) or ""
     try:
-        version_, path = json.loads(hardware.answer_of([python, "-c", _PROBE]) or "")
-    except ValueError:
+        told, path = json.loads(answer.strip().rpartition("\n")[2])  # before it: what a sitecustomize says
+        return (str(told), [one for one in path if isinstance(one, str)]) if isinstance(path, list) else (None, [])
+    except (ValueError, TypeError):
         return None, []
-    return version_, path
 
 
 def _virtual_environment(prefix: str) -> dict[str, str]:
+    path = os.path.join(prefix, "pyvenv.cfg")
+    if not os.path.isfile(path):  # opening a pipe would take forever
+        return {}
     try:
-        with open(os.path.join(prefix, "pyvenv.cfg"), encoding="utf-8") as file:
+        with open(path, encoding="utf-8") as file:
             lines = [line.partition("=") for line in file if "=" in line]
     except (OSError, UnicodeDecodeError):
         return {}
@@ -129,16 +146,19 @@ def _virtual_environment(prefix: str) -> dict[str, str]:
 
 
 def packages(path: Sequence[str]) -> dict[str, str]:
-    """Name → version of the distributions on ``path``, by the names of their metadata; the first one found counts."""
+    """Name → version of the distributions on ``path``, by the names of their metadata; the first one found counts.
+
+    What pip left of a package that it could not remove (``~umpy``), and names that are no text, are none.
+    """
     found: dict[str, str] = {}
-    for directory in dict.fromkeys(os.path.realpath(one) for one in path if one):
+    for directory in dict.fromkeys(os.path.realpath(one) for one in path if one and "\0" not in one):
         try:
             names = os.listdir(directory)
         except OSError:
             continue
         for name in names:
-            match = _DISTRIBUTION.match(name)
-            if match:
+            match = _DISTRIBUTION.match(name) if name.endswith("-info") else None
+            if match and match[1].isprintable() and match[2].isprintable():
                 found.setdefault(_normal(match[1]), match[2])
     return dict(sorted(found.items()))
 
@@ -162,7 +182,7 @@ def _conda(prefix: str) -> dict[str, str]:
         names = os.listdir(os.path.join(prefix, "conda-meta"))
     except OSError:
         return {}
-    found = [name[:-5].rsplit("-", 2) for name in names if name.endswith(".json")]
+    found = [name[:-5].rsplit("-", 2) for name in names if name.endswith(".json") and name.isprintable()]
     return {parts[0].lower(): parts[1] for parts in sorted(found) if len(parts) == 3}
 
 

@@ -7,16 +7,22 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 
 from kleio.core import redact
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import subprocess
+    import threading
     from collections.abc import Iterator, Mapping, Sequence
     from typing import Any
 
-PATIENCE = 3.0
-"""Seconds that a tool may take to answer."""
+PATIENCE = 2.0
+"""Seconds that tools may take to answer, all together."""
+_LONGEST_ANSWER = 1 << 20
+_SLICE = 0.02
+"""Seconds; so soon is it known that nobody waits any more."""
 _GPU_QUERY = ("--query-gpu=name,memory.total,driver_version,uuid", "--format=csv,noheader,nounits")
 
 
@@ -38,14 +44,19 @@ def _system(root: str) -> dict[str, str]:
     return system | ({"name": release["PRETTY_NAME"].strip('"')} if "PRETTY_NAME" in release else {})
 
 
-def gpus(root: str = "/", patience: float = PATIENCE) -> list[dict[str, Any]]:
-    """Name, memory in MiB, driver and uuid of each: what nvidia-smi answers, else what the driver's files tell, else none."""
+def gpus(root: str = "/", asking: Asking | None = None) -> list[dict[str, Any]] | None:
+    """Name, memory in MiB, driver and uuid of each: what nvidia-smi answers, else what the driver's files tell, else none.
+
+    None where nvidia-smi did not answer in time and there are no such files: then nobody knows.
+    """
     smi = shutil.which("nvidia-smi")
-    answer = answer_of([smi, *_GPU_QUERY], patience) if smi else None
+    asking = asking or Asking()
+    answer = asking.answer_of([smi, *_GPU_QUERY], needed=False) if smi else None
     found = [_gpu(line) for line in (answer or "").splitlines() if line.strip()]
     if found and all(found):
         return [one for one in found if one]
-    return _gpus_of_the_driver(root)
+    told = _gpus_of_the_driver(root)
+    return told if told or smi not in asking.given_up else None
 
 
 def _gpu(line: str) -> dict[str, Any] | None:
@@ -101,28 +112,89 @@ def _pairs(path: str, separator: str) -> Iterator[tuple[str, str]]:
         return
 
 
-def answer_of(command: Sequence[str], patience: float = PATIENCE) -> str | None:
-    """What a tool prints; None if it fails, or has not ended after ``patience`` seconds: then it is killed, and left if even
-    that does not end it, as with a driver that hangs in the kernel.
+class Asking:
+    """Tools are asked, together for ``patience`` seconds, and, of those that may be given up, not after ``over`` is set.
+
+    ``unanswered`` names those that took too long, ``given_up`` all that were not waited for, by path.
     """
-    import signal
+
+    def __init__(self, patience: float = PATIENCE, over: threading.Event | None = None) -> None:
+        self._until = time.monotonic() + patience
+        self._over = over
+        self.unanswered: list[str] = []
+        self.given_up: set[str] = set()
+
+    def answer_of(self, command: Sequence[str], needed: bool = True) -> str | None:
+        """What a tool prints, up to a mebibyte; None if it fails, or took too long: then it is killed with all that it began.
+
+        It is left if even that does not end it, as with a driver that hangs in the kernel. One that is not ``needed`` is
+        given up as soon as nobody waits for it, which says nothing about the tool.
+        """
+        over = None if needed else self._over
+        if self._too_late(over):
+            self.given_up.add(command[0])
+            return None
+        process = _started(command)
+        if process is None:
+            return None
+        assert process.stdout is not None
+        with process.stdout as pipe:
+            output = self._read(pipe.fileno(), over)
+        if output is not None and _ended(process, max(self._until - time.monotonic(), _SLICE)):
+            return output.decode(errors="replace") if process.returncode == 0 else None
+        self.given_up.add(command[0])
+        self.unanswered += [] if over and over.is_set() else [os.path.basename(command[0])]
+        _kill(process)
+        return None
+
+    def _too_late(self, over: threading.Event | None) -> bool:
+        return time.monotonic() >= self._until or bool(over and over.is_set())
+
+    def _read(self, pipe: int, over: threading.Event | None) -> bytes | None:
+        """All that there is; None if it does not end in time."""
+        import select
+
+        poll = select.poll()
+        poll.register(pipe)
+        output = b""
+        while len(output) < _LONGEST_ANSWER:
+            if self._too_late(over):
+                return None
+            if poll.poll(_SLICE * 1000):
+                piece = os.read(pipe, 1 << 16)
+                if not piece:
+                    return output
+                output += piece
+        return None
+
+
+def _started(command: Sequence[str]) -> subprocess.Popen[bytes] | None:
     import subprocess  # 3 ms, beside the command
 
+    nothing = subprocess.DEVNULL
     try:
-        process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True
+        return subprocess.Popen(
+            command, stdin=nothing, stdout=subprocess.PIPE, stderr=nothing, start_new_session=True, bufsize=0
         )
-    except OSError:
+    except (OSError, ValueError):
         return None
+
+
+def _ended(process: subprocess.Popen[bytes], patience: float) -> bool:
+    import subprocess
+
     try:
-        output, _ = process.communicate(timeout=patience)
+        process.wait(patience)
     except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)  # what it started holds the pipe as well
-        assert process.stdout is not None
-        process.stdout.close()
-        try:
-            process.wait(0.5)
-        except subprocess.TimeoutExpired:
-            process.returncode = -signal.SIGKILL
-        return None
-    return output.decode(errors="replace") if process.returncode == 0 else None
+        return False
+    return True
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    import contextlib
+    import signal
+
+    with contextlib.suppress(OSError):  # it may be another user's: nvidia-modprobe is
+        os.killpg(process.pid, signal.SIGKILL)
+    if not _ended(process, 0.2):
+        process.returncode = -signal.SIGKILL
