@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+from commands import kleio
 
 from kleio.client.logger import Logger
 from kleio.core import hardware
@@ -209,6 +210,14 @@ def test_nobody_waits_for_nvidia_smi_when_the_command_is_over(tmp_path, monkeypa
     pid.unlink()
     assert "gpus" not in capture(sys.executable, (), root=str(tmp_path), over=over)
     assert not pid.exists()
+
+
+def test_a_run_does_not_wait_for_a_tool_that_hangs(tmp_path, monkeypatch):
+    smi(tmp_path, monkeypatch, "sleep 600")
+    said = kleio("true", cwd=tmp_path, check=0).stderr
+    assert "nvidia-smi" not in said  # it had no time to show that it hangs
+    said = kleio("sh", "-c", "sleep 3", cwd=tmp_path, check=0).stderr
+    assert said.count("nvidia-smi did not answer in time") == 1
 
 
 def test_a_python_is_waited_for_though_the_command_is_over(tmp_path):

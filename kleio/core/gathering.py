@@ -62,6 +62,7 @@ class Gatherer:
     linked: tuple[str, ...] | None = None
     _alone: bool = field(default=True, init=False)
     _thread: threading.Thread | None = field(default=None, init=False)
+    _over: threading.Event = field(default_factory=threading.Event, init=False)
 
     def start(self) -> None:
         """Begin what is done beside the command."""
@@ -70,6 +71,7 @@ class Gatherer:
 
     def finish(self, lasted: float, hurried: bool, patience: float) -> None:
         """The command has ended after ``lasted`` seconds: wait for what was begun, then learn what it left behind."""
+        self._over.set()
         if self._thread:
             self._thread.join(patience)
         share = max(min(lasted * SHARE, HURRIED if hurried else MOST), LEAST)
@@ -95,7 +97,10 @@ class Gatherer:
     def _environment(self) -> None:
         from kleio.core import environment
 
-        self._leave_environment("environment", environment.capture(self.program, self._variables()))
+        document = environment.capture(self.program, self._variables(), over=self._over)
+        for tool in document.get("unanswered", ()):
+            self.say(f"{tool} did not answer in time, so what it tells is not recorded")
+        self._leave_environment("environment", document)
 
     def _variables(self) -> list[str]:
         from kleio.core import environment
