@@ -8,8 +8,8 @@ import click
 
 from kleio.cli.launching import launch
 from kleio.cli.options import given, run_options
+from kleio.core.asked import Branching
 from kleio.core.errors import UsageError
-from kleio.core.recall import Branching
 
 if TYPE_CHECKING:
     from kleio.core.launcher import Outcome

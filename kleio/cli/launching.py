@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import Any
 
+    from kleio.core.asked import Branching
     from kleio.core.launcher import Outcome
-    from kleio.core.recall import Branching
 
 
 def launch(
@@ -40,8 +40,8 @@ def launch(
         raise UsageError("--code recorded goes with a trial that was recorded: kleio exec --code recorded ID")
     signals = Signals()
     repository = None if trial else Repository.asked(config.cwd)
+    from kleio.core.asked import Asked
     from kleio.core.launcher import Launcher  # 20 ms, in which git finds the answers
-    from kleio.core.recall import Asked
 
     say = _quiet if config["quiet"] else complain
     ask = _ask if sys.stdin and sys.stdin.isatty() else None

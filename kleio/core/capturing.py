@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import stat
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from kleio.core import redact
 from kleio.core.leaving_out import MOST_SCANNED, MOST_UNTRACKED, named, too_many, why_secret
@@ -38,13 +38,13 @@ BY_HAND = 0.3
 NOT_OPENED = "warning: could not open directory '"
 
 
-@dataclass(frozen=True, slots=True)
 class _Found:
     """A file to keep, as it was before it was read."""
 
-    path: bytes
-    mode: bytes
-    status: os.stat_result
+    __slots__ = ("mode", "path", "status")
+
+    def __init__(self, path: bytes, mode: bytes, status: os.stat_result) -> None:
+        self.path, self.mode, self.status = path, mode, status
 
 
 class Tree:

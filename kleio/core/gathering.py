@@ -127,8 +127,11 @@ class Gatherer:
 
     def _history(self) -> None:
         """What leads to the commit, if it is nowhere but here."""
-        if self.code.document["kind"] != "git":
+        document = self.code.document
+        if document["kind"] != "git" or not document["commit"]:
             return
+        if not document.get("submodules") and self._known(identity.commit_key(document["commit"])):
+            return  # nearly always: what follows is not even imported
         from kleio.core import history
 
         limit, blobs = self.config["history-limit"], self.spool.file("blobs")

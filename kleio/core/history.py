@@ -48,7 +48,7 @@ class Found:
 
 def key(commit: str) -> str:
     """Under which the journal keeps what leads to ``commit``."""
-    return identity.digest({"commit": commit})
+    return identity.commit_key(commit)
 
 
 def gather(root: str, document: Mapping[str, Any], directory: str, known: Callable[[str], bool], limit: int) -> Found:

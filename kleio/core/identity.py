@@ -174,6 +174,11 @@ def digest(document: Mapping[str, Any]) -> str:
     return hashlib.sha256(canonical.encode("ascii")).hexdigest()[:32]
 
 
+def commit_key(commit: str) -> str:
+    """Under which a journal keeps what leads to a commit that no remote has."""
+    return digest({"commit": commit})
+
+
 def _file_digest(path: str) -> str | None:
     """None for a file that cannot be read after all."""
     try:

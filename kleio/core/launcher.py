@@ -34,9 +34,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
+    from kleio.core.asked import Asked
     from kleio.core.gathering import Gatherer
     from kleio.core.journal.base import Journal
-    from kleio.core.recall import Asked, Recalled
+    from kleio.core.recall import Recalled
     from kleio.core.recorded import Tree
     from kleio.core.recorder import Recorder
     from kleio.core.reserving import Reserved

@@ -1,4 +1,4 @@
-"""What is to be launched: a command as typed, or one that a trial recorded, with its directory and, if wanted, its own code."""
+"""A recorded trial as something to launch: its words, its directory and, if wanted, its own code."""
 
 from __future__ import annotations
 
@@ -13,32 +13,11 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from kleio.core.asked import Asked, Branching
     from kleio.core.config import Config
     from kleio.core.journal.base import Journal
     from kleio.core.recorded import Tree
     from kleio.core.trial import Entry
-
-
-@dataclass(frozen=True, slots=True)
-class Branching:
-    """A branch that is asked for: cut at ``criterion``, with ``options`` changed or added, or another command altogether."""
-
-    criterion: str
-    options: tuple[str, ...] = ()
-    command: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """A command to launch, or the ``trial`` whose recorded one is meant, to be gone on with or, with ``branch``, branched.
-
-    ``repeat`` asks for a repetition of it, which is not what its command means from then on.
-    """
-
-    argv: tuple[str, ...] = ()
-    trial: str | None = None
-    branch: Branching | None = None
-    repeat: bool = False
 
 
 @dataclass(frozen=True, slots=True)
