@@ -82,3 +82,9 @@ def test_reading_in_a_pipe_needs_no_rich(tmp_path, monkeypatch):
     imported = _imported_by("ls")
     assert {"click", "kleio.core.view"} <= imported
     assert not imported & (HEAVY - {"click"})
+
+
+def test_the_client_package_loads_nothing_until_it_is_asked():
+    assert _loaded("import kleio.client") - {"__future__"} == {"kleio", "kleio.client"}
+    ours = {name for name in _loaded("from kleio.client import kleio_logger") if name.startswith("kleio")}
+    assert ours == {"kleio", "kleio.client", "kleio.client.logger", "kleio.core", "kleio.core.errors", "kleio.core.spool"}
