@@ -16,7 +16,7 @@ from kleio.core.errors import KleioError, UsageError
 from kleio.core.journal import open_journal
 from kleio.core.journal.base import Segment
 from kleio.core.statistics import Record
-from kleio.core.trial import Event, Trial
+from kleio.core.trial import Entry, Event, Trial
 
 TRAIN = """
 import argparse, json, sys
@@ -74,8 +74,8 @@ def logged(trial, journal_uri):
     """The (epoch, loss) that a trial sees, in order."""
     journal = open_journal(journal_uri)
     try:
-        found = lineage.records(journal, journal.entry(trial).trial, "statistics")
-        return [(record.values["epoch"], record.values["loss"]) for record in found]
+        found, _ = lineage.logged(journal, journal.entry(trial))
+        return [(record.values["epoch"], record.values["loss"]) for record, _ in found]
     finally:
         journal.close()
 
@@ -432,7 +432,7 @@ def test_a_cut_keeps_what_came_before_and_nothing_else(journal_uri, seed):
     wanted = random.Random(seed).choice(sorted(epochs))
     found = branch.cut(journal, journal.entry("a" * 32), f"epoch={wanted}", "branch")
     child = Trial("b" * 32, "w" * 32, "p", ("x",), ".", 2.0, parent="a" * 32, cut=found.as_dict())
-    seen = [record.values["n"] for record in lineage.records(journal, child, "statistics")]
+    seen = [record.values["n"] for record, _ in lineage.logged(journal, Entry(child))[0]]
     last = max(record.values["n"] for _, _, record in everything if record.values["epoch"] == wanted)
     execution = next(one for one, _, record in everything if record.values["n"] == last)
     assert seen == [record.values["n"] for one, _, record in everything if record.values["n"] <= last and one <= execution]
@@ -441,7 +441,7 @@ def test_a_cut_keeps_what_came_before_and_nothing_else(journal_uri, seed):
     assert summary["n"]["last"] == last
     whole = branch.cut(journal, journal.entry("a" * 32), "end", "change")
     other = Trial("c" * 32, "", "", (), "", 3.0, cut=whole.as_dict())
-    assert len(lineage.records(journal, other, "statistics")) == len(everything)
+    assert len(lineage.logged(journal, Entry(other))[0]) == len(everything)
     journal.close()
 
 

@@ -35,7 +35,10 @@ def checkout(tmp_path, monkeypatch):
 def records(uri, trial, stream):
     journal = open_journal(uri, writing=False)
     try:
-        return [dict(one.values) for one in lineage.records(journal, journal.entry(trial).trial, stream)]
+        entry = journal.entry(trial)
+        if stream == "artifacts":
+            return [dict(one.values) for one in lineage.artifacts(journal, entry)]
+        return [dict(one.values) for one, _ in lineage.logged(journal, entry)[0]]
     finally:
         journal.close()
 

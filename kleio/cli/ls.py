@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from kleio.cli import render
-from kleio.cli.options import as_json, reading
+from kleio.cli.options import all_executions, as_json, reading
 from kleio.core import view
 from kleio.core.config import spool_root
 from kleio.core.journal.base import Selection
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 @click.option("--tag", multiple=True, metavar="TAG", help="only with this tag; repeatable, then all are needed")
 @click.option("-n", "limit", metavar="N", type=click.IntRange(min=0), default=20, show_default=True,
               help="how many at most; 0: all")
+@all_executions
 @as_json
 @reading
 def ls(
@@ -35,13 +36,14 @@ def ls(
     status: tuple[str, ...],
     tag: tuple[str, ...],
     limit: int,
+    all_executions: bool,
     json: bool,
 ) -> None:
     """List trials, newest first."""
     project = None if all_projects else project or project_here(with_.config)
     selection = Selection(project=project, statuses=status, tags=tag)
     entries = view.from_here(with_.journal.entries(selection, limit or None), spool_root(with_.config))
-    found = view.documents(with_.journal, entries)
+    found = view.documents(with_.journal, entries, all_executions=all_executions)
     if json:
         render.document(found)
     else:

@@ -73,3 +73,5 @@ def reading(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 as_json = click.option("--json", "json", is_flag=True, help="print one JSON document")
+all_executions = click.option("--all-executions", is_flag=True,
+                              help="what was given up by resuming from before it as well")  # fmt: skip

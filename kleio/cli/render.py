@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
     from typing import Any
 
+    from kleio.core.about import About
     from kleio.core.config import Value
     from kleio.core.journal.base import Journal
     from kleio.core.recovery import Recovered
@@ -139,18 +140,8 @@ def _columns() -> int:
     return shutil.get_terminal_size().columns
 
 
-def trial(
-    one: Mapping[str, Any],
-    artifacts: Sequence[Mapping[str, Any]],
-    unreadable: int,
-    files: Sequence[Sequence[Any]] = (),
-    ancestors: Sequence[Entry] = (),
-    branches: Sequence[Entry] = (),
-    scrubs: Sequence[Mapping[str, Any]] = (),
-) -> None:
-    """``kleio info``: the page one wants to see. ``artifacts`` are those it sees, ``files`` the (path, size, …) that it wrote,
-    ``ancestors`` the oldest first.
-    """
+def trial(one: Mapping[str, Any], also: About) -> None:
+    """``kleio info``: the page one wants to see."""
     bold, dim, colour = styles()
     out = sys.stdout.write
     out(f"{bold('trial')} {one['id']}  {colour(one['status'])}\n")
@@ -178,15 +169,18 @@ def trial(
     _section(bold("parameters"), parameters)
     _section(bold("executions"), [(f"{e['number']}", _attempt(e, colour)) for e in one["executions"]])
     _summaries(bold("statistics"), one["summary"])
-    _section(bold("artifacts"), _by_name(artifacts))
-    _section(bold("files written"), _files(files))
-    line = [*ancestors, *branches] if ancestors or branches else []
+    _fields([("scopes", also.scopes)], dim)
+    _section(bold("artifacts"), _by_name(also.artifacts))
+    _section(bold("files written"), _files(also.files))
+    line = [*also.ancestors, *also.branches]
     _section(bold("lineage"), [(other.id[:7], _relative(other, one, colour)) for other in line])
-    if unreadable:
-        out(f"{wording.several(unreadable, 'line')} of statistics could not be read and set aside\n")
+    if also.unreadable:
+        out(f"{wording.several(also.unreadable, 'line')} of statistics could not be read and set aside\n")
+    for remark in also.remarks:
+        out(f"{wording.printable(remark)}\n")
     for left in one["code"].get("left_out") or ():
         out(wording.printable(f"not kept with the code: {left['path']} ({left['size']:,} bytes, {left['why']})") + "\n")
-    _scrubs(scrubs)
+    _scrubs(also.scrubs)
     out(dim(_next_commands(one)) + "\n")
 
 

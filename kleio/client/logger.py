@@ -19,29 +19,64 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import Any, BinaryIO
 
+    from kleio.client.scope import Scope
+
+MOST_KEYS = 10_000
+"""Names whose JSON is remembered."""
 _PATIENCE = 0.05  # seconds between looks for an answer, at most
 
 
 class Statistic(dict):  # type: ignore[type-arg]
-    """The values of one ``log_statistic`` call; ``time`` is when, in seconds since the epoch."""
+    """The values of one ``log_statistic`` call, inherited ones included; ``time`` is when, in seconds since the epoch.
 
-    __slots__ = ("time",)
+    ``scope`` is what it was logged in, a :class:`LoggedScope`, or None.
+    """
 
-    def __init__(self, values: Mapping[str, Any], time: float) -> None:
+    __slots__ = ("scope", "time")
+
+    def __init__(self, values: Mapping[str, Any], time: float, scope: LoggedScope | None = None) -> None:
         super().__init__(values)
         self.time = time
+        self.scope = scope
+
+
+class LoggedScope(dict):  # type: ignore[type-arg]
+    """The values of a scope, inherited ones included; ``own`` are those without.
+
+    ``number`` counts the scopes of a process from 1. ``start`` and ``end`` are in seconds since the epoch, ``duration`` in
+    seconds; a scope that was never left has None for the last two, and one whose beginning is not known for the first.
+    ``error`` is None, or the type and message of the exception that ended it. ``uncommitted`` are the values of statistics that
+    were begun in it with ``add`` and never committed.
+    """
+
+    __slots__ = ("duration", "end", "error", "number", "own", "start", "uncommitted")
+
+    def __init__(self, told: Mapping[str, Any]) -> None:
+        super().__init__(told["values"])
+        self.number: int = told["number"]
+        self.own: dict[str, Any] = told["own"]
+        self.start = told["started"] / 1e9 if told["started"] is not None else None
+        self.end = told["ended"] / 1e9 if told["ended"] is not None else None
+        self.duration = self.end - self.start if self.start is not None and self.end is not None else None
+        self.error: dict[str, Any] | None = told["error"]
+        self.uncommitted: list[dict[str, Any]] = told["uncommitted"]
 
 
 class LoggedArtifact:
-    """An artifact in the journal. ``meta`` are its keyword arguments, ``size`` is in bytes, ``time`` in seconds."""
+    """An artifact in the journal. ``meta`` are its keyword arguments, ``size`` is in bytes, ``time`` in seconds.
 
-    def __init__(self, logger: Logger, values: Mapping[str, Any], time: float) -> None:
+    ``execution`` is the id of the execution that logged it.
+    """
+
+    def __init__(self, logger: Logger, values: Mapping[str, Any], time: int, execution: str) -> None:
         self._logger = logger
         self.name: str = values["name"]
         self.sha256: str = values["sha256"]
         self.size: int = values["size"]
         self.meta: dict[str, Any] = dict(values.get("meta", {}))
-        self.time = time
+        self.nanoseconds = time
+        self.time = time / 1e9
+        self.execution = execution
 
     def open(self) -> BinaryIO:
         """Its bytes, to be read. Raises KleioError when the launcher cannot get them."""
@@ -80,6 +115,7 @@ class Logger:
         self._keys: dict[str, str] = {}
         self._said: set[str] = set()
         self._append: Callable[[str], None] | None = None
+        self._outside: Scope | None = None
         if spool and not on_this_host(spool):
             self._say("the launcher's spool is not on this host, or gone; nothing is recorded")
             self._directory = ""
@@ -95,9 +131,12 @@ class Logger:
 
     def log_statistic(self, /, **values: Any) -> None:
         """Record values that belong together, under the present time: numbers, text, dates, arrays, nested at will."""
-        append = self._append
-        if append is None:
-            append = self._begin()
+        line = self.line(values)
+        if line is not None:
+            self.put(line)
+
+    def line(self, values: Mapping[str, Any]) -> str | None:
+        """``values`` as one line of JSON; None if they cannot be recorded, which was said then."""
         line = ""
         for key, value in values.items():
             kind = type(value)
@@ -108,7 +147,7 @@ class Logger:
             else:
                 encoded = self._encoded(value)
                 if encoded is None:
-                    return
+                    return None
                 text = encoded
             name = self._keys.get(key)
             if name is None:
@@ -116,11 +155,42 @@ class Logger:
             line += name + text
         if len(line) > LARGEST_RECORD:
             self._refuse(ValueError(f"a statistic of {len(line):,} bytes is too large; log it with log_artifact"))
-            return
+            return None
+        return "{" + line[1:] + "}"
+
+    def put(self, line: str) -> None:
+        """Append a line, with its mark if it has one, to this process's statistics."""
+        append = self._append
+        if append is None:
+            append = self._begin()
         try:
-            append("{" + line[1:] + "}")
+            append(line)
         except OSError as error:
             self._refuse(error)
+
+    def scope(self, /, **values: Any) -> Scope:
+        """Values that hold for many statistics: those that are logged in it have them, and they are stored once.
+
+        It can be used in a ``with``, and have scopes inside; see :class:`kleio.client.scope.Scope`.
+        """
+        return self._around.scope(**values)
+
+    def add(self, /, **values: Any) -> None:
+        """Begin a statistic, or add to the one that this thread or task has begun; :meth:`commit` records it."""
+        self._around.add(**values)
+
+    def commit(self, /, **values: Any) -> None:
+        """Record as one statistic what this thread or task has added, and ``values``."""
+        self._around.commit(**values)
+
+    @property
+    def _around(self) -> Scope:
+        """What is outside of all scopes."""
+        if self._outside is None:
+            from kleio.client.scope import Scope
+
+            self._outside = Scope(self, None, {})
+        return self._outside
 
     def log_artifact(self, filename: str, artifact: Any, *, wait: bool = False, **meta: Any) -> None:
         """Keep a copy of ``artifact`` (a path, bytes, or a file open for reading) under the name ``filename``.
@@ -160,23 +230,68 @@ class Logger:
 
     # -- reading -------------------------------------------------------------------------------------------------
 
-    def load_statistic(self, /, *keys: str, **where: Any) -> list[Statistic]:
+    @property
+    def execution(self) -> int:
+        """Which attempt at its trial this is: 1 at first, 2 when it has been resumed once. 1 without ``kleio``."""
+        launch = Spool(self._directory).read("launch") if self._directory else None
+        return int((launch or {}).get("number", 1))
+
+    def load_statistic(self, /, *keys: str, all_executions: bool = False, **where: Any) -> list[Statistic]:
         """What this trial has logged with all of ``keys`` and with the values in ``where``, in the order of its times.
 
-        A branch has what its parent logged up to the cut, and then its own. Empty without ``kleio``. Raises KleioError
-        when the launcher cannot answer.
+        Values that a statistic inherits from its scope are its values. A branch has what its parent logged up to the cut, and
+        then its own. What was given up by :meth:`resume_from` is left out unless ``all_executions`` are asked for. Empty
+        without ``kleio``. Raises KleioError when the launcher cannot answer.
         """
         if not self._directory:
             return []
-        answer = self.ask({"op": "statistics", "keys": list(keys), "where": where})
-        return [Statistic(values, when / 1e9) for when, values in answer["records"]]
+        answer = self.ask({"op": "statistics", "keys": list(keys), "where": where, "all": all_executions})
+        scopes = [LoggedScope(one) for one in answer["scopes"]]
+        return [
+            Statistic(values, when / 1e9, scopes[at] if at is not None else None) for when, values, at in answer["records"]
+        ]
 
-    def load_artifacts(self, filename: str, where: Mapping[str, Any] | None = None) -> list[LoggedArtifact]:
-        """This trial's artifacts of that name whose metadata has the values in ``where``, in logging order."""
+    def load_scopes(self, /, *keys: str, all_executions: bool = False, **where: Any) -> list[LoggedScope]:
+        """The scopes that have all of ``keys`` and the values in ``where``, own or inherited, in the order of their starts.
+
+        What was added outside of all scopes and never committed is in one with the number 0, whose ``start`` is None.
+        """
         if not self._directory:
             return []
-        answer = self.ask({"op": "artifacts", "name": filename, "where": dict(where or {})})
-        return [LoggedArtifact(self, values, when / 1e9) for when, values in answer["records"]]
+        answer = self.ask({"op": "scopes", "keys": list(keys), "where": where, "all": all_executions})
+        return [LoggedScope(one) for one in answer["scopes"]]
+
+    def load_artifacts(
+        self, filename: str, where: Mapping[str, Any] | None = None, *, all_executions: bool = False
+    ) -> list[LoggedArtifact]:
+        """This trial's artifacts of that name whose metadata has the values in ``where``, in logging order.
+
+        What was given up by :meth:`resume_from` is left out unless ``all_executions`` are asked for.
+        """
+        if not self._directory:
+            return []
+        answer = self.ask({"op": "artifacts", "name": filename, "where": dict(where or {}), "all": all_executions})
+        return [LoggedArtifact(self, values, when, execution) for when, values, execution in answer["records"]]
+
+    def latest_artifact(self, filename: str, where: Mapping[str, Any] | None = None) -> LoggedArtifact | None:
+        """The newest of :meth:`load_artifacts`, None when there is none."""
+        found = self.load_artifacts(filename, where)
+        return found[-1] if found else None
+
+    def resume_from(self, artifact: LoggedArtifact | None) -> LoggedArtifact | None:
+        """Say that this execution goes on from ``artifact``, or with None from the beginning; returns it.
+
+        What earlier executions logged after it no longer counts: readings and summaries leave it out, so that curves have no
+        zigzag. It stays in the journal. The last call counts; in a first execution, with nothing before, it does nothing.
+        """
+        if self._directory:
+            from kleio.client.resuming import resume_from
+
+            try:
+                resume_from(self, Spool(self._directory), artifact)
+            except Exception as error:  # noqa: BLE001 - the script matters more
+                self._refuse(error, "where this execution goes on from is not recorded")
+        return artifact
 
     def load_config(self) -> dict[str, Any]:
         """The trial's parameters, as the command line gave them; empty without ``kleio``."""
@@ -234,10 +349,17 @@ class Logger:
             writer.close()
         self._writers, self._append = {}, None
 
+    @property
+    def statistics(self) -> Writer | None:
+        """This process's writer of statistics, if it has one by now."""
+        return self._writers.get("statistics")
+
     def _name(self, key: str) -> str:
         """``,"key":`` with whatever must be escaped."""
         from json import dumps
 
+        if len(self._keys) >= MOST_KEYS:
+            self._keys.clear()
         name = self._keys[key] = f",{dumps(key)}:"
         return name
 

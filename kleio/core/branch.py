@@ -10,25 +10,23 @@ from dataclasses import astuple, dataclass, replace
 from kleio.core import output, redact, statistics
 from kleio.core.commandline import parameters, typed
 from kleio.core.errors import KleioError, UsageError
-from kleio.core.journal.base import Summary
-from kleio.core.lineage import Part, clipped, parts
+from kleio.core.lineage import Part, clipped, limits, parts, summary_of, whole
 from kleio.core.lookup import SHORT, by_stream
+from kleio.core.scopes import Scopes, is_statistic
 from kleio.core.spool import LINE_STREAMS, OUTPUT_STREAMS
-from kleio.core.statistics import Summariser
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from typing import Any
 
-    from kleio.core.journal.base import Journal
+    from kleio.core.journal.base import Journal, Summary
     from kleio.core.lookup import Key
     from kleio.core.statistics import Record
     from kleio.core.trial import Entry, Trial
 
 END = "end"
 """The criterion of a branch that continues all there is."""
-STREAMS = (*LINE_STREAMS, *OUTPUT_STREAMS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +73,7 @@ def cut(journal: Journal, entry: Entry, criterion: str, by: str) -> Cut:
 
     Raises UsageError for what is none of these, KleioError for what matches nothing; both say what there is.
     """
-    there = _whole(journal, entry)
+    there = whole(journal, entry)
     if criterion == END:
         return Cut(END, by, tuple(there))
     name, equals, value = criterion.partition("=")
@@ -90,22 +88,17 @@ def cut(journal: Journal, entry: Entry, criterion: str, by: str) -> Cut:
     return Cut(criterion, by, kept)
 
 
-def _whole(journal: Journal, entry: Entry) -> list[Part]:
-    """All that a trial sees now, its executions in order."""
-    own = []
-    for execution in entry.executions:
-        extents = journal.extents(execution.id, entry.id)
-        own += [Part(entry.id, execution.id, *key, end) for key, end in sorted(extents.items()) if key[1] in STREAMS]
-    return [*parts(entry.trial), *own]
-
-
 def _matched(journal: Journal, entry: Entry, there: list[Part], name: str, value: Any) -> Moment:
     """The last statistic or artifact that has the value under this name, in the last execution that has one."""
     order = {part.execution: at for at, part in enumerate(there)}
     best: tuple[int, int, Key, int] | None = None
     seen_values: dict[str, list[Any]] = {}
+    scopes = _scopes(journal, there)
     for key, record, end in _records(journal, there, LINE_STREAMS):
-        held = dict(statistics.flat(_values(key[2], record)))
+        if not is_statistic(record):
+            continue
+        scope = scopes.of(key, record)
+        held = dict(statistics.flat(_values(key[2], record) if scope is None else {**scope.values, **record.values}))
         for known, own in held.items():
             _note(seen_values.setdefault(known, []), own)
         if name in held and _equal(held[name], value):
@@ -114,6 +107,19 @@ def _matched(journal: Journal, entry: Entry, there: list[Part], name: str, value
     if best is None:
         raise KleioError(_what_there_is(entry, name, value, seen_values))
     return Moment(best[1], best[2][0], best[2:])
+
+
+def _scopes(journal: Journal, there: Sequence[Part]) -> Scopes:
+    """What they tell of scopes: it is needed before their statistics are looked at, since a scope may learn values later."""
+    scopes = Scopes()
+    for part in there:
+        if part.stream == "statistics":
+            for _, segments in by_stream(journal, part.trial, (part.stream,), until={part.key: part.end}):
+                for segment in segments:
+                    marked = statistics.is_marked(segment.payload)
+                    for record in statistics.unpack(clipped(segment, part.end).payload) if marked else ():
+                        scopes.take(part.key, record)
+    return scopes
 
 
 def _values(stream: str, record: Record) -> Mapping[str, Any]:
@@ -256,35 +262,33 @@ def _said(params: Mapping[str, Any], name: str) -> str:
 
 
 def inherited_summaries(journal: Journal, parent: str, child: str, cut: Cut) -> Iterator[Summary]:
-    """The summaries of what a branch inherits, to be kept as its own: those of its parent where the cut leaves them whole."""
+    """The summaries of what a branch inherits, to be kept as its own: those of its parent where they cover just that."""
     known = {(one.execution, one.writer): one for one in journal.summaries([parent]).get(parent, ())}
+    ends = limits(journal, cut.parts)
     for part in cut.parts:
-        if part.stream != "statistics":
+        end = ends.get(part.execution)
+        if part.stream != "statistics" or end == 0:
             continue
         whole = known.get((part.execution, part.writer))
-        if whole is not None and whole.end == part.end:
+        if end is None and whole is not None and whole.end == part.end:
             yield replace(whole, trial=child)
-            continue
-        summariser = Summariser()
-        for _, record, _ in _records(journal, [part], ("statistics",)):
-            summariser.add(record)
-        yield Summary(child, part.execution, part.writer, part.end, summariser.keys)
+        else:
+            yield replace(summary_of(journal, part, child, end), writer=part.writer)
 
 
-def remarks(entry: Entry, cut: Cut, lineage: Sequence[Entry] = ()) -> Iterator[str]:
+def remarks(entry: Entry, cut: Cut) -> Iterator[str]:
     """What whoever branches should know of the cut."""
     short = entry.id[:SHORT]
     if entry.live:
         yield f"trial {short} is running; the branch has what of it is in the journal now"
     used = {part.execution for part in cut.parts}
-    for one in (*lineage, entry):
-        for execution in one.executions:
-            silent = execution.ended is None and not (one.live and execution.id == one.holder)
-            if execution.id in used and silent:
-                yield (
-                    f"execution {execution.number} of trial {one.id[:SHORT]} on {execution.host} ended without a word; "
-                    "what it had not shipped is not in this branch (kleio sync there ships it)"
-                )
+    for execution in entry.executions:
+        silent = execution.ended is None and not (entry.live and execution.id == entry.holder)
+        if execution.id in used and silent:
+            yield (
+                f"execution {execution.number} of trial {short} on {execution.host} ended without a word; "
+                "what it had not shipped is not in this branch (kleio sync there ships it)"
+            )
     if not any(part.stream == "artifacts" for part in cut.parts):
         yield (
             f"trial {short} logged no artifact before the cut: a script that goes on from files on disk finds them as they are "

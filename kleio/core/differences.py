@@ -7,7 +7,7 @@ from __future__ import annotations
 import os
 from dataclasses import asdict, dataclass, field
 
-from kleio.core import statistics
+from kleio.core import resuming, statistics
 from kleio.core.codedocument import recorded_code
 from kleio.core.errors import KleioError
 from kleio.core.filechanges import changed_files, patch, unseen
@@ -132,7 +132,7 @@ def recorded(journal: Journal, entry: Entry, here: str) -> Side:
     if environment is None:
         notes.append(f"the environment of trial {entry.id[:SHORT]} was not recorded")
     lasted = [one.ended - one.started for one in entry.executions if one.ended]
-    summary = statistics.combine(journal.summaries([entry.id]).get(entry.id, ()))
+    summary = statistics.combine(resuming.counted(entry, journal.summaries([entry.id]).get(entry.id, ())))
     return Side(
         entry.id, entry.trial.command, entry.params, code, environment, entry.status.value,
         sum(lasted) if lasted else None, summary, tuple(notes),

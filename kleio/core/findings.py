@@ -9,6 +9,9 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 
+from kleio.core import resuming
+from kleio.core.journal.base import Trace
+from kleio.core.lineage import cut_short
 from kleio.core.trial import Event
 
 TYPE_CHECKING = False
@@ -67,6 +70,9 @@ def bring(journal: Journal, source: Source, token: int, told: set[str]) -> None:
 
 def _record(journal: Journal, source: Source, token: int, name: str, one: Mapping[str, Any]) -> None:
     keep(journal, source, one)
+    if one["kind"] == resuming.KIND:
+        for summary in cut_short(journal, source.trial, one["data"]["execution"], one["data"]["time"]):
+            journal.summarise(summary)
     if one["kind"] is not None:
         suffix = "" if name == one["kind"] else f"-{name}"
         identity = f"{one['kind']}-{source.execution}{suffix}"
@@ -82,5 +88,4 @@ def keep(journal: Journal, source: Source, one: Mapping[str, Any]) -> None:
     for key, document in one.get("documents", {}).items():
         journal.put_document(key, document)
     if one.get("traces"):
-        from kleio.core.journal.base import Trace
         journal.leave([Trace(key, source.trial, source.execution) for key in one["traces"]])

@@ -8,21 +8,25 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from kleio.core import output, statistics
-from kleio.core.journal.base import Selection
+from kleio.core import output, resuming, statistics
+from kleio.core.journal.base import Selection, Summary
 from kleio.core.lookup import by_stream
-from kleio.core.spool import LAUNCHER, OUTPUT_STREAMS
+from kleio.core.scopes import is_statistic, resolved
+from kleio.core.spool import LAUNCHER, LINE_STREAMS, OUTPUT_STREAMS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from kleio.core.journal.base import Journal, Segment
     from kleio.core.lookup import Key
+    from kleio.core.resuming import Resumed
+    from kleio.core.scopes import Scope, Scopes
     from kleio.core.statistics import Record
     from kleio.core.trial import Entry, Trial
 
 EVERYTHING = 1 << 62
+STREAMS = (*LINE_STREAMS, *OUTPUT_STREAMS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +48,14 @@ def parts(trial: Trial) -> list[Part]:
     """What a trial inherits, in the order in which it was emitted."""
     return [Part(*one) for one in (trial.cut or {}).get("ends", ())]
 
+
+def whole(journal: Journal, entry: Entry) -> list[Part]:
+    """All that a trial sees now: what it inherits, then its own, executions in order."""
+    own = []
+    for execution in entry.executions:
+        extents = journal.extents(execution.id, entry.id)
+        own += [Part(entry.id, execution.id, *key, end) for key, end in sorted(extents.items()) if key[1] in STREAMS]
+    return [*parts(entry.trial), *own]
 
 
 def seen(journal: Journal, trial: Trial, streams: Sequence[str]) -> Iterator[tuple[Key, Iterator[Segment]]]:
@@ -72,10 +84,73 @@ def clipped(segment: Segment, end: int) -> Segment:
     return replace(segment, end=end, payload=statistics.pack(records))
 
 
-def records(journal: Journal, trial: Trial, stream: str) -> list[Record]:
-    """The statistics or artifacts that a trial sees, in the order of their times."""
-    found = [record for _, segments in seen(journal, trial, (stream,)) for record in statistics.records(segments)]
-    return sorted(found, key=lambda record: record.time)
+def emitted(journal: Journal, trial: Trial, stream: str) -> Iterator[tuple[Key, Record]]:
+    """Every record of one kind that a trial sees, those of a writer together; what was given up included."""
+    for key, segments in seen(journal, trial, (stream,)):
+        for record in statistics.records(segments):
+            yield key, record
+
+
+def marked(journal: Journal, trial: Trial) -> Iterator[tuple[Key, Record]]:
+    """What a trial's statistics tell of scopes; segments that tell nothing are not even looked into."""
+    for key, segments in seen(journal, trial, ("statistics",)):
+        for record in statistics.records(one for one in segments if statistics.is_marked(one.payload)):
+            if record.mark and not is_statistic(record):
+                yield key, record
+
+
+def limits(
+    journal: Journal, parts: Iterable[Part], own: Entry | None = None, said: Mapping[str, Resumed] | None = None
+) -> dict[str, int]:
+    """Up to when what each execution logged counts (:func:`kleio.core.resuming.limits`), of those that ``parts`` are from.
+
+    ``own`` is the trial that sees them, where it has executions of its own; ``said`` is what the journal may not know yet.
+    """
+    inherited = {part.execution: part.trial for part in parts}
+    entries = [journal.entry(trial) for trial in dict.fromkeys(inherited.values()) if own is None or trial != own.id]
+    events = [event for entry in (*entries, own) if entry is not None for event in entry.events]
+    order = dict.fromkeys([*inherited, *(one.id for one in (own.executions if own else ()))])
+    told = resuming.told(event for event in events if event.execution in order)
+    return resuming.limits(list(order), {**told, **(said or {})})
+
+
+def logged(
+    journal: Journal, entry: Entry, all_executions: bool = False
+) -> tuple[list[tuple[Record, Scope | None]], Scopes]:
+    """The statistics that a trial sees, in the order of their times, with what they inherit, each with its scope; and all
+    scopes. What was given up only with ``all_executions``.
+    """
+    ends = {} if all_executions else limits(journal, parts(entry.trial), entry)
+    found, scopes = resolved(resuming.counting(emitted(journal, entry.trial, "statistics"), ends))
+    return sorted(found, key=lambda one: one[0].time), scopes
+
+
+def artifacts(journal: Journal, entry: Entry, all_executions: bool = False) -> list[Record]:
+    """The artifacts that a trial sees, in the order of their times; what was given up only with ``all_executions``."""
+    found = emitted(journal, entry.trial, "artifacts")
+    ends = {} if all_executions else limits(journal, parts(entry.trial), entry)
+    return sorted((record for _, record in resuming.counting(found, ends)), key=lambda record: record.time)
+
+
+def cut_short(journal: Journal, trial: str, execution: str, until: int) -> Iterator[Summary]:
+    """The summaries of what an execution that a trial sees had logged up to a time, to be kept before it is recorded that the
+    trial was resumed from there.
+    """
+    entry = journal.entry(trial)
+    for part in whole(journal, entry) if entry else ():
+        if part.execution == execution and part.stream == "statistics":
+            yield summary_of(journal, part, trial, until)
+
+
+def summary_of(journal: Journal, part: Part, trial: str, until: int | None = None) -> Summary:
+    """Of a part of a statistics stream, up to a time if one is given, as that of ``trial``."""
+    summariser = statistics.Summariser()
+    for _, segments in by_stream(journal, part.trial, (part.stream,), until={part.key: part.end}):
+        for record in statistics.records(clipped(segment, part.end) for segment in segments):
+            if until is None or record.time <= until:
+                summariser.add(record)
+    writer = part.writer if until is None else f"{part.writer}{resuming.AFTER}{until}"
+    return Summary(trial, part.execution, writer, part.end, summariser.keys)
 
 
 def printed(journal: Journal, entry: Entry, streams: Sequence[str]) -> Iterator[bytes]:

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import fnmatch
 import math
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from itertools import zip_longest
 
 from kleio.core import statistics
 from kleio.core.journal.base import Selection
-from kleio.core.lineage import Part, clipped, parts
+from kleio.core.lineage import Part, clipped, limits, parts
 from kleio.core.lookup import SHORT
+from kleio.core.scopes import is_statistic, said
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -185,15 +186,16 @@ class _Comparing:
 def _paired(journal: Journal, original: Entry, repetition: Entry) -> Iterator[tuple[Iterable[Record], Iterable[Record]]]:
     """The streams that belong together; what has no counterpart is compared with nothing."""
     ours, theirs = _lanes(journal, original, "statistics"), _lanes(journal, repetition, "statistics")
+    ends = [limits(journal, parts(entry.trial), entry) for entry in (original, repetition)]
     beginnings = [_first(journal, lane) for lane in theirs]
     for lane in ours:
         first = _first(journal, lane)
         at = next((at for at, one in enumerate(beginnings) if one and first and one.values == first.values), 0)
         other = theirs.pop(at) if theirs else []
         del beginnings[at : at + 1]
-        yield _read(journal, lane), _read(journal, other)
+        yield _read(journal, lane, ends[0]), _read(journal, other, ends[1])
     for lane in theirs:
-        yield (), _read(journal, lane)
+        yield (), _read(journal, lane, ends[1])
 
 
 def _lanes(journal: Journal, entry: Entry, stream: str) -> list[list[Part]]:
@@ -217,10 +219,14 @@ def _by_beginning(journal: Journal, own: list[Part]) -> list[Part]:
     return [part for first, part in sorted(begun, key=lambda one: (one[0].time if one[0] else 0, one[1])) if first]
 
 
-def _read(journal: Journal, lane: Sequence[Part]) -> Iterator[Record]:
+def _read(journal: Journal, lane: Sequence[Part], ends: Mapping[str, int] | None = None) -> Iterator[Record]:
+    """What counts of a lane: statistics with their own values, and scopes with theirs where they are told of."""
     for part in lane:
         segments = journal.segments(part.trial, (part.stream,), None, {part.key: part.end})
-        yield from statistics.records(clipped(segment, part.end) for segment in segments)
+        for record in statistics.records(clipped(segment, part.end) for segment in segments):
+            values = said(record)
+            if record.time <= (ends or {}).get(part.execution, record.time) and (values or is_statistic(record)):
+                yield replace(record, values=values) if record.mark else record
 
 
 def _first(journal: Journal, lane: Sequence[Part]) -> Record | None:
@@ -231,7 +237,8 @@ def _first(journal: Journal, lane: Sequence[Part]) -> Record | None:
 
 
 def _artifacts(journal: Journal, entry: Entry) -> list[Record]:
-    found = [record for lane in _lanes(journal, entry, "artifacts") for record in _read(journal, lane)]
+    ends = limits(journal, parts(entry.trial), entry)
+    found = [record for lane in _lanes(journal, entry, "artifacts") for record in _read(journal, lane, ends)]
     return sorted(found, key=lambda record: record.time)
 
 

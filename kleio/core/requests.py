@@ -8,20 +8,25 @@ from __future__ import annotations
 
 import os
 import shutil
+from itertools import chain
 
-from kleio.core import statistics
+from kleio.core import lineage, resuming
 from kleio.core.errors import JournalError
-from kleio.core.lineage import seen
+from kleio.core.findings import PREFIX
+from kleio.core.scopes import resolved
 from kleio.core.shipping import LineStream, Source
 from kleio.core.spool import spools
 from kleio.core.trial import Trial
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from typing import Any
 
     from kleio.core.journal.base import Journal
+    from kleio.core.lookup import Key
+    from kleio.core.resuming import Resumed
+    from kleio.core.scopes import Scope
     from kleio.core.spool import Spool
     from kleio.core.statistics import Record
 
@@ -54,10 +59,29 @@ class Answerer:
                 return self._flushed(request["extents"])
             if request["op"] == "blob":
                 return {"path": self._blob(request["sha256"])}
-            found: list[list[Any]] = [[r.time, dict(r.values)] for r in self._records(request["op"])]
-            return {"records": [one for one in found if _matches(one[1], request)]}
+            if request["op"] == "artifacts":
+                return {"records": [one for one in self._artifacts(request) if _matches(one[1], request)]}
+            return self._statistics(request)
         except Exception as error:  # noqa: BLE001 - who asked is told, whatever it is
             return {"error": str(error)}
+
+    def _statistics(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Statistics as (time, values, number of the scope among ``scopes``), or the scopes alone."""
+        found, scopes = resolved(self._counting("statistics", request))
+        if request["op"] == "scopes":
+            return {"scopes": _told(one for one in scopes if _matches(one.values, request))}
+        records = sorted((one for one in found if _matches(one[0].values, request)), key=lambda one: one[0].time)
+        used = list({id(scope): scope for _, scope in records if scope is not None}.values())
+        places = {id(scope): at for at, scope in enumerate(used)}
+        return {
+            "records": [[record.time, dict(record.values), places.get(id(scope))] for record, scope in records],
+            "scopes": _told(used),
+        }
+
+    def _artifacts(self, request: dict[str, Any]) -> list[list[Any]]:
+        """Artifacts as (time, values, execution), in the order of their times."""
+        found = self._counting("artifacts", request)
+        return sorted(([record.time, dict(record.values), key[0]] for key, record in found), key=lambda one: one[0])
 
     def _flushed(self, extents: list[list[Any]]) -> dict[str, Any] | None:
         if self._journal is None:
@@ -66,20 +90,32 @@ class Answerer:
             return {"flushed": True}
         return None
 
-    def _records(self, stream: str) -> list[Record]:
-        """What the trial logged, in the order of its times: earlier executions from the journal, this one from the spool."""
-        return sorted([*self._earlier(stream), *_logged(self._source, stream)], key=lambda record: record.time)
+    def _counting(self, stream: str, request: dict[str, Any]) -> Iterator[tuple[Key, Record]]:
+        """What the trial logged: earlier executions from the journal, this one from the spool. Without what an execution gave
+        up by resuming from before it, unless all is asked for.
+        """
+        found = chain(self._earlier(stream), _logged(self._source, stream))
+        return found if request.get("all") else resuming.counting(found, self._limits())
 
-    def _earlier(self, stream: str) -> Iterator[Record]:
+    def _limits(self) -> dict[str, int]:
+        """Up to when what each execution logged counts."""
+        trial = self._trial()
+        here = [*(self._others_here() if self._journal is None else ()), self._source.spool]
+        said = {spool.execution: one for spool in here if (one := _resumed(spool))}
+        if self._journal is None:
+            return resuming.limits([spool.execution for spool in here], said)
+        return lineage.limits(self._journal, lineage.parts(trial), self._journal.entry(trial.id), said)
+
+    def _earlier(self, stream: str) -> Iterator[tuple[Key, Record]]:
         if self._journal is None:
             if self._trial().parent:
                 raise JournalError("this run is offline, and what the trial it continues logged is in the journal")
             for spool in self._others_here():
                 yield from _logged(Source(spool, self._source.trial, spool.execution), stream)
             return
-        for (execution, _, _), segments in seen(self._journal, self._trial(), (stream,)):
-            if execution != self._source.execution:
-                yield from statistics.records(segments)
+        for key, record in lineage.emitted(self._journal, self._trial(), stream):
+            if key[0] != self._source.execution:
+                yield key, record
 
     def _trial(self) -> Trial:
         launch = self._source.spool.read("launch")
@@ -88,11 +124,13 @@ class Answerer:
         return Trial.from_dict(launch["trial"])
 
     def _others_here(self) -> Iterator[Spool]:
-        """The spools of this trial's other executions that are still on this machine."""
+        """The spools of this trial's other executions that are still on this machine, in the order of their launches."""
+        found = []
         for spool in spools(os.path.dirname(self._source.spool.path)):
             launch = spool.read("launch") or {}
             if spool.execution != self._source.execution and launch.get("trial", {}).get("id") == self._source.trial:
-                yield spool
+                found.append((launch["started"], spool.execution, spool))
+        return (spool for _, _, spool in sorted(found, key=lambda one: one[:2]))
 
     def _blob(self, sha256: str) -> str:
         """A file with the artifact's bytes, for the script to read: in the spool, where it may."""
@@ -112,14 +150,32 @@ class Answerer:
         return kept
 
 
-def _logged(source: Source, stream: str) -> Iterator[Record]:
+def _logged(source: Source, stream: str) -> Iterator[tuple[Key, Record]]:
     """Everything that is in the spool of one stream, of all its writers."""
     for writer, kind in source.spool.streams():
         if kind == stream:
-            yield from LineStream(source, writer, kind, 0).everything()
+            for record in LineStream(source, writer, kind, 0).everything():
+                yield (source.execution, writer, kind), record
 
 
-def _matches(values: dict[str, Any], request: dict[str, Any]) -> bool:
+def _resumed(spool: Spool) -> Resumed | None:
+    """What an execution said it resumed from, as its spool has it."""
+    said = [found for stem in spool.stems(f"{PREFIX}{resuming.KIND}") if (found := spool.read(stem))]
+    last = max(said, key=lambda one: one["time"], default=None)
+    return resuming.from_data(last["data"], last["time"]) if last else None
+
+
+def _told(scopes: Iterable[Scope]) -> list[dict[str, Any]]:
+    return [
+        {
+            "number": one.number, "values": one.values, "own": one.own, "started": one.started, "ended": one.over,
+            "error": one.error, "uncommitted": one.uncommitted,
+        }
+        for one in scopes
+    ]  # fmt: skip
+
+
+def _matches(values: Mapping[str, Any], request: dict[str, Any]) -> bool:
     if "name" in request and values.get("name") != request["name"]:
         return False
     if any(key not in values for key in request.get("keys", ())):

@@ -71,7 +71,8 @@ class Reserver:
         """Act on the decision about ``found``; None if another was quicker and it is to be made anew."""
         trial, cut = self._trial(decision, found)
         data = self._execution_data()
-        spool, lock, recorder_lock = self._prepare(trial, data)
+        number = len(found.executions) + 1 if found and found.id == trial.id else 1
+        spool, lock, recorder_lock = self._prepare(trial, data, number)
         token = 0
         journal = self.survey.journal
         if journal is not None:
@@ -171,11 +172,12 @@ class Reserver:
 
     # -- the spool -----------------------------------------------------------------------------------------------
 
-    def _prepare(self, trial: Trial, data: dict[str, Any]) -> tuple[Spool, int, int]:
+    def _prepare(self, trial: Trial, data: dict[str, Any], number: int) -> tuple[Spool, int, int]:
         """The spool: all that is needed to record the run, in place before it is reserved."""
         launch = {
             "trial": trial.as_dict(),
             "execution": data,
+            "number": number,
             "started": time.time(),
             "annotations": self._annotations(),
             "documents": {self.code_digest: dict(self.code.document)},

@@ -11,7 +11,7 @@ One directory an execution, 0700::
     recorder.lock         flock held by whoever ships: the launcher, later perhaps another kleio
     wake                  a FIFO: one byte makes the recorder look at once
     shared.statistics     $KLEIO_STATISTICS: anybody appends one JSON object a line
-    WRITER.STREAM         lines, "NANOSECONDS JSON", of one process: statistics, artifacts
+    WRITER.STREAM         lines, "NANOSECONDS [MARK] JSON", of one process: statistics, artifacts
     launcher.STREAM       output, stdout or stderr as read, and launcher.STREAM.times beside it
     blobs/SHA256          bytes of artifacts, complete
     requests/ answers/    what load_* and flush() ask of the launcher, and what it answers
@@ -297,8 +297,8 @@ class LineReader:
             return b""
 
 
-def parse_line(line: bytes, shared: bool, now: int) -> tuple[int, Any] | None:
-    """The (nanoseconds, value) of one line; None for the version line, comments and blank lines.
+def parse_line(line: bytes, shared: bool, now: int) -> tuple[int, Any, str] | None:
+    """The (nanoseconds, value, mark) of one line; None for the version line, comments and blank lines.
 
     ``shared`` lines are bare JSON objects and get the time ``now``. Raises ValueError for what cannot be read.
     """
@@ -309,11 +309,14 @@ def parse_line(line: bytes, shared: bool, now: int) -> tuple[int, Any] | None:
         return None
     if len(text) > LARGEST_RECORD + 64:
         raise ValueError("the record is too large")
+    mark = b""
     if shared:
         value = loads(text)
     else:
         stamp, _, body = text.partition(b" ")
+        if body.startswith(b"@"):
+            mark, _, body = body.partition(b" ")
         now, value = int(stamp), loads(body)
     if not isinstance(value, dict) or any(type(key) is not str for key in value):
         raise ValueError("not a JSON object")
-    return now, value
+    return now, value, mark.decode("ascii")

@@ -2,7 +2,8 @@
 
 A record is a time and named values, nested at will. A packed segment holds one column for each top-level name: its
 rows, and its values as 64-bit floats, 64-bit integers, or JSON where they are of any other kind. Numbers are
-transposed into planes of bytes before zlib sees them, which halves what a point takes.
+transposed into planes of bytes before zlib sees them, which halves what a point takes. Marks, which tell of scopes
+(:mod:`kleio.core.scopes`), are the same for many records in a row and are kept as runs.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 from itertools import accumulate, chain
 from operator import sub
 
+from kleio.core.scopes import said
 from kleio.core.values import dumps, loads
 
 TYPE_CHECKING = False
@@ -25,16 +27,22 @@ if TYPE_CHECKING:
     from kleio.core.journal.base import Segment, Summary
 
 MAGIC = b"KS1"
+MARKED = b"KS2"
+"""What a segment with marks begins with: a kleio that does not know them refuses it instead of misreading it."""
 _HEAD = struct.Struct("<II")
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One ``log_statistic`` call. ``time`` is nanoseconds since the epoch, ``offset`` where it stands in its stream."""
+    """One ``log_statistic`` call. ``time`` is nanoseconds since the epoch, ``offset`` where it stands in its stream.
+
+    ``mark`` is empty, or says what it has to do with a scope (:mod:`kleio.core.scopes`).
+    """
 
     offset: int
     time: int
     values: Mapping[str, Any]
+    mark: str = ""
 
 
 def pack(records: list[Record]) -> bytes:
@@ -52,17 +60,31 @@ def pack(records: list[Record]) -> bytes:
         if not everywhere:
             blocks.append(_pack_integers(own))
         blocks.append(block)
-    head = dumps([len(records), [len(block) for block in blocks], listing]).encode()
-    return MAGIC + zlib.compress(_HEAD.pack(len(head), len(records)) + head, 1) + b"".join(blocks)
+    runs = _runs([record.mark for record in records])
+    head = dumps([len(records), [len(block) for block in blocks], listing, *([runs] if runs else [])]).encode()
+    packed = zlib.compress(_HEAD.pack(len(head), len(records)) + head, 1) + b"".join(blocks)
+    return (MARKED if runs else MAGIC) + packed
+
+
+def _runs(marks: list[str]) -> list[tuple[int, str]]:
+    """(row, mark) wherever another mark begins; empty if there are none."""
+    if not any(marks):
+        return []
+    return [(row, mark) for row, mark in enumerate(marks) if row == 0 or mark != marks[row - 1]]
+
+
+def _unrolled(runs: list[tuple[int, str]], count: int) -> list[str]:
+    ends = [*(row for row, _ in runs[1:]), count]
+    return [mark for (row, mark), end in zip(runs, ends, strict=True) for _ in range(row, end)]
 
 
 def unpack(payload: bytes) -> list[Record]:
     """The records that :func:`pack` was given, their names in the order in which they first appeared."""
-    if payload[:3] != MAGIC:
+    if payload[:3] not in (MAGIC, MARKED):
         raise ValueError("not a packed segment of statistics")
     opened = zlib.decompressobj()
     head = opened.decompress(payload[3:])
-    count, sizes, listing = loads(head[_HEAD.size :])
+    count, sizes, listing, *marked = loads(head[_HEAD.size :])
     ends = list(accumulate(sizes))
     blocks = iter([opened.unused_data[end - size : end] for size, end in zip(sizes, ends, strict=True)])
     offsets, times = _unpack_integers(next(blocks)), _unpack_integers(next(blocks))
@@ -71,7 +93,13 @@ def unpack(payload: bytes) -> list[Record]:
         rows: Iterable[int] = range(count) if everywhere else _unpack_integers(next(blocks))
         for row, value in zip(rows, _unpack_column(kind, next(blocks)), strict=True):
             values[row][key] = value
-    return [Record(*one) for one in zip(offsets, times, values, strict=True)]
+    marks = _unrolled(marked[0], count) if marked else [""] * count
+    return [Record(*one) for one in zip(offsets, times, values, marks, strict=True)]
+
+
+def is_marked(payload: bytes) -> bool:
+    """Whether a segment tells anything of scopes."""
+    return payload[:3] == MARKED
 
 
 def _pack_column(values: list[Any]) -> tuple[str, bytes]:
@@ -128,7 +156,7 @@ def records(segments: Iterable[Segment]) -> Iterator[Record]:
 
 
 class Summariser:
-    """Keeps last, min, max, mean and count of every numeric key, and last and count of the others."""
+    """Keeps first, last, min, max, mean and count of every numeric key, and last and count of the others."""
 
     LARGEST_TEXT = 200
     MOST_KEYS = 10_000
@@ -138,8 +166,8 @@ class Summariser:
         self.keys: dict[str, dict[str, Any]] = {}
 
     def add(self, record: Record) -> None:
-        """Take one more record into account; nested names are joined with ``/``."""
-        for key, value in flat(record.values):
+        """Take one more record into account; nested names are joined with ``/``. What a scope holds counts once."""
+        for key, value in flat(said(record)):
             known = self.keys.get(key)
             if known is None:
                 if len(self.keys) >= self.MOST_KEYS or len(key) > self.LONGEST_KEY:
@@ -160,6 +188,8 @@ def _take(known: dict[str, Any], value: Any, when: int) -> None:
     known["last"] = value if isinstance(value, (int, float, str)) or value is None else dumps(value)[: Summariser.LARGEST_TEXT]
     if type(value) not in (int, float) or value != value or (type(value) is int and abs(value) > LARGEST_INTEGER):
         return
+    if "first" not in known:
+        known["first"], known["since"] = value, when
     known["numbers"] = known.get("numbers", 0) + 1
     known["min"] = min(value, known.get("min", value))
     known["max"] = max(value, known.get("max", value))
@@ -181,17 +211,24 @@ def combine(summaries: Iterable[Summary]) -> dict[str, dict[str, Any]]:
     ``last`` is the one with the latest time. min, max and mean are of the numbers among the values that are not NaN,
     and absent where there are none.
     """
-    combined: dict[str, dict[str, Any]] = {}
+    return {key: _presented(own) for key, own in sorted(merged(summaries).items())}
+
+
+def merged(summaries: Iterable[Summary]) -> dict[str, dict[str, Any]]:
+    """The same as it is kept: with the ``first`` number, and when the first and the last came."""
+    into: dict[str, dict[str, Any]] = {}
     for summary in summaries:
         for key, own in summary.keys.items():
-            _merge(combined.setdefault(key, {"count": 0, "time": 0}), own)
-    return {key: _presented(own) for key, own in sorted(combined.items())}
+            _merge(into.setdefault(key, {"count": 0, "time": 0}), own)
+    return into
 
 
 def _merge(into: dict[str, Any], own: Mapping[str, Any]) -> None:
     into["count"] += own["count"]
     if own["time"] >= into["time"]:
         into["time"], into["last"] = own["time"], own.get("last")
+    if "first" in own and own["since"] <= into.get("since", own["since"]):
+        into["first"], into["since"] = own["first"], own["since"]
     if "numbers" in own:
         into["numbers"] = into.get("numbers", 0) + own["numbers"]
         into["sum"] = into.get("sum", 0) + own["sum"]

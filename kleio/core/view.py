@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 from dataclasses import replace
 
+from kleio.core import resuming
 from kleio.core.codedocument import recorded_code
 from kleio.core.errors import JournalError, JournalUnreachable
 from kleio.core.lookup import SHORT, is_alive
@@ -24,12 +25,17 @@ def from_here(entries: Iterable[Entry], root: str) -> list[Entry]:
     return [replace(entry, live=is_alive(entry, root)) if entry.holder else entry for entry in entries]
 
 
-def documents(journal: Journal, entries: Sequence[Entry], whole: bool = False) -> list[dict[str, Any]]:
-    """The documents of several trials. With ``whole`` their code and environment are given in full."""
+def documents(
+    journal: Journal, entries: Sequence[Entry], whole: bool = False, all_executions: bool = False
+) -> list[dict[str, Any]]:
+    """The documents of several trials. With ``whole`` their code and environment are given in full; with ``all_executions``
+    the summary is of all that was ever logged, what was given up by resuming from before it included.
+    """
     summaries = journal.summaries([entry.id for entry in entries])
     found = []
     for entry in entries:
-        summary = combine(summaries.get(entry.id, ()))
+        own = summaries.get(entry.id, ())
+        summary = combine(resuming.everything(own) if all_executions else resuming.counted(entry, own))
         found.append(_document(entry, summary, _code(journal, entry, whole), _environment(journal, entry, whole)))
     return found
 

@@ -1,0 +1,82 @@
+"""What ``kleio info`` tells of a trial beyond its document: artifacts, files, scopes, lineage, and what looks odd."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from kleio.core import lineage, resuming
+from kleio.core.scopes import resolved
+from kleio.core.shipping import UNREADABLE
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from typing import Any
+
+    from kleio.core.journal.base import Journal
+    from kleio.core.scopes import Scopes
+    from kleio.core.trial import Entry
+
+
+@dataclass(slots=True)
+class About:
+    """``artifacts`` are those that the trial sees, in the order of their times, ``files`` the (path, size, …) that it wrote,
+    ``ancestors`` the oldest first; ``unreadable`` counts lines of statistics; ``remarks`` are lines of text.
+    """
+
+    artifacts: list[dict[str, Any]] = field(default_factory=list)
+    files: list[Any] = field(default_factory=list)
+    unreadable: int = 0
+    ancestors: list[Entry] = field(default_factory=list)
+    branches: list[Entry] = field(default_factory=list)
+    scrubs: list[Mapping[str, Any]] = field(default_factory=list)
+    scopes: str = ""
+    remarks: list[str] = field(default_factory=list)
+
+
+def about(journal: Journal, entry: Entry, all_executions: bool = False) -> About:
+    """Look a trial over. What was given up by resuming from before it is told only with ``all_executions``."""
+    written = [journal.document(one.wrote) for one in entry.executions if one.wrote]
+    return About(
+        artifacts=[dict(one.values) for one in lineage.artifacts(journal, entry, all_executions)],
+        files=[file for document in written if document for file in document["files"]],
+        unreadable=sum(1 for _ in lineage.emitted(journal, entry.trial, f"{UNREADABLE}-statistics")),
+        ancestors=lineage.ancestors(journal, entry),
+        branches=lineage.children(journal, entry.id),
+        scrubs=[event.data for event in entry.events if event.kind == "scrubbed"],
+        scopes=_in_words(resolved(lineage.marked(journal, entry.trial))[1]),
+        remarks=list(_remarks(journal, entry)),
+    )
+
+
+def _in_words(scopes: Scopes) -> str:
+    """How many there were, which failed, and what was never committed."""
+    found = [scope for scope in scopes if scope.number]
+    uncommitted = sum(len(scope.uncommitted) for scope in scopes)
+    failed = [scope for scope in found if scope.error]
+    said = [f"{len(found):,}"] if found else []
+    if failed:
+        last = failed[-1]
+        assert last.error is not None
+        where = " ".join(f"{name}={value}" for name, value in last.values.items())
+        said.append(f"{len(failed)} ended by an error, the last ({where}) by {last.error['type']}: {last.error['message']}")
+    if uncommitted:
+        said.append(f"{uncommitted} {'record' if uncommitted == 1 else 'records'} added to, but never committed")
+    return "; ".join(said)
+
+
+def _remarks(journal: Journal, entry: Entry) -> Iterator[str]:
+    summaries = journal.summaries([entry.id]).get(entry.id, ())
+    for key, number, first, earlier, last in resuming.went_back(entry, summaries):
+        yield (
+            f"{key} begins at {first} in execution {number}, though execution {earlier} had come to {last}: curves go back and "
+            "forth there; kleio_logger.resume_from(artifact) in the script says where it goes on from"
+        )
+    numbers = {one.id: one.number for one in entry.executions}
+    for execution, said in resuming.told(entry.events).items():
+        if said.of in numbers:
+            dropped = f"what execution {numbers[said.of]} logged after it, and any between, is not counted"
+        else:
+            dropped = "what was logged after it is not counted" if said.of else "what was logged before is not counted"
+        began = f"went on from {said.what}" if said.of else "began anew"
+        yield f"execution {numbers.get(execution, '?')} {began}: {dropped} (--all-executions)"
