@@ -188,9 +188,11 @@ CALLS, ROUNDS = int(sys.argv[2]), int(sys.argv[3])
 
 def one(): kleio_logger.log_statistic(loss=x)
 def five(): kleio_logger.log_statistic(loss=x, accuracy=y, lr=1e-3, epoch=i, grad=0.5 * x)
+within = kleio_logger.scope(model="a").scope(fold=1)
+def scoped(): within.log_statistic(loss=x)
 def plain(): os.write(file, (json.dumps({"time": time.time_ns(), "loss": x}) + "\\n").encode())
 
-taken = {one: [], five: [], plain: []}
+taken = {one: [], five: [], scoped: [], plain: []}
 for _ in range(ROUNDS):
     for call, own in taken.items():
         started = time.perf_counter()
@@ -210,12 +212,37 @@ def logging(bench: Bench) -> Iterator[Figure]:
     words = [bench.kleio, bench.python, "-c", LOOP, str(report), str(CALLS), str(ROUNDS)]
     done = subprocess.run(words, cwd=bench.repository, env=bench.variables(), check=False, stderr=subprocess.DEVNULL)
     assert done.returncode == -9, done
-    one, five, plain = json.loads(report.read_text())
+    one, five, scoped, plain = json.loads(report.read_text())
     yield Figure("log_statistic(loss=x)", one, "µs", limit=4.0, floor=2.3)
     yield Figure("log_statistic of five values", five, "µs", limit=6.0, floor=3.5)
+    yield Figure("log_statistic(loss=x) inside two scopes", scoped, "µs", limit=5.0)
     yield Figure("json.dumps and os.write, the same value", plain, "µs")
-    kept = bench.answer("ls", "-n", "1")[0]["summary"]["loss"]["count"] / (2 * CALLS * ROUNDS)
+    kept = bench.answer("ls", "-n", "1")[0]["summary"]["loss"]["count"] / (3 * CALLS * ROUNDS)
     yield Figure("calls that survived kill -9", kept * 100, "%", limit=100.0, rate=True)
+
+
+POINTS = 10_000
+SCOPED = """
+import random, sys
+from kleio.client.logger import kleio_logger
+draw = random.Random(1).random
+for experiment in range(3):
+    with kleio_logger.scope(experiment=experiment) as around:
+        for episode in range(10):
+            run = around.scope(episode=episode)
+            for _ in range(int(sys.argv[1])):
+                run.log_statistic(x=draw(), y=draw())
+"""
+
+
+def stored(bench: Bench) -> Iterator[Figure]:
+    """What a value takes on disk: 3 experiments of 10 episodes, two random numbers a record, each in a scope."""
+    home = bench.directory / "scoped"
+    words = [bench.kleio, bench.python, "-c", SCOPED, str(POINTS)]
+    variables = bench.variables() | {"KLEIO_HOME": str(home), "KLEIO_DRAIN": "120"}
+    subprocess.run(words, cwd=bench.repository, env=variables, check=True, stderr=subprocess.DEVNULL)
+    taken = sum(file.stat().st_size for file in home.glob("journal.db*"))
+    yield Figure("a value in a scope, on disk", taken / (3 * 10 * POINTS * 2), "bytes", limit=12.0)
 
 
 def listing(bench: Bench) -> Iterator[Figure]:
@@ -282,7 +309,7 @@ def throughput(bench: Bench) -> Iterator[Figure]:
 
 
 FIGURES: dict[str, Callable[[Bench], Iterator[Figure]]] = {
-    "launch": launch, "import": client, "logging": logging, "ls": listing, "throughput": throughput,
+    "launch": launch, "import": client, "logging": logging, "stored": stored, "ls": listing, "throughput": throughput,
 }  # fmt: skip
 
 

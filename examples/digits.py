@@ -37,9 +37,9 @@ def main():
     velocity = {name: np.zeros_like(value) for name, value in weights.items()}
     done = 0
 
-    checkpoints = kleio_logger.load_artifacts("checkpoint.npz")
-    if checkpoints:
-        done = restore(checkpoints[-1], weights, velocity, rng)
+    checkpoint = kleio_logger.resume_from(kleio_logger.latest_artifact("checkpoint.npz"))
+    if checkpoint:
+        done = restore(checkpoint, weights, velocity, rng)
         print(f"continuing after epoch {done}", flush=True)
 
     for epoch in range(done + 1, options.epochs + 1):
@@ -57,7 +57,7 @@ def main():
 
         print(f"epoch {epoch:3d}/{options.epochs}  loss {loss:.4f}  accuracy {accuracy:.4f}  ({took:.2f} s)", flush=True)
         kleio_logger.log_statistic(epoch=epoch, loss=loss, accuracy=accuracy)
-        kleio_logger.log_artifact("checkpoint.npz", checkpoint(epoch, weights, velocity, rng), epoch=epoch)
+        kleio_logger.log_artifact("checkpoint.npz", state_after(epoch, weights, velocity, rng), epoch=epoch)
 
 
 def shifted(images):
@@ -91,7 +91,7 @@ def gradients_of(weights, images, labels):
     }
 
 
-def checkpoint(epoch, weights, velocity, rng):
+def state_after(epoch, weights, velocity, rng):
     """All that the next epoch depends on, as the bytes of an .npz file."""
     arrays = {f"weights/{name}": value for name, value in weights.items()}
     arrays |= {f"velocity/{name}": value for name, value in velocity.items()}
@@ -101,7 +101,7 @@ def checkpoint(epoch, weights, velocity, rng):
 
 
 def restore(artifact, weights, velocity, rng):
-    """Put what :func:`checkpoint` saved back in place. Returns the epoch it was saved after."""
+    """Put what :func:`state_after` saved back in place. Returns the epoch it was saved after."""
     with artifact.open() as file, np.load(file) as saved:
         for name in weights:
             weights[name] = saved[f"weights/{name}"]

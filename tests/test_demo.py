@@ -81,6 +81,27 @@ def test_a_stopped_and_resumed_run_ends_with_the_very_bits_of_an_uninterrupted_o
     assert measured[EPOCHS]["accuracy"] > 0.9
 
 
+def test_killed_in_epoch_7_and_resumed_from_the_checkpoint_of_epoch_6_it_reads_as_one_curve(checkout, journal_uri):
+    """It dies between the statistic of the epoch and its checkpoint, so that the epoch is done and logged twice."""
+    example = checkout / "examples" / "digits.py"
+    measured = "kleio_logger.log_statistic(epoch=epoch, loss=loss, accuracy=accuracy)\n"
+    dies = '        if epoch == 7 and kleio_logger.execution == 1:\n            __import__("os").kill(__import__("os").getpid(), 9)\n'
+    example.write_text(example.read_text().replace(measured, measured + dies))
+    command = [*map(str, COMMAND)]
+    kleio(*command, cwd=example.parent, check=-signal.SIGKILL)
+    (killed,) = trials()
+    assert killed["summary"]["epoch"]["last"] == 7
+    assert "continuing after epoch 6" in kleio(*command, cwd=example.parent, check=0).stdout
+    (trial,) = trials()
+    assert [one["epoch"] for one in records(journal_uri, trial["id"], "statistics")] == list(range(1, EPOCHS + 1))
+    assert [one["meta"]["epoch"] for one in records(journal_uri, trial["id"], "artifacts")] == list(range(1, EPOCHS + 1))
+    assert trial["summary"]["loss"]["count"] == EPOCHS
+    page = kleio("info", trial["id"], check=0).stdout
+    assert "execution 2 went on from checkpoint.npz epoch=6" in page
+    everything = kleio("info", "--json", "--all-executions", trial["id"], check=0).stdout
+    assert json.loads(everything)["summary"]["epoch"]["count"] == EPOCHS + 1
+
+
 def test_a_branch_at_epoch_10_goes_on_from_its_checkpoint_with_another_learning_rate(checkout, journal_uri):
     kleio(*map(str, COMMAND), cwd=checkout / "examples", check=0)
     (parent,) = trials()

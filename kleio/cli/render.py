@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+from itertools import islice
 
 from kleio.cli import wording
 
@@ -26,9 +27,8 @@ COLOURS = {
     "completed": "green", "running": "cyan", "reserved": "cyan", "broken": "red", "interrupted": "yellow",
     "suspended": "yellow", "failover": "magenta",
 }  # fmt: skip
-
-
 FILES_SHOWN = 10
+KEYS_SHOWN = 200
 
 
 def complain(message: str) -> None:
@@ -251,6 +251,8 @@ def _summaries(title: str, summary: Mapping[str, Mapping[str, Any]]) -> None:
     if not summary:
         return
     names = ("last", "min", "max", "mean", "count")
+    left = len(summary) - KEYS_SHOWN
+    summary = dict(islice(summary.items(), KEYS_SHOWN))
     cells = [[wording.number(own[name]) if name in own else "" for name in names] for own in summary.values()]
     widths = [max(map(len, column)) for column in zip(names, *cells, strict=True)]
     margin = min(max(8, *map(len, summary)), 30)  # "statistics" itself is in the way
@@ -259,6 +261,8 @@ def _summaries(title: str, summary: Mapping[str, Mapping[str, Any]]) -> None:
     for head, own in rows:
         values = "  ".join(f"{wording.printable(cell):>{width}}" for cell, width in zip(own, widths, strict=True))
         sys.stdout.write(f"{head}  {values}".rstrip() + "\n")
+    if left > 0:
+        sys.stdout.write(f"  … and {left:,} more (--json)\n")
 
 
 def _by_name(artifacts: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:

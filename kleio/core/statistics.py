@@ -183,23 +183,28 @@ LARGEST_INTEGER = 1 << 960
 def _take(known: dict[str, Any], value: Any, when: int) -> None:
     known["count"] += 1
     known["time"] = when
-    if type(value) is str and len(value) > Summariser.LARGEST_TEXT:
+    kind = type(value)
+    if kind is str and len(value) > Summariser.LARGEST_TEXT:
         value = value[: Summariser.LARGEST_TEXT] + "…"
-    known["last"] = value if isinstance(value, (int, float, str)) or value is None else dumps(value)[: Summariser.LARGEST_TEXT]
-    if type(value) not in (int, float) or value != value or (type(value) is int and abs(value) > LARGEST_INTEGER):
+    plain = kind is float or isinstance(value, (int, float, str)) or value is None
+    known["last"] = value if plain else dumps(value)[: Summariser.LARGEST_TEXT]
+    if (kind is not float and kind is not int) or value != value or (kind is int and abs(value) > LARGEST_INTEGER):
         return
-    if "first" not in known:
-        known["first"], known["since"] = value, when
-    known["numbers"] = known.get("numbers", 0) + 1
-    known["min"] = min(value, known.get("min", value))
-    known["max"] = max(value, known.get("max", value))
-    known["sum"] = known.get("sum", 0) + value
+    if "numbers" not in known:
+        known |= {"first": value, "since": when, "numbers": 1, "min": value, "max": value, "sum": value}
+        return
+    known["numbers"] += 1
+    known["sum"] += value
+    if value < known["min"]:
+        known["min"] = value
+    if value > known["max"]:
+        known["max"] = value
 
 
 def flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     """The leaves of nested mappings, under names joined with ``/``."""
     for key, value in values.items():
-        if isinstance(value, dict) and value:
+        if type(value) is dict and value:
             yield from flat({str(k): v for k, v in value.items()}, f"{prefix}{key}/")
         else:
             yield prefix + key, value

@@ -1,0 +1,170 @@
+"""resume_from: what earlier executions logged after it no longer counts, and is still there."""
+
+from __future__ import annotations
+
+import json
+import random
+
+import pytest
+from commands import PYTHON, info, kleio, script, trials
+
+from kleio.core import lineage
+from kleio.core.journal import open_journal
+from kleio.core.resuming import Resumed, limits
+
+IMPORT = "from kleio.client.logger import kleio_logger as k\n"
+
+TRAINING = """
+import sys
+dies_after = int(sys.argv[2])
+checkpoint = k.resume_from(k.latest_artifact("weights"))
+start = checkpoint.meta["epoch"] + 1 if checkpoint else 1
+for epoch in range(start, 11):
+    k.log_statistic(epoch=epoch, loss=100 * k.execution + epoch)
+    if epoch % 2 == 0:
+        k.log_artifact("weights", b"%d" % epoch, epoch=epoch)
+    if epoch == dies_after:
+        sys.exit(1)
+print([int(one["epoch"]) for one in k.load_statistic("epoch")], [a.meta["epoch"] for a in k.load_artifacts("weights")])
+print(len(k.load_statistic("epoch", all_executions=True)), len(k.load_artifacts("weights", all_executions=True)))
+"""
+
+
+def train(tmp_path, dies_after, check, text=TRAINING):
+    path = script(tmp_path, IMPORT + text)
+    # the argument says when to die: it is no part of the work
+    (tmp_path / "pyproject.toml").write_text('[tool.kleio]\nvolatile = ["--die"]\n')
+    return kleio(PYTHON, path, "--die", str(dies_after), cwd=tmp_path, check=check)
+
+
+def curve(uri, trial, all_executions=False):
+    journal = open_journal(uri, writing=False)
+    try:
+        found, _ = lineage.logged(journal, journal.entry(trial), all_executions)
+        return [one.values["epoch"] for one, _ in found]
+    finally:
+        journal.close()
+
+
+def test_a_resumed_run_reads_as_one_curve(tmp_path, journal_uri):
+    train(tmp_path, 7, 1)
+    train(tmp_path, 9, 1)
+    done = train(tmp_path, 99, 0)
+    assert done.stdout.splitlines() == [
+        "[1, 2, 3, 4, 5, 6, 7, 8, 9, 10] [2, 4, 6, 8, 10]",
+        "12 5",
+    ]
+    (trial,) = trials()
+    assert curve(journal_uri, trial["id"]) == list(range(1, 11))
+    assert curve(journal_uri, trial["id"], all_executions=True) == [*range(1, 8), 7, 8, 9, 9, 10]
+    assert trial["summary"]["epoch"]["count"] == 10
+    assert trial["summary"]["loss"] == {"last": 310, "min": 101, "max": 310, "mean": 165.5, "count": 10}
+    everything = json.loads(kleio("info", "--json", "--all-executions", trial["id"], check=0).stdout)
+    assert everything["summary"]["epoch"]["count"] == 12
+    text = kleio("info", trial["id"], check=0).stdout
+    assert "execution 2 went on from weights epoch=6: what execution 1 logged after it, and any between, is not counted" in text
+    assert "curves go back" not in text
+
+
+def test_a_branch_of_it_inherits_the_one_curve(tmp_path, journal_uri):
+    train(tmp_path, 7, 1)
+    train(tmp_path, 99, 0)
+    parent = trials()[0]["id"]
+    kleio("branch", "--timestamp", "epoch=8", parent, cwd=tmp_path, check=0)
+    child = next(one for one in trials() if one["parent"])
+    assert child["id"] != parent
+    assert curve(journal_uri, child["id"]) == list(range(1, 11))
+    assert child["summary"]["epoch"]["count"] == 10
+
+
+def test_resuming_from_what_a_branch_inherits(tmp_path, journal_uri):
+    train(tmp_path, 99, 0)
+    parent = trials()[0]["id"]
+    text = TRAINING.replace('k.latest_artifact("weights")', 'k.load_artifacts("weights", {"epoch": 2})[-1]')
+    (tmp_path / "back.py").write_text(IMPORT + text)
+    kleio("branch", "--timestamp", "epoch=8", parent, "--", PYTHON, "back.py", "--die", "99", cwd=tmp_path, check=0)
+    child = next(one for one in trials() if one["parent"])
+    assert curve(journal_uri, child["id"]) == list(range(1, 11))
+    assert curve(journal_uri, child["id"], all_executions=True) == [*range(1, 9), *range(3, 11)]
+    assert child["summary"]["loss"]["count"] == 10
+
+
+def test_beginning_anew_gives_up_everything_before(tmp_path, journal_uri):
+    text = "import sys\nk.resume_from(None)\nk.log_statistic(epoch=1, n=k.execution)\nsys.exit(k.execution < 3)\n"
+    for check in (1, 1, 0):
+        train(tmp_path, 0, check, text)
+    (trial,) = trials()
+    assert trial["summary"]["n"] == {"last": 3, "min": 3, "max": 3, "mean": 3, "count": 1}
+    assert "execution 3 began anew" in kleio("info", trial["id"], check=0).stdout
+
+
+def test_offline_runs_resume_the_same(tmp_path, monkeypatch, journal_uri):
+    monkeypatch.setenv("KLEIO_OFFLINE", "1")
+    train(tmp_path, 7, 1)
+    done = train(tmp_path, 99, 0)
+    assert done.stdout.splitlines()[0] == "[1, 2, 3, 4, 5, 6, 7, 8, 9, 10] [2, 4, 6, 8, 10]"
+    monkeypatch.delenv("KLEIO_OFFLINE")
+    kleio("sync", cwd=tmp_path, check=0)
+    (trial,) = trials()
+    assert trial["summary"]["epoch"]["count"] == 10
+    assert curve(journal_uri, trial["id"]) == list(range(1, 11))
+
+
+def test_info_warns_where_epochs_go_back_and_nothing_was_said(tmp_path):
+    text = "import sys\nfor epoch in range(1, 4): k.log_statistic(epoch=epoch)\nsys.exit(k.execution < 2)\n"
+    train(tmp_path, 0, 1, text)
+    assert "go back" not in kleio("info", trials()[0]["id"], check=0).stdout
+    train(tmp_path, 0, 0, text)
+    text = kleio("info", trials()[0]["id"], check=0).stdout
+    assert "epoch begins at 1 in execution 2, though execution 1 had come to 3" in text
+    assert info(trials()[0]["id"])["summary"]["epoch"]["count"] == 6
+
+
+def test_folds_that_each_count_their_epochs_are_no_going_back(tmp_path):
+    text = """
+import sys
+for n in range(5 * (k.execution - 1), 10 if k.execution == 2 else 5):
+    k.log_statistic(fold=n // 4, epoch=n % 4)
+sys.exit(k.execution < 2)
+"""
+    train(tmp_path, 0, 1, text)
+    train(tmp_path, 0, 0, text)
+    assert "go back" not in kleio("info", trials()[0]["id"], check=0).stdout
+
+
+# -- the rule itself ---------------------------------------------------------------------------------------------------
+
+
+def model(logs, resumed):
+    """What counts, by playing it: each execution begins with what counted at the time it resumed from."""
+    line = []
+    order = list(logs)
+    counts_after = {}
+    for at, execution in enumerate(order):
+        begin = list(line)
+        if execution in resumed:
+            of, until = resumed[execution]
+            begin = [one for one in counts_after[of] if one[0] != of or one[1] <= until] if of else []
+        line = begin + [(execution, when) for when in logs[execution]]
+        counts_after[execution] = line
+    return line
+
+
+@pytest.mark.parametrize("seed", range(200))
+def test_what_counts_is_the_line_that_was_followed(seed):
+    rng = random.Random(seed)
+    logs, resumed, clock = {}, {}, 0
+    for number in range(rng.randrange(1, 7)):
+        execution, began = f"e{number}", clock
+        clock += 1
+        if number and rng.random() < 0.7:
+            of = f"e{rng.randrange(number)}"
+            resumed[execution] = (of, rng.choice(logs[of]))
+        elif number and rng.random() < 0.2:
+            resumed[execution] = ("", 0)
+        logs[execution] = list(range(began + 1, began + rng.randrange(2, 6)))
+        clock = logs[execution][-1] + 1
+    said = {execution: Resumed(of, until, min(logs[execution]) - 1) for execution, (of, until) in resumed.items()}
+    found = limits(list(logs), said)
+    seen = [(execution, when) for execution, times in logs.items() for when in times if when <= found.get(execution, when)]
+    assert seen == model(logs, resumed)
