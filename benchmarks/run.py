@@ -221,7 +221,7 @@ def logging(bench: Bench) -> Iterator[Figure]:
     yield Figure("calls that survived kill -9", kept * 100, "%", limit=100.0, rate=True)
 
 
-POINTS = 10_000
+POINTS = 100_000
 SCOPED = """
 import random, sys
 from kleio.client.logger import kleio_logger

@@ -85,7 +85,7 @@ def test_killed_in_epoch_7_and_resumed_from_the_checkpoint_of_epoch_6_it_reads_a
     """It dies between the statistic of the epoch and its checkpoint, so that the epoch is done and logged twice."""
     example = checkout / "examples" / "digits.py"
     measured = "kleio_logger.log_statistic(epoch=epoch, loss=loss, accuracy=accuracy)\n"
-    dies = '        if epoch == 7 and kleio_logger.execution == 1:\n            __import__("os").kill(__import__("os").getpid(), 9)\n'
+    dies = "        if epoch == 7 and kleio_logger.execution == 1:\n            import os; os.kill(os.getpid(), 9)\n"
     example.write_text(example.read_text().replace(measured, measured + dies))
     command = [*map(str, COMMAND)]
     kleio(*command, cwd=example.parent, check=-signal.SIGKILL)

@@ -140,7 +140,7 @@ def model(logs, resumed):
     line = []
     order = list(logs)
     counts_after = {}
-    for at, execution in enumerate(order):
+    for execution in order:
         begin = list(line)
         if execution in resumed:
             of, until = resumed[execution]

@@ -195,10 +195,8 @@ def _take(known: dict[str, Any], value: Any, when: int) -> None:
         return
     known["numbers"] += 1
     known["sum"] += value
-    if value < known["min"]:
-        known["min"] = value
-    if value > known["max"]:
-        known["max"] = value
+    known["min"] = min(known["min"], value)
+    known["max"] = max(known["max"], value)
 
 
 def flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
