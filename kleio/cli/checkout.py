@@ -10,6 +10,7 @@ import click
 
 from kleio.cli import render, render_checkout
 from kleio.cli.options import as_json, reading
+from kleio.core.gitfiles import is_object_name
 from kleio.core.lookup import SHORT, resolve
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def _usual(entry: Entry) -> str:
     from kleio.core.restore import original_root
 
     name = entry.trial.project.rstrip("/").rpartition("/")[2].strip(".")
-    if len(name) in (40, 64) and set(name) <= set("0123456789abcdef"):
+    if is_object_name(name):
         name = os.path.basename(original_root(entry) or "")
     return os.path.join(_beside(os.getcwd()), f"{name or 'trial'}-{entry.id[:SHORT]}")
 

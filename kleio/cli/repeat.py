@@ -17,7 +17,7 @@ from kleio.core.codedocument import recorded_code
 from kleio.core.config import Config
 from kleio.core.errors import KleioError
 from kleio.core.journal import open_journal
-from kleio.core.lookup import SHORT, resolve
+from kleio.core.lookup import SHORT, files_written, resolve
 from kleio.core.reproduction import Tolerance, repetition_of, verify
 from kleio.core.restore import original_root
 
@@ -101,7 +101,6 @@ def _say_changed_inputs(journal: Journal, entry: Entry) -> None:
     root, document = original_root(entry), recorded_code(journal, entry.trial.code.get("document"))
     if not root or not document or not entry.executions:
         return
-    written = [journal.document(one.wrote) for one in entry.executions if one.wrote]
-    wrote = [file[0] for one in written if one for file in one.get("files", ())]
+    wrote = [file[0] for file in files_written(journal, entry)]
     changed = inputs.changed(root, inputs.beside(root, document), entry.executions[0].started, wrote)
     render_repeat.changed_inputs(entry.id[:SHORT], changed)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from kleio.core import lineage, resuming
+from kleio.core.lookup import files_written
 from kleio.core.scopes import resolved
 from kleio.core.shipping import UNREADABLE
 
@@ -36,10 +37,9 @@ class About:
 
 def about(journal: Journal, entry: Entry, all_executions: bool = False) -> About:
     """Look a trial over. What was given up by resuming from before it is told only with ``all_executions``."""
-    written = [journal.document(one.wrote) for one in entry.executions if one.wrote]
     return About(
         artifacts=[dict(one.values) for one in lineage.artifacts(journal, entry, all_executions)],
-        files=[file for document in written if document for file in document["files"]],
+        files=files_written(journal, entry),
         unreadable=sum(1 for _ in lineage.emitted(journal, entry.trial, f"{UNREADABLE}-statistics")),
         ancestors=lineage.ancestors(journal, entry),
         branches=lineage.children(journal, entry.id),

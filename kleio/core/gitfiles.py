@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 import struct
 from dataclasses import dataclass
 
@@ -90,7 +89,12 @@ def _packed(place: str, name: str) -> str | None:
 
 
 def _commit(text: str) -> str | None:
-    return text.strip() if re.fullmatch("[0-9a-f]{40}|[0-9a-f]{64}", text.strip()) else None
+    return text.strip() if is_object_name(text.strip()) else None
+
+
+def is_object_name(text: object) -> bool:
+    """Whether it can be that of a commit, whole: nothing else from a journal becomes a word of a git command."""
+    return isinstance(text, str) and len(text) in (40, 64) and set(text) <= set("0123456789abcdef")
 
 
 def first_commit(root: str) -> str | None:

@@ -81,7 +81,6 @@ def work(
     )
 
 
-
 # -- files that a command names and writes -------------------------------------------------------------------------
 # ``make.py out.csv`` finds out.csv on its second run, with a content that the first one wrote: by that it would be other
 # work. So the journal notes which named files were seen to be written, under digests that no content has a part in.

@@ -12,6 +12,7 @@ from kleio.core.spool import Spool
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from typing import Any
 
     from kleio.core.journal.base import Journal, Segment
     from kleio.core.trial import Entry
@@ -43,6 +44,12 @@ def resolve(journal: Journal, prefix: str) -> Entry:
     if entry is None:
         raise UnknownTrial(f"trial {found[0]} has just been removed")
     return entry
+
+
+def files_written(journal: Journal, entry: Entry) -> list[list[Any]]:
+    """The files that a trial's executions wrote into the project: (path, size, …), as :mod:`kleio.core.written` has it."""
+    documents = [journal.document(one.wrote) for one in entry.executions if one.wrote]
+    return [file for document in documents if document for file in document.get("files", ())]
 
 
 def is_alive(entry: Entry, root: str) -> bool:

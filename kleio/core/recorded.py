@@ -14,7 +14,7 @@ import time
 from dataclasses import dataclass
 
 from kleio.core.errors import KleioError
-from kleio.core.lookup import SHORT
+from kleio.core.lookup import SHORT, files_written
 from kleio.core.repository import Repository
 from kleio.core.restore import at_hand, code_of, original_root, restore
 
@@ -65,7 +65,7 @@ def prepare(
     directory = os.path.abspath(directory)
     known = _known(directory)
     if known is None:
-        wrote = _wrote(journal, entry) if apart else ()
+        wrote = [str(file[0]) for file in files_written(journal, entry)] if apart else ()
         _make(journal, entry, directory, say, project, wrote)
         known = _known(directory)
         if known is None:
@@ -97,12 +97,6 @@ def _known(directory: str) -> dict[str, Any] | None:
             return dict(json.load(file))
     except (FileNotFoundError, NotADirectoryError):
         return None
-
-
-def _wrote(journal: Journal, entry: Entry) -> list[str]:
-    """The paths of the files that a trial's executions wrote into the project."""
-    documents = [journal.document(one.wrote) for one in entry.executions if one.wrote]
-    return [str(file[0]) for document in documents if document for file in document["files"]]
 
 
 def _make(

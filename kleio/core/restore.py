@@ -7,7 +7,6 @@ that is needed. Nothing of the user's is touched, and what is recorded is not tr
 from __future__ import annotations
 
 import os
-import re
 import shutil
 from dataclasses import dataclass
 
@@ -15,6 +14,7 @@ from kleio.core import history
 from kleio.core.cloning import Git, GitFailed
 from kleio.core.codedocument import recorded_code
 from kleio.core.errors import JournalError, KleioError
+from kleio.core.gitfiles import is_object_name
 from kleio.core.laying import Change, Laying, changes, checked_path
 from kleio.core.lookup import SHORT
 from kleio.core.repository import root_around
@@ -109,7 +109,7 @@ class _Plan:
 def _planned(document: Mapping[str, Any], depth: int = 0) -> _Plan:
     """Raises KleioError for what must not, or cannot, be restored."""
     commit = document.get("commit")
-    if commit is not None and not _is_commit(commit):
+    if commit is not None and not is_object_name(commit):
         raise KleioError(f"the recorded commit {commit!r} is none; nothing was restored")
     inner = document.get("submodules") or {}
     if depth > DEEPEST or document.get("kind") not in ("git", "files") or not isinstance(inner, dict):
@@ -117,10 +117,6 @@ def _planned(document: Mapping[str, Any], depth: int = 0) -> _Plan:
     own = tuple(changes(document))
     below = {checked_path(path): _planned(one, depth + 1) for path, one in inner.items()}
     return _Plan(document, commit if document["kind"] == "git" else None, own, below)
-
-
-def _is_commit(name: Any) -> bool:
-    return isinstance(name, str) and re.fullmatch("[0-9a-f]{40}|[0-9a-f]{64}", name) is not None
 
 
 def _claimed(directory: str) -> bool:
@@ -222,7 +218,7 @@ class _Restoring:
                 else:
                     return _Obtained(one, {})
         kept = self._journal.document(history.key(commit)) or {}
-        if kept.get("pack") and depth < LONGEST and (kept.get("base") is None or _is_commit(kept["base"])):
+        if kept.get("pack") and depth < LONGEST and (kept.get("base") is None or is_object_name(kept["base"])):
             return self._from_journal(commit, kept, remote, directory, at_hand, depth)
         self._from_remote(commit, remote, directory)
         return _Obtained(str(remote), {})

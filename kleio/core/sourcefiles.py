@@ -12,6 +12,7 @@ import os
 from dataclasses import dataclass
 
 from kleio.core.errors import KleioError, Scrubbed
+from kleio.core.gitfiles import is_object_name
 from kleio.core.repository import Repository
 
 TYPE_CHECKING = False
@@ -203,7 +204,7 @@ class Version:
     def _listed(self) -> dict[str, tuple[str, str]] | None:
         if self.commit is None:
             return {}
-        repository = self._repository() if _is_object_name(self.commit) else None
+        repository = self._repository() if is_object_name(self.commit) else None
         listed = repository.run("ls-tree", "-r", "-z", "--full-tree", self.commit) if repository else None
         if listed is None:
             return None
@@ -218,11 +219,6 @@ class Version:
         small = {name for name, size in sizes.items() if limit is None or size <= limit}
         data = _objects(repository, small)
         return {path: File(mode, sizes.get(name), f"git:{name}", data.get(name)) for path, (mode, name) in wanted.items()}
-
-
-def _is_object_name(text: str) -> bool:
-    """Nothing else from a journal becomes a word of a git command."""
-    return len(text) in (40, 64) and set(text) <= set("0123456789abcdef")
 
 
 def _file(mode: str, data: bytes) -> File:
