@@ -9,8 +9,13 @@ import pytest
 from commands import PYTHON, info, kleio, script, trials
 
 from kleio.core import lineage
+from kleio.core.findings import resumed_from
 from kleio.core.journal import open_journal
-from kleio.core.resuming import Resumed, limits
+from kleio.core.journal.base import Segment
+from kleio.core.resuming import Resumed, limits, told
+from kleio.core.shipping import Source
+from kleio.core.spool import Spool
+from kleio.core.statistics import Record, pack
 
 IMPORT = "from kleio.client.logger import kleio_logger as k\n"
 
@@ -130,6 +135,23 @@ sys.exit(k.execution < 2)
     train(tmp_path, 0, 1, text)
     train(tmp_path, 0, 0, text)
     assert "go back" not in kleio("info", trials()[0]["id"], check=0).stdout
+
+
+def test_what_comes_late_of_the_execution_that_was_resumed_from_is_summarised_as_well(tmp_path, journal_uri):
+    """Its launcher was killed on another machine, with records still in the spool there."""
+    train(tmp_path, 7, 1)
+    train(tmp_path, 99, 0)
+    (trial,) = trials()
+    first = trial["executions"][0]["id"]
+    journal = open_journal(journal_uri)
+    entry = journal.entry(trial["id"])
+    (said,) = told(entry.events).values()
+    late = [Record(25, said.until - 5, {"late": 1}), Record(50, said.until + 5, {"late": 2})]
+    journal.append([Segment(entry.id, first, "other", "statistics", 0, 75, pack(late))])
+    resumed_from(journal, Source(Spool("nowhere"), entry.id, first))
+    journal.close()
+    assert info(trial["id"])["summary"]["late"]["count"] == 1
+    assert info(trial["id"])["summary"]["epoch"]["count"] == 10
 
 
 # -- the rule itself ---------------------------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from kleio.core.journal.base import Journal
+    from kleio.core.resuming import Resumed
     from kleio.core.shipping import Source
     from kleio.core.spool import Spool
 
@@ -71,12 +72,24 @@ def bring(journal: Journal, source: Source, token: int, told: set[str]) -> None:
 def _record(journal: Journal, source: Source, token: int, name: str, one: Mapping[str, Any]) -> None:
     keep(journal, source, one)
     if one["kind"] == resuming.KIND:
-        for summary in cut_short(journal, source.trial, one["data"]["execution"], one["data"]["time"]):
-            journal.summarise(summary)
+        _cut_short(journal, source.trial, resuming.from_data(one["data"], one["time"]))
     if one["kind"] is not None:
         suffix = "" if name == one["kind"] else f"-{name}"
         identity = f"{one['kind']}-{source.execution}{suffix}"
         journal.record(source.trial, Event(identity, one["kind"], one["time"], token, source.execution, one["data"]))
+
+
+def resumed_from(journal: Journal, source: Source) -> None:
+    """More of an execution has come to the journal than was there when another resumed from it: summarise its part again."""
+    entry = journal.entry(source.trial)
+    for said in resuming.told(entry.events).values() if entry else ():
+        if said.of == source.execution:
+            _cut_short(journal, source.trial, said)
+
+
+def _cut_short(journal: Journal, trial: str, said: Resumed) -> None:
+    for summary in cut_short(journal, trial, said.of, said.until):
+        journal.summarise(summary)
 
 
 def keep(journal: Journal, source: Source, one: Mapping[str, Any]) -> None:

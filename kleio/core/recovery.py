@@ -94,6 +94,7 @@ def _ship(spool: Spool, journal: Journal, launch: dict[str, Any], lease: float) 
     while shipper.round():
         pass
     shipper.summarise()
+    findings.resumed_from(journal, source)
     conclude(journal, source, token)
 
 
