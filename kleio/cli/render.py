@@ -170,7 +170,7 @@ def trial(one: Mapping[str, Any], also: About) -> None:
     _section(bold("executions"), [(f"{e['number']}", _attempt(e, colour)) for e in one["executions"]])
     _summaries(bold("statistics"), one["summary"])
     _fields([("scopes", also.scopes)], dim)
-    _section(bold("artifacts"), _by_name(also.artifacts))
+    _section(bold("artifacts"), _by_name(also.artifacts, [e["output"] for e in one["executions"] if e["output"]]))
     _section(bold("files written"), _files(also.files))
     line = [*also.ancestors, *also.branches]
     _section(bold("lineage"), [(other.id[:7], _relative(other, one, colour)) for other in line])
@@ -265,14 +265,21 @@ def _summaries(title: str, summary: Mapping[str, Mapping[str, Any]]) -> None:
         sys.stdout.write(f"  … and {left:,} more (--json)\n")
 
 
-def _by_name(artifacts: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
-    """The newest of each name, and how many there are."""
-    newest = {one["name"]: one for one in artifacts}
+def _by_name(artifacts: Sequence[Mapping[str, Any]], outputs: Sequence[str]) -> list[tuple[str, str]]:
+    """The newest of each name, and how many there are; what was left in one of the directories ``outputs`` is one line."""
+    newest = {one["name"]: one for one in artifacts if not one.get("output")}
     counted = {name: sum(one["name"] == name for one in artifacts) for name in newest}
     listed = []
     for name, one in newest.items():
         several = f"  (the newest of {counted[name]})" if counted[name] > 1 else ""
         listed.append((name, f"{wording.size(one['size'])}  {_meta(one['meta'])}{several}".rstrip()))
+    left = {one["name"]: one["size"] for one in artifacts if one.get("output")}
+    if left:
+        names = [name.partition("/")[2] for name in left]
+        first = ", ".join(sorted(names)[:FILES_SHOWN]) + (", …" if len(names) > FILES_SHOWN else "")
+        where = f" in {outputs[-1]}" if outputs else ""
+        said = wording.printable(f"{wording.several(len(left), 'file')}{where}: {first}")
+        listed.append(("output/", f"{wording.size(sum(left.values()))}  {said}"))
     return listed
 
 

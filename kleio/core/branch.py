@@ -13,7 +13,7 @@ from kleio.core.errors import KleioError, UsageError
 from kleio.core.lineage import Part, clipped, limits, parts, summary_of, whole
 from kleio.core.lookup import SHORT, by_stream
 from kleio.core.scopes import Scopes, is_statistic
-from kleio.core.spool import LINE_STREAMS, OUTPUT_STREAMS
+from kleio.core.spool import LAUNCHER, LINE_STREAMS, OUTPUT_STREAMS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -289,7 +289,7 @@ def remarks(entry: Entry, cut: Cut) -> Iterator[str]:
                 f"execution {execution.number} of trial {short} on {execution.host} ended without a word; "
                 "what it had not shipped is not in this branch (kleio sync there ships it)"
             )
-    if not any(part.stream == "artifacts" for part in cut.parts):
+    if not any(part.stream == "artifacts" and part.writer != LAUNCHER for part in cut.parts):
         yield (
             f"trial {short} logged no artifact before the cut: a script that goes on from files on disk finds them as they are "
             "now, not as they were there"

@@ -79,6 +79,8 @@ SETTINGS = (
     Setting("identity-env", "list", (), "variables that are identity, besides those of job arrays"),
     Setting("variables", "list", _VARIABLES, "variables to record with the environment (patterns)"),
     Setting("output-limit", "size", 2 << 30, "bytes of output kept of an execution: its head and its tail"),
+    Setting("output-file-limit", "size", 100 << 20, "bytes up to which a file in the output directory becomes an artifact"),
+    Setting("output-total", "size", 1 << 30, "bytes up to which an execution's files there become artifacts together"),
     Setting("untracked-limit", "size", 10 << 20, "bytes up to which an untracked file is kept with the code"),
     Setting("untracked-total", "size", 100 << 20, "bytes up to which untracked files are kept together"),
     Setting("history-limit", "size", 100 << 20, "bytes up to which commits that are not pushed are kept"),

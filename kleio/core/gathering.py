@@ -47,7 +47,8 @@ class Naming:
 @dataclass(slots=True)
 class Gatherer:
     """Gathers for one execution. ``journal`` is None for a run that is offline; ``pid`` is the child's; ``linked`` are, in a
-    tree of recorded code, the paths that lead out of it into the project.
+    tree of recorded code, the paths that lead out of it into the project. ``output`` is the directory for the run's files,
+    ``project`` the directory that it is in.
     """
 
     spool: Spool
@@ -60,6 +61,8 @@ class Gatherer:
     say: Callable[[str], None]
     pid: int
     linked: tuple[str, ...] | None = None
+    output: str = ""
+    project: str = ""
     _alone: bool = field(default=True, init=False)
     _thread: threading.Thread | None = field(default=None, init=False)
     _over: threading.Event = field(default_factory=threading.Event, init=False)
@@ -78,6 +81,7 @@ class Gatherer:
         self._attempt("the files that it wrote", lambda: self._written(share))
         self._attempt("which files it writes", self._outputs)
         self._attempt("its interpreter", self._reported)
+        self._attempt("the files in its output directory", lambda: self._collect(HURRIED if hurried else None))
 
     def _beside(self) -> None:
         self._attempt("its environment", self._environment)
@@ -191,6 +195,32 @@ class Gatherer:
         documents = identity.notes(naming.work, naming.key, outputs, tuple(naming.before))
         if documents:
             leave(self.spool, "outputs", Finding(None, time.time(), {}, documents))
+
+    def _collect(self, seconds: float | None) -> None:
+        """What it left in its output directory becomes artifacts."""
+        from kleio.core import outputs
+
+        launch = self.spool.read("launch")
+        path = str((self.spool.read("output") or {}).get("path") or self.output)
+        trial = launch["trial"]["id"] if launch else ""
+        if not path or not trial or outputs.owner(path) not in (trial, ""):
+            return
+        from kleio.core import collecting  # 1 ms, for runs that have one
+
+        if not outputs.owner(path):  # made by hand: mkdir -p "$KLEIO_OUTPUT_DIR"
+            outputs.sign(path, trial)
+        largest, total = self.config["output-file-limit"], self.config["output-total"]
+        collector = collecting.Collector(
+            self.spool, trial, collecting.earlier(self.journal, trial), largest, total, seconds
+        )
+        try:
+            collector.collect(path)
+        finally:
+            shown = os.path.relpath(path, self.project) if path.startswith(os.path.join(self.project, "")) else path
+            kept = {"files": collector.files, "size": collector.size, "left_out": collector.left_out[:50]}
+            leave(self.spool, "output", Finding("output", time.time(), {"output": shown, "kept": kept}))
+            if collector.left_out:
+                self.say(f"left in {shown} and not kept: {collector.in_words()}")
 
     def _reported(self) -> None:
         """Which Python there was inside, say, a shell script: a client in it told."""

@@ -104,7 +104,7 @@ class Launcher:
             self._survey = self._surveyed(self._key_of(self._work))
             self._reserver = Reserver(
                 self._config, self._argv, self._code, self._work.cwd, self._survey, self._execution, self._home, self._say,
-                self._asked.repeat,
+                self._asked.repeat, self._project_root(),
             )  # fmt: skip
             while True:
                 decision = self._decide()
@@ -311,7 +311,7 @@ class Launcher:
             child = process.Child(
                 self._program,
                 self._argv,
-                self._child_environment(trial, spool),
+                self._child_environment(trial, spool, reserved.output),
                 self._signals,
                 {channel: writer.record for channel, writer in writers.items()},
                 reserved.lock,
@@ -321,7 +321,7 @@ class Launcher:
             raise
         recorder = self._recorder(trial, spool, token)
         recorder.start()
-        gatherer = self._gatherer(spool, child.pid)
+        gatherer = self._gatherer(spool, child.pid, reserved.output)
         gatherer.start()
         _beside(self._survey.recover, self._say, lambda _: True)
         started = time.monotonic()
@@ -344,13 +344,13 @@ class Launcher:
 
         return Recorder(Source(spool, trial.id, self._execution), self._journal, token, self._config["lease"], self._say)
 
-    def _gatherer(self, spool: Spool, pid: int) -> Gatherer:
+    def _gatherer(self, spool: Spool, pid: int, output: str) -> Gatherer:
         from kleio.core.gathering import Gatherer, Naming  # while the command runs
 
         naming = Naming(self._work, self._survey.key, self._named, self._outputs)
         return Gatherer(
             spool, self._journal, self._config, self._code, naming, tuple(self._argv), self._program, self._say, pid,
-            self._recalled.tree.linked if self._recalled and self._recalled.tree else None,
+            self._recalled.tree.linked if self._recalled and self._recalled.tree else None, output, self._project_root(),
         )  # fmt: skip
 
     def _writers(self, spool: Spool) -> dict[channels.Channel, OutputWriter]:
@@ -361,7 +361,7 @@ class Launcher:
             channel: OutputWriter(spool.path, channel.stream, limit) for channel in channels.channels(self._config["split"])
         }
 
-    def _child_environment(self, trial: Trial, spool: Spool) -> dict[str, str]:
+    def _child_environment(self, trial: Trial, spool: Spool, output: str) -> dict[str, str]:
         """What the child gets besides its own: where to write, and no password."""
         given = {name: value for name, value in process.inherited_environment().items() if name not in CHILD_VARIABLES}
         address = self._config["journal"]
@@ -380,7 +380,7 @@ class Launcher:
             "KLEIO_EXECUTION": self._execution,
             "KLEIO_SPOOL": spool.path,
             "KLEIO_STATISTICS": spool.file(f"{SHARED}.statistics"),
-            "KLEIO_OUTPUT_DIR": os.path.join(self._project_root(), "results", trial.id[:SHORT]),
+            "KLEIO_OUTPUT_DIR": output,
         }
 
     def _import_from(self, tree: Tree, path: str | None) -> dict[str, str]:

@@ -237,9 +237,10 @@ def _first(journal: Journal, lane: Sequence[Part]) -> Record | None:
 
 
 def _artifacts(journal: Journal, entry: Entry) -> list[Record]:
+    """Without files that name the trial, as a plot does in its metadata: in another trial they are others."""
     ends = limits(journal, parts(entry.trial), entry)
     found = [record for lane in _lanes(journal, entry, "artifacts") for record in _read(journal, lane, ends)]
-    return sorted(found, key=lambda record: record.time)
+    return sorted((record for record in found if not record.values.get("names_trial")), key=lambda record: record.time)
 
 
 def _other_artifacts(before: Sequence[Record], after: Sequence[Record], tolerance: Tolerance) -> Iterator[Difference]:

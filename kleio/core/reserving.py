@@ -10,7 +10,7 @@ import time
 from dataclasses import replace
 from functools import partial
 
-from kleio.core import commandline, identity, redact
+from kleio.core import commandline, identity, outputs, redact
 from kleio.core.config import user_name
 from kleio.core.journal.base import place
 from kleio.core.lookup import SHORT
@@ -36,12 +36,15 @@ JOBS = ("SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID", "JOB_ID")
 
 
 class Reserved:
-    """What is ours now: the trial, its spool with the descriptors that hold its two locks, and the fencing token."""
+    """What is ours now: the trial, its spool with the descriptors that hold its two locks, the fencing token, and the
+    directory for files of the trial, which may have to be made yet.
+    """
 
-    __slots__ = ("lock", "recorder_lock", "spool", "token", "trial")
+    __slots__ = ("lock", "output", "recorder_lock", "spool", "token", "trial")
 
-    def __init__(self, trial: Trial, spool: Spool, lock: int, recorder_lock: int, token: int) -> None:
+    def __init__(self, trial: Trial, spool: Spool, lock: int, recorder_lock: int, token: int, output: str) -> None:
         self.trial, self.spool, self.lock, self.recorder_lock, self.token = trial, spool, lock, recorder_lock, token
+        self.output = output
 
 
 class Reserver:
@@ -60,9 +63,11 @@ class Reserver:
         home: str,
         say: Callable[[str], None],
         repeating: bool = False,
+        project: str | None = None,
     ) -> None:
         self.config, self.argv, self.code, self.cwd, self.survey = config, argv, code, cwd, survey
         self.execution, self.home, self.say, self.repeating = execution, home, say, repeating
+        self.project = project or code.root
         self.code_digest = identity.digest(dict(code.document))
         self._prepared: tuple[Spool, int, int] | None = None
         self._lost = 0
@@ -70,7 +75,7 @@ class Reserver:
     def reserve(self, decision: Plan, found: Entry | None) -> Reserved | None:
         """Act on the decision about ``found``; None if another was quicker and it is to be made anew."""
         trial, cut = self._trial(decision, found)
-        data = self._execution_data()
+        data = self._execution_data() | {"output": self._output(trial, found)}
         number = len(found.executions) + 1 if found and found.id == trial.id else 1
         spool, lock, recorder_lock = self._prepare(trial, data, number)
         token = 0
@@ -88,7 +93,7 @@ class Reserver:
         for remark in self.code.remarks:
             self.say(remark)
         self._tell(trial, decision, found, cut)
-        return Reserved(trial, spool, lock, recorder_lock, token)
+        return Reserved(trial, spool, lock, recorder_lock, token, os.path.join(self.project, data["output"]))
 
     def give_up(self) -> None:
         """Nothing was started: leave no spool behind."""
@@ -204,6 +209,13 @@ class Reserver:
             "code": self.code_digest,
         }
         return data if self.home == self.config.cwd else data | {"tree": self.code.root}
+
+    def _output(self, trial: Trial, found: Entry | None) -> str:
+        """The directory for its files, relative to the project: the same for every execution of a trial."""
+        own = found if found and found.id == trial.id else None
+        before = [one.output for one in own.executions if one.output] if own else []
+        name = outputs.fitting(redact.text(self.config["name"] or (own.name if own else None) or ""))
+        return outputs.resolve(self.project, name or trial.id[:SHORT], trial.id, before[-1] if before else None)
 
     def _annotations(self) -> dict[str, Any]:
         """What the user said of it, keys of known shapes taken out."""

@@ -12,7 +12,7 @@ from kleio.core import code, plan, redact
 from kleio.core.errors import AlreadyRunning, Changed, JournalError
 from kleio.core.journal.base import Selection
 from kleio.core.lookup import SHORT, is_alive
-from kleio.core.spool import Spool, hold, private, spools
+from kleio.core.spool import LAUNCHER, Spool, hold, private, spools
 from kleio.core.trial import HELD, Status
 
 TYPE_CHECKING = False
@@ -139,11 +139,12 @@ class Survey:
         return self.journal.entry(trial) is not None
 
     def _has_artifacts(self, entry: Entry) -> bool:
+        """Whether the script logged any: what the launcher found in its output directory is nothing to resume from."""
         if self.journal is None:
             here = [Spool(os.path.join(self.root, one.id)) for one in entry.executions]
-            return any(stream == "artifacts" for spool in here for _, stream in spool.streams())
-        inherited = any(one[3] == "artifacts" for one in (entry.trial.cut or {}).get("ends", ()))
-        return inherited or any(True for _ in self.journal.segments(entry.id, ("artifacts",)))
+            return any(stream == "artifacts" and writer != LAUNCHER for spool in here for writer, stream in spool.streams())
+        inherited = any(one[3] == "artifacts" and one[2] != LAUNCHER for one in (entry.trial.cut or {}).get("ends", ()))
+        return inherited or any(one.writer != LAUNCHER for one in self.journal.segments(entry.id, ("artifacts",)))
 
     def _has_checkpoints(self, entry: Entry) -> bool:
         """Whether the trial wrote files that the setting ``checkpoints`` declares to be resumed from."""

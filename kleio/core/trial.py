@@ -45,8 +45,8 @@ class Event:
     """Something that happened to a trial, once.
 
     ``token`` is the fencing token of the reservation it happened under, 0 for what needs none. ``kind`` is one of
-    reserved, running, ended, failover, switchover, acknowledged, and of annotated, environment, parameters and wrote,
-    which leave the status alone. ``time`` is seconds since the epoch, by the clock of who says it.
+    reserved, running, ended, failover, switchover, acknowledged, and of annotated, environment, parameters, wrote and
+    output, which leave the status alone. ``time`` is seconds since the epoch, by the clock of who says it.
     """
 
     id: str
@@ -111,7 +111,8 @@ class Trial:
 class Execution:
     """One attempt at a trial. ``number`` counts from 1 and is for display; times are seconds since the epoch.
 
-    ``environment``, ``wrote`` and ``code`` are digests of documents; ``tree`` is where recorded code was run.
+    ``environment``, ``wrote`` and ``code`` are digests of documents; ``tree`` is where recorded code was run, ``output`` the
+    directory for its files, relative to the project's root where it lies inside.
     """
 
     id: str
@@ -132,6 +133,7 @@ class Execution:
     wrote: str | None = None
     code: str | None = None
     tree: str | None = None
+    output: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,6 +262,7 @@ def _execution(execution: str, number: int, events: list[Event], live: bool) -> 
 
 _REPORTED = (
     "host", "user", "pid", "machine", "cwd", "ended", "exit_code", "signal", "reason", "environment", "wrote", "code", "tree",
+    "output",
 )  # fmt: skip
 
 

@@ -82,6 +82,7 @@ def _execution(one: Execution) -> dict[str, Any]:
         "exit_code": one.exit_code,
         "signal": one.signal,
         "reason": one.reason,
+        "output": one.output,
     }
 
 

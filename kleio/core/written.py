@@ -17,6 +17,8 @@ from collections import namedtuple
 from dataclasses import dataclass
 from functools import cache
 
+from kleio.core.outputs import NOTE, OWN
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterator, Mapping, Sequence
@@ -171,8 +173,11 @@ def _walk(root: str, avoid: frozenset[str]) -> Iterator[tuple[str, os.stat_resul
                 entries = list(listing)
         except OSError:
             continue
-        if directory and not {one.name for one in entries}.isdisjoint(MARKS):
+        names = {one.name for one in entries}
+        if directory and not names.isdisjoint(MARKS):
             continue
+        if NOTE in names:  # an output directory, in which these two are kleio's
+            entries = [one for one in entries if one.name not in OWN]
         for one in entries:
             name = one.name
             path = f"{directory}/{name}" if directory else name
