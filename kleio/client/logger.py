@@ -145,7 +145,7 @@ class Logger:
             elif value is None:
                 text = "null"
             else:
-                encoded = self._encoded(value)
+                encoded = self._encoded(key, value)
                 if encoded is None:
                     return None
                 text = encoded
@@ -363,13 +363,13 @@ class Logger:
         name = self._keys[key] = f",{dumps(key)}:"
         return name
 
-    def _encoded(self, value: Any) -> str | None:
+    def _encoded(self, key: str, value: Any) -> str | None:
         from kleio.core.values import dumps
 
         try:
             return dumps(value)
         except Exception as error:  # noqa: BLE001 - a value's own methods may raise anything
-            self._refuse(error)
+            self._refuse(error, f"a record is lost, because of {key!r}")
             return None
 
     def _refuse(self, error: Exception, what: str = "a record is lost") -> None:

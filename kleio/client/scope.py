@@ -148,11 +148,10 @@ class Scope:
 
     def _put(self, mark: str, told: dict[str, Any]) -> None:
         """Tell of it; values that cannot be recorded are left out, which was said then."""
-        line = self._logger.line(told)
-        if line is None:
+        if "values" in told:
             kept = {name: value for name, value in told["values"].items() if self._logger.line({name: value}) is not None}
-            line = self._logger.line({**told, "values": kept})
-        self._logger.put(f"{mark}{line}")
+            told = {**told, "values": kept}
+        self._logger.put(f"{mark}{self._logger.line(told)}")
 
 
 def _who() -> tuple[Any, ...]:

@@ -82,15 +82,21 @@ def _plain_array(value: Any, depth: int) -> Any:
         value = value.astype("M8[us]" if value.dtype.kind == "M" else "m8[us]")
     for convert in ("tolist", "item"):  # NumPy, PyTorch, JAX, TensorFlow, pandas: by what they offer
         if hasattr(value, convert):
-            inner = getattr(value, convert)()
+            try:
+                inner = getattr(value, convert)()
+            except Exception as error:  # noqa: BLE001 - a tensor without data, or without a dense form: its library says why
+                raise UnstorableValueError(f"{_kind(value)} cannot be logged: {error}") from None
             if type(inner) is not type(value):
                 return plain(inner, depth + 1)
     if hasattr(value, "numpy"):
         return plain(value.numpy(), depth + 1)
     raise UnstorableValueError(
-        f"a value of type {type(value).__module__}.{type(value).__qualname__} cannot be logged; "
-        "give a number, text, bytes, a date, an array, or lists and dicts of them"
+        f"{_kind(value)} cannot be logged; give a number, text, bytes, a date, an array, or lists and dicts of them"
     )
+
+
+def _kind(value: Any) -> str:
+    return f"a value of type {type(value).__module__}.{type(value).__qualname__}"
 
 
 def _tag(kind: str, value: Any) -> dict[str, Any]:
