@@ -10,7 +10,9 @@ import click
 from kleio.cli import render_trace
 from kleio.cli.options import as_json, reading
 from kleio.core import trace as tracing
+from kleio.core.config import spool_root
 from kleio.core.errors import UnknownTrial
+from kleio.core.waiting import Waiting
 
 if TYPE_CHECKING:
     from kleio.cli.options import Reading
@@ -23,12 +25,13 @@ if TYPE_CHECKING:
 @as_json
 @reading
 def trace(with_: Reading, what: str, limit: int, json: bool) -> None:
-    """Find the trial behind anything, best first: a file (by its content, else by who wrote it), an id or a name in the name
-    of a file, a commit, a process id, a scheduler's job.
+    """Find the trial behind anything, best first: a file (by its content, else by who wrote it), an id, a hash code or a name
+    in the name of a file, a commit, a process id, a scheduler's job.
     """
     config = with_.config
     known = [os.path.dirname(config.project_file)] if config.project_file else []
-    answer = tracing.trace(with_.journal, what, list(tracing.roots(what, [*known, config.cwd])))
+    waiting = Waiting(spool_root(config), with_.journal.uri)
+    answer = tracing.trace(with_.journal, what, list(tracing.roots(what, [*known, config.cwd])), waiting)
     if json:
         render_trace.as_document(answer.candidates)
     elif answer.candidates:

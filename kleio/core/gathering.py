@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from kleio.core import commandline, identity, redact
 from kleio.core.findings import Finding, found, leave
 from kleio.core.journal.base import place
-from kleio.core.recovery import launched
+from kleio.core.waiting import launched
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

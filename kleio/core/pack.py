@@ -30,7 +30,10 @@ def open_plain(path: bytes | str) -> int | None:
 
 
 class Pack:
-    """Written in the directory ``blobs`` of ``scratch``, which is made only if something is kept."""
+    """Written in the directory ``blobs`` of ``scratch``, which is made only if something is kept.
+
+    Where ``scratch`` is empty nothing is written: what is asked for is only what the contents are called.
+    """
 
     def __init__(self, scratch: str) -> None:
         self._scratch = scratch
@@ -46,30 +49,32 @@ class Pack:
         name = hashlib.sha256(content).hexdigest()
         if name in self._places:
             return name, self._places[name]
-        if self._file is None:
+        if self._file is None and self._scratch:
             self._file = open(self._new_name(), "xb")  # noqa: SIM115 - closed by close()
-        self._file.write(content)
+        if self._file is not None:
+            self._file.write(content)
         self._digest.update(content)
         self._places[name], self._end = self._end, self._end + len(content)
         return name, self._places[name]
 
     def copy(self, descriptor: int, limit: int) -> tuple[str, int]:
         """Keep what ``descriptor`` reads as a blob of its own, but no more than ``limit`` bytes: its sha256 and size."""
-        digest, size, path = hashlib.sha256(), 0, self._new_name()
-        with open(path, "xb") as copy:
+        digest, size, path = hashlib.sha256(), 0, self._new_name() if self._scratch else os.devnull
+        with open(path, "xb" if self._scratch else "wb") as copy:
             while size < limit and (piece := os.read(descriptor, min(PIECE, limit - size))):
                 digest.update(piece)
                 copy.write(piece)
                 size += len(piece)
         name = digest.hexdigest()
-        self.blobs[name] = os.path.join(os.path.dirname(path), name)
-        os.replace(path, self.blobs[name])
+        if self._scratch:
+            self.blobs[name] = os.path.join(os.path.dirname(path), name)
+            os.replace(path, self.blobs[name])
         return name, size
 
     def alone(self, content: bytes) -> str:
         """Keep ``content`` as a blob of its own: its sha256."""
         name = hashlib.sha256(content).hexdigest()
-        if name not in self.blobs:
+        if name not in self.blobs and self._scratch:
             path = os.path.join(private(self._scratch, "blobs"), name)
             with open(path, "wb") as copy:
                 copy.write(content)
@@ -78,10 +83,12 @@ class Pack:
 
     def close(self) -> str | None:
         """The pack's sha256; None if nothing is in it."""
-        if self._file is None:
+        if not self._places:
             return None
-        self._file.close()
         name = self._digest.hexdigest()
+        if self._file is None:
+            return name
+        self._file.close()
         self.blobs[name] = os.path.join(os.path.dirname(self._file.name), name)
         os.replace(self._file.name, self.blobs[name])
         return name

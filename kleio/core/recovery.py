@@ -11,8 +11,9 @@ from kleio.core import findings
 from kleio.core.errors import JournalUnreachable
 from kleio.core.recorder import conclude, introduce
 from kleio.core.shipping import Shipper, Source
-from kleio.core.spool import SHARED, hold, spools
-from kleio.core.trial import Entry, Event, Trial
+from kleio.core.spool import SHARED, hold
+from kleio.core.trial import Event, Trial
+from kleio.core.waiting import launched
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -125,35 +126,6 @@ def recover_all(
             except Exception as error:  # noqa: BLE001 - one spool's trouble is not the others'
                 fate, reason = Fate.REFUSED, str(error)
             yield Recovered(spool.execution, trial, meant, fate, reason)
-
-
-def launched(root: str) -> list[tuple[Spool, dict[str, Any] | None]]:
-    """Every spool under ``root`` with its launch record, in the order in which they were launched."""
-    found = [(spool, spool.read("launch")) for spool in spools(root)]
-    return sorted(found, key=lambda one: (one[1] or {}).get("started", 0.0))
-
-
-def entries_here(root: str, work_key: str) -> list[Entry]:
-    """The trials of a work as the spools under ``root`` tell of them: all that a run knows that is offline."""
-    trials: dict[str, Trial] = {}
-    events: dict[str, list[Event]] = {}
-    holders: dict[str, str] = {}
-    for token, (spool, launch) in enumerate(launched(root), 1):
-        if launch is None or launch["trial"]["work_key"] != work_key:
-            continue
-        trial = Trial.from_dict(launch["trial"])
-        trials.setdefault(trial.id, trial)
-        own = events.setdefault(trial.id, [])
-        execution, ending = spool.execution, spool.read("ending")
-        own.append(Event(f"reserved-{execution}", "reserved", launch["started"], token, execution, launch["execution"]))
-        if ending is not None:
-            own.append(Event(f"ended-{execution}", "ended", ending["time"], token, execution, ending["data"]))
-        elif spool.alive():
-            holders[trial.id] = spool.execution
-    return [
-        Entry(trial, tuple(events[identity]), holders.get(identity), identity in holders)
-        for identity, trial in sorted(trials.items(), key=lambda one: -one[1].created)
-    ]
 
 
 def clear_abandoned(root: str) -> None:

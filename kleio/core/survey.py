@@ -55,7 +55,7 @@ class Survey:
     def entries(self) -> list[Entry]:
         """The trials of this work that can matter: the newest, and older ones that run."""
         if self.journal is None:
-            from kleio.core.recovery import entries_here
+            from kleio.core.waiting import entries_here
 
             return entries_here(self.root, self.key)
         if self.only:

@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass, field
 from itertools import combinations
 
-from kleio.core import statistics
+from kleio.core import hashcode, statistics
 from kleio.core.artifact import digest_of
 from kleio.core.journal.base import Selection
 from kleio.core.lookup import by_stream
@@ -23,9 +23,12 @@ if TYPE_CHECKING:
 
     from kleio.core.journal.base import Journal, Trace
     from kleio.core.trial import Entry, Execution
+    from kleio.core.waiting import Waiting
 
 MOST = 300
 """Runs that are looked at for one trace; the newest, where a path was written by more."""
+BESIDE = 12
+"""Hex digits that may stand right beside a hash code in a name, as in ``f"{epoch}{hash_code}"``."""
 WORDS = 12
 """Parts of a name that are tried, alone and joined, as the name of a trial."""
 
@@ -50,14 +53,18 @@ class Answer:
     tried: list[str] = field(default_factory=list)
 
 
-def trace(journal: Journal, what: str, roots: Sequence[str]) -> Answer:
-    """What is known of ``what``, which may be several things. Paths in traces are relative to one of ``roots``."""
-    search = _Search(journal, roots)
+def trace(journal: Journal, what: str, roots: Sequence[str], waiting: Waiting | None = None) -> Answer:
+    """What is known of ``what``, which may be several things. Paths in traces are relative to one of ``roots``.
+
+    ``waiting`` are the runs that are not in the journal yet.
+    """
+    search = _Search(journal, roots, waiting)
     if os.path.isfile(what):
         search.file(what)
     elif os.path.isdir(what):
         search.directory(what)
     search.identity(what)
+    search.hash_codes(what)
     search.name(what)
     if not os.path.exists(what):
         search.path(what, None)
@@ -82,9 +89,9 @@ class _Writer:
 
 
 class _Search:
-    def __init__(self, journal: Journal, roots: Sequence[str]) -> None:
+    def __init__(self, journal: Journal, roots: Sequence[str], waiting: Waiting | None) -> None:
         self.answer = Answer()
-        self._journal, self._roots = journal, roots
+        self._journal, self._roots, self._waiting = journal, roots, waiting
         self._entries: dict[str, Entry | None] = {}
         self._wrote: dict[str, Written] = {}
 
@@ -192,8 +199,21 @@ class _Search:
         for run in dict.fromkeys(runs):
             if len(run) == 64:
                 self._content(what, run, None)
-            for trial in self._journal.resolve(run) if len(run) <= 32 else ():
+            for trial in self._resolve(run) if len(run) <= 32 else ():
                 self._add(trial, None, "is the trial with this id" if run == what.lower() else f"its id begins with {run}")
+
+    def _resolve(self, prefix: str) -> list[str]:
+        return [*self._journal.resolve(prefix), *(self._waiting.resolve(prefix) if self._waiting else ())]
+
+    def hash_codes(self, what: str) -> None:
+        """Hash codes that stand in it, or beginnings of them."""
+        self._tried("a hash code in it")
+        runs = [run.lower() for run in re.findall("[0-9a-fA-F]{7,}", what)]
+        if re.fullmatch("[0-9a-fA-F]{4,6}", what):
+            runs.append(what.lower())
+        for run in dict.fromkeys(runs):
+            for code in _codes(run):
+                self.key("", f"{hashcode.TRACE}{code}", "its hash code is {}".format, prefix=len(code) < hashcode.LENGTH)
 
     def name(self, what: str) -> None:
         """Names of trials that stand in it, the longest first."""
@@ -204,7 +224,8 @@ class _Search:
     def key(self, tried: str, key: str, reason: Callable[[str], str], prefix: bool = False) -> None:
         """Take whoever left a trace; ``reason`` makes words of what stands in it behind the kind."""
         self._tried(tried)
-        for (trial, execution), traces in self._newest(_by_execution(self._journal.traces(key, prefix))):
+        left = {*self._journal.traces(key, prefix), *(self._waiting.traces(key, prefix) if self._waiting else ())}
+        for (trial, execution), traces in self._newest(_by_execution(sorted(left))):
             self._add(trial, execution, reason(traces[0].key.partition(":")[2]))
 
     # -- candidates ----------------------------------------------------------------------------------------------
@@ -215,7 +236,8 @@ class _Search:
 
     def _entry(self, trial: str) -> Entry | None:
         if trial not in self._entries:
-            self._entries[trial] = self._journal.entry(trial)
+            entry = self._journal.entry(trial)
+            self._entries[trial] = self._waiting.entry(trial, entry) if self._waiting else entry
         return self._entries[trial]
 
     def _newest(self, left: dict[tuple[str, str], list[Trace]]) -> list[tuple[tuple[str, str], list[Trace]]]:
@@ -244,6 +266,14 @@ class _Search:
                 one.execution = one.execution or attempt
                 return
         self.answer.candidates.append(Candidate(entry, attempt, [reason], alone))
+
+
+def _codes(run: str) -> list[str]:
+    """What in a run of hex digits may be a hash code: digits of the name may stand before and behind it."""
+    if len(run) <= hashcode.LENGTH:
+        return [run]
+    beside = len(run) - hashcode.LENGTH
+    return [run[at : at + hashcode.LENGTH] for at in range(beside + 1)] if beside <= BESIDE else []
 
 
 def _by_execution(traces: Sequence[Trace]) -> dict[tuple[str, str], list[Trace]]:

@@ -1,0 +1,220 @@
+"""The run of this process, and the hash code of what it was asked to do (see :mod:`kleio.core.hashcode`).
+
+Under ``kleio`` the trial is marked with the hash code. Without, the run leaves a record of its own in the spool, which the next
+kleio command ships. Nothing that fails here stops the script: it is said once, and there is a hash code all the same.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from kleio.client.logger import kleio_logger
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+    from typing import Any
+
+    from kleio.core.code import CodeVersion
+    from kleio.core.config import Config
+    from kleio.core.repository import Repository
+    from kleio.core.spool import Spool
+
+MOST = 64
+"""Hash codes by which one run can be found."""
+RANKS = ("RANK", "LOCAL_RANK", "SLURM_PROCID", "OMPI_COMM_WORLD_RANK")
+"""Variables that number the processes of one run: the first of them leaves the record."""
+NOWHERE = "/nonexistent/kleio"
+"""For kleio's own files where there is no home directory; what lies there does not count as code."""
+
+
+class Run:
+    """This process's run, of which several parsers may tell."""
+
+    def __init__(self) -> None:
+        self.status: int | None = None
+        self._directory = _here()
+        self._codes: set[str] = set()
+        self._spool: Spool | None = None
+        self._lock: int | None = None
+        self._process = os.getpid()
+        self._version: tuple[str, str, str] | None = None
+        self._config: Config | None = None
+
+    def hash_code(
+        self,
+        arguments: Mapping[str, Any],
+        options: Mapping[str, Sequence[str]],
+        rest: Sequence[str],
+        given: Collection[str],
+    ) -> str:
+        """The hash code of these arguments, of which some were ``given``; the run can be found by it."""
+        try:
+            project, root, fingerprint = self._code()
+            volatile = self._settings()["volatile"]
+        except Exception as error:  # noqa: BLE001 - the script goes on, whatever is amiss with settings, git or the disk
+            kleio_logger._refuse(error, "the hash code does not count the code, and the run is not recorded")
+            project, root, fingerprint, volatile = "", "/", "", ()
+        from kleio.core import hashcode
+
+        script = hashcode.script_name(root, _script(), sys.prefix)
+        counted = hashcode.counted(arguments, options, volatile)
+        code = hashcode.hash_code(project, root, fingerprint, script, counted, rest, volatile)
+        if self._spool is not None and code not in self._codes and len(self._codes) < MOST:
+            self._codes.add(code)
+            self._leave(f"hash-{code}", None, {}, (f"{hashcode.TRACE}{code}",))
+            if self._lock is not None:  # else whoever launched this looks after its parameters
+                shown = hashcode.shown(hashcode.counted(arguments, options, ()), root)
+                sources = {name: "command line" if name in given else "default" for name in shown}
+                self._leave(f"parameters-{code}", "parameters", {"params": shown, "sources": sources})
+        return code
+
+    def _settings(self) -> Config:
+        """The settings; where there is no home directory, those that do not need one."""
+        if self._config is None:
+            from kleio.core.config import Config
+            from kleio.core.errors import UsageError
+
+            try:
+                self._config = Config(cwd=self._directory)
+                self._config.check()
+            except UsageError as error:
+                self._config = Config(environment={**os.environ, "KLEIO_HOME": NOWHERE}, cwd=self._directory)
+                self._config.check()
+                kleio_logger._refuse(error, "this run is not recorded")
+        return self._config
+
+    def _code(self) -> tuple[str, str, str]:
+        """Project, root and fingerprint: those of the launch under kleio, else what is here."""
+        if self._version is None:
+            launch = self._launched()
+            if launch is not None:
+                trial = launch["trial"]
+                self._version = trial["project"], launch["root"], str(trial["code"]["fingerprint"])
+            else:
+                version = self._captured()
+                self._version = version.project, version.root, version.fingerprint
+        return self._version
+
+    def _launched(self) -> dict[str, Any] | None:
+        if not kleio_logger.active:
+            return None
+        from kleio.core.spool import Spool
+
+        self._spool = Spool(kleio_logger._directory)
+        return self._spool.read("launch")
+
+    def _captured(self) -> CodeVersion:
+        """The code as it is now, and the record of this run where one is wanted."""
+        config = self._settings()
+        repository = _asked(config)
+        if not self._is_to_be_recorded(config):
+            return _capture(config, repository, "")
+        from kleio.core import unlaunched  # 30 ms, in which git answers
+
+        execution = os.urandom(16).hex()
+        try:
+            version = _capture(config, repository, unlaunched.scratch_of(config, execution))
+            self._spool, self._lock = unlaunched.record(config, _command(), version, execution)
+        except Exception as error:  # noqa: BLE001 - as above; the hash code does not hang on it
+            unlaunched.discard(config, execution)
+            kleio_logger._refuse(error, "this run is not recorded")
+            return _capture(config, _asked(config), "")
+        import atexit
+
+        self._process = os.getpid()
+        atexit.register(self._end)
+        return version
+
+    def _is_to_be_recorded(self, config: Config) -> bool:
+        """Not where a launcher on another machine does, and of several processes of one run only by the first."""
+        alone = all(os.environ.get(name) in (None, "", "0") for name in RANKS)
+        home = config.directory("state") != NOWHERE
+        return bool(alone and home and not _is_inner() and not os.environ.get("KLEIO_SPOOL") and config["unlaunched"])
+
+    def _leave(self, name: str, kind: str | None, data: dict[str, Any], traces: Sequence[str] = ()) -> None:
+        """Put a finding (:mod:`kleio.core.findings`) into the spool."""
+        import time
+
+        assert self._spool is not None
+        finding = {"kind": kind, "time": time.time(), "data": data, "documents": {}, "blobs": [], "traces": list(traces)}
+        try:
+            self._spool.write(f"finding-{name}", finding)
+        except OSError as error:
+            kleio_logger._refuse(error, "the run cannot be found by its hash code")
+
+    def _end(self) -> None:
+        """At the end of the process: how it ended, as far as Python tells. Of ``sys.exit`` it does not."""
+        if self._spool is None or os.getpid() != self._process:
+            return
+        from kleio.core import unlaunched
+        from kleio.core.trial import Ending
+
+        error = getattr(sys, "last_exc", None) or getattr(sys, "last_value", None)
+        try:
+            if isinstance(error, KeyboardInterrupt):
+                unlaunched.end(self._spool, Ending(None, "SIGINT", (("SIGINT", 0.0),)))
+            elif error is not None:
+                unlaunched.end(self._spool, Ending(1), f"uncaught {type(error).__name__}")
+            elif self.status:
+                unlaunched.end(self._spool, Ending(self.status))
+            else:
+                unlaunched.end(self._spool, Ending(0), "ended; its exit status is not known without kleio", known=False)
+        except Exception as failure:  # noqa: BLE001 - the process ends as it would have
+            kleio_logger._say(f"the end of this run is not recorded: {failure}")
+
+
+def _asked(config: Config) -> Repository | None:
+    from kleio.core.repository import Repository
+
+    return Repository.asked(config.cwd)
+
+
+def _capture(config: Config, repository: Repository | None, scratch: str) -> CodeVersion:
+    from kleio.core import code
+
+    if repository and not config["project"]:
+        repository.ask_further()
+    version = code.capture(config, _command(), repository, scratch)
+    if version.uncertain:
+        kleio_logger._say(f"{version.uncertain}; the hash code may be another next time")
+    return version
+
+
+def _command() -> list[str]:
+    """The words of this run as they were typed; in a process of multiprocessing's, of the one that it belongs to."""
+    if _is_inner():
+        return [sys.executable, *sys.argv]
+    return list(sys.orig_argv) or [sys.executable, *sys.argv]
+
+
+def _is_inner() -> bool:
+    """Whether this is a process of multiprocessing's, be it that it only just imports the script."""
+    processes = sys.modules.get("multiprocessing")
+    if processes is None:
+        return False
+    return processes.parent_process() is not None or getattr(processes.current_process(), "_inheriting", False)
+
+
+def _script() -> str:
+    """The file that is run."""
+    return str(getattr(sys.modules.get("__main__"), "__file__", None) or (sys.argv or [""])[0])
+
+
+def _here() -> str:
+    """The working directory when this was imported, as the user names it: the script may go elsewhere before it parses."""
+    try:
+        real = os.getcwd()
+    except OSError:
+        return "/"
+    named = os.environ.get("PWD", "")
+    try:
+        if os.path.isabs(named) and os.path.samefile(named, real):
+            return os.path.normpath(named)
+    except OSError:
+        pass
+    return real
+
+
+run = Run()
