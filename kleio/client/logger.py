@@ -192,22 +192,30 @@ class Logger:
             self._outside = Scope(self, None, {})
         return self._outside
 
-    def log_artifact(self, filename: str, artifact: Any, *, wait: bool = False, **meta: Any) -> None:
+    def log_artifact(
+        self,
+        filename: str,
+        artifact: Any,
+        *,
+        wait: bool = False,
+        keep_last: int | None = None,
+        keep_best: str | None = None,
+        **meta: Any,
+    ) -> None:
         """Keep a copy of ``artifact`` (a path, bytes, or a file open for reading) under the name ``filename``.
 
         ``meta`` are named values to find it by. The file may be changed or deleted once the call has returned. With
         ``wait`` it returns when the bytes are in the journal.
+
+        Of the artifacts of this name the newest ``keep_last`` stay, and the one whose ``meta`` has the smallest value under the
+        name ``keep_best``, or the largest if the name follows a minus sign, as in ``"-accuracy"``; the others are dropped.
         """
         if not self._directory:
             return
-        from kleio.core.artifact import keep
-        from kleio.core.values import dumps
+        from kleio.client.artifacts import log
 
         try:
-            record = {"name": str(filename), "meta": meta}
-            dumps(record)  # refused before anything is copied
-            digest, size = keep(os.path.join(self._directory, "blobs"), artifact)
-            self._writer("artifacts").append(dumps(record | {"sha256": digest, "size": size}))
+            log(self, str(filename), artifact, meta, keep_last, keep_best)
         except Exception as error:  # noqa: BLE001 - as above: a file-like object may raise anything
             self._refuse(error, f"artifact {filename!r} is not recorded")
             return

@@ -7,13 +7,19 @@ megabyte at a time, so the file may change or go as soon as the call returns, an
 from __future__ import annotations
 
 import os
+import time
+from contextlib import contextmanager
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from typing import Any, BinaryIO
 
 PIECE = 1 << 20
+LOCK = "artifacts.lock"
+"""In the spool: held shared while bytes and their record are put there, alone by whoever takes bytes away."""
+PATIENCE = 2.0
+"""Seconds for which a script waits for it at most: a launcher that is stopped just then must not stop the script."""
 
 
 def digest_of(path: str) -> str:
@@ -27,11 +33,12 @@ def digest_of(path: str) -> str:
     return digest.hexdigest()
 
 
-def keep(blobs: str, content: Any) -> tuple[str, int]:
+def keep(blobs: str, content: Any, said: Callable[[str, int], object] = lambda *_: None) -> tuple[str, int]:
     """Copy ``content``, a path, bytes or a file open for reading, into the directory ``blobs``: (sha256, bytes).
 
-    Raises OSError for a file that cannot be read or a disk that is full, TypeError for anything else; then nothing is
-    kept.
+    ``said`` is called with the two once the bytes are there, and is to append the record that names them: whoever takes bytes
+    out of the spool waits until it has returned. Raises OSError for a file that cannot be read or a disk that is full,
+    TypeError for anything else; then nothing is kept.
     """
     import hashlib  # 2 ms, for scripts that log artifacts
 
@@ -44,7 +51,9 @@ def keep(blobs: str, content: Any) -> tuple[str, int]:
                 digest.update(piece)
                 size += len(piece)
                 _write(kept, piece)
-        os.replace(temporary, os.path.join(blobs, digest.hexdigest()))
+        with _together(os.path.join(os.path.dirname(blobs), LOCK)):
+            os.replace(temporary, os.path.join(blobs, digest.hexdigest()))
+            said(digest.hexdigest(), size)
     except BaseException:
         try:
             os.unlink(temporary)
@@ -52,6 +61,25 @@ def keep(blobs: str, content: Any) -> tuple[str, int]:
             pass
         raise
     return digest.hexdigest(), size
+
+
+@contextmanager
+def _together(path: str) -> Iterator[None]:
+    """With others who log, and without anybody who tidies up: he does not take long, unless he has been stopped."""
+    import fcntl
+
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        until = time.monotonic() + PATIENCE
+        while time.monotonic() < until:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                break
+            except OSError:
+                time.sleep(0.001)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _write(file: Any, piece: Any) -> None:

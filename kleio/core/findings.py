@@ -10,7 +10,7 @@ import os
 from dataclasses import dataclass, field
 
 from kleio.core import resuming
-from kleio.core.journal.base import Trace
+from kleio.core.journal.base import BYTES, Trace
 from kleio.core.lineage import cut_short
 from kleio.core.trial import Event
 
@@ -60,6 +60,13 @@ def found(spool: Spool, name: str) -> dict[str, Any] | None:
     return spool.read(f"{PREFIX}{name}")
 
 
+def resumed(spool: Spool) -> resuming.Resumed | None:
+    """What the execution said last that it resumed from."""
+    said = [one for stem in spool.stems(f"{PREFIX}{resuming.KIND}") if (one := spool.read(stem))]
+    last = max(said, key=lambda one: float(one["time"]), default=None)
+    return resuming.from_data(last["data"], last["time"]) if last else None
+
+
 def bring(journal: Journal, source: Source, token: int, told: set[str]) -> None:
     """Record every finding that is not among ``told``, the names of those that are in the journal. May be repeated."""
     for stem in source.spool.stems(PREFIX):
@@ -94,11 +101,12 @@ def _cut_short(journal: Journal, trial: str, said: Resumed) -> None:
 
 def keep(journal: Journal, source: Source, one: Mapping[str, Any]) -> None:
     """Store the documents, blobs and traces that a finding, or a launch, brings along. May be repeated."""
+    traces = [*one.get("traces", ()), *(f"{BYTES}{digest}:" for digest in one.get("blobs", ()))]
+    if traces:  # before anybody looks whether the bytes are there: see kleio.core.stock
+        journal.leave([Trace(key, source.trial, source.execution) for key in traces])
     for digest in one.get("blobs", ()):
         path = source.spool.file("blobs", digest)
         if os.path.exists(path):
             journal.put_blob(digest, path)
     for key, document in one.get("documents", {}).items():
         journal.put_document(key, document)
-    if one.get("traces"):
-        journal.leave([Trace(key, source.trial, source.execution) for key in one["traces"]])

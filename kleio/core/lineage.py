@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from kleio.core import output, resuming, statistics
+from kleio.core import output, resuming, retention, statistics
 from kleio.core.journal.base import Selection, Summary
 from kleio.core.lookup import by_stream
 from kleio.core.scopes import is_statistic, resolved
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
     from kleio.core.journal.base import Journal, Segment
     from kleio.core.lookup import Key
-    from kleio.core.resuming import Resumed
+    from kleio.core.resuming import Resumed, Turn
     from kleio.core.scopes import Scope, Scopes
     from kleio.core.statistics import Record
-    from kleio.core.trial import Entry, Trial
+    from kleio.core.trial import Entry, Event, Trial
 
 EVERYTHING = 1 << 62
 STREAMS = (*LINE_STREAMS, *OUTPUT_STREAMS)
@@ -106,12 +106,25 @@ def limits(
 
     ``own`` is the trial that sees them, where it has executions of its own; ``said`` is what the journal may not know yet.
     """
+    order, events = _line(journal, parts, own)
+    return resuming.limits(order, {**resuming.told(events), **(said or {})})
+
+
+def turns(
+    journal: Journal, parts: Iterable[Part], own: Entry | None = None, said: Mapping[str, Resumed] | None = None
+) -> list[Turn]:
+    """From when on which of these limits held: each time in nanoseconds at which something was said, with what it led to."""
+    order, events = _line(journal, parts, own)
+    return resuming.turns(order, events, said or {})
+
+
+def _line(journal: Journal, parts: Iterable[Part], own: Entry | None) -> tuple[list[str], list[Event]]:
+    """The executions that a trial sees, in their order, and what happened to them."""
     inherited = {part.execution: part.trial for part in parts}
     entries = [journal.entry(trial) for trial in dict.fromkeys(inherited.values()) if own is None or trial != own.id]
     events = [event for entry in (*entries, own) if entry is not None for event in entry.events]
     order = dict.fromkeys([*inherited, *(one.id for one in (own.executions if own else ()))])
-    told = resuming.told(event for event in events if event.execution in order)
-    return resuming.limits(list(order), {**told, **(said or {})})
+    return list(order), [event for event in events if event.execution in order]
 
 
 def logged(
@@ -126,10 +139,20 @@ def logged(
 
 
 def artifacts(journal: Journal, entry: Entry, all_executions: bool = False) -> list[Record]:
-    """The artifacts that a trial sees, in the order of their times; what was given up only with ``all_executions``."""
-    found = emitted(journal, entry.trial, "artifacts")
+    """The artifacts that a trial has, in the order of their times; what was given up only with ``all_executions``."""
+    found = retention.kept(had(journal, entry.trial), turns(journal, parts(entry.trial), entry))
     ends = {} if all_executions else limits(journal, parts(entry.trial), entry)
-    return sorted((record for _, record in resuming.counting(found, ends)), key=lambda record: record.time)
+    return [record for _, record in resuming.counting(found, ends)]
+
+
+def had(journal: Journal, trial: Trial) -> Iterator[tuple[Key, Record]]:
+    """Every record of an artifact that a trial ever had: of what a branch inherits, not what had been dropped before it."""
+    cut = trial.cut or {}
+    inherited = {end[1] for end in cut.get("ends", ())} if "kept" in cut else set()
+    given = {tuple(one) for one in cut.get("kept", ())}
+    for key, record in emitted(journal, trial, "artifacts"):
+        if key[0] not in inherited or "keep" not in record.values or (*key[:2], record.offset) in given:
+            yield key, record
 
 
 def cut_short(journal: Journal, trial: str, execution: str, until: int) -> Iterator[Summary]:

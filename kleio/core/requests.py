@@ -12,7 +12,8 @@ from itertools import chain
 
 from kleio.core import lineage, resuming
 from kleio.core.errors import JournalError
-from kleio.core.findings import PREFIX
+from kleio.core.findings import resumed
+from kleio.core.retention import kept
 from kleio.core.scopes import resolved
 from kleio.core.shipping import LineStream, Source
 from kleio.core.spool import spools
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
 
     from kleio.core.journal.base import Journal
     from kleio.core.lookup import Key
-    from kleio.core.resuming import Resumed
+    from kleio.core.resuming import Resumed, Turn
+    from kleio.core.retention import Logged
     from kleio.core.scopes import Scope
     from kleio.core.spool import Spool
     from kleio.core.statistics import Record
@@ -80,8 +82,10 @@ class Answerer:
 
     def _artifacts(self, request: dict[str, Any]) -> list[list[Any]]:
         """Artifacts as (time, values, execution), in the order of their times."""
-        found = self._counting("artifacts", request)
-        return sorted(([record.time, dict(record.values), key[0]] for key, record in found), key=lambda one: one[0])
+        found: Iterable[Logged] = kept(chain(self._earlier("artifacts"), _logged(self._source, "artifacts")), self._turns())
+        if not request.get("all"):
+            found = resuming.counting(found, self._limits())
+        return [[record.time, dict(record.values), key[0]] for key, record in found]
 
     def _flushed(self, extents: list[list[Any]]) -> dict[str, Any] | None:
         if self._journal is None:
@@ -99,12 +103,24 @@ class Answerer:
 
     def _limits(self) -> dict[str, int]:
         """Up to when what each execution logged counts."""
-        trial = self._trial()
-        here = [*(self._others_here() if self._journal is None else ()), self._source.spool]
-        said = {spool.execution: one for spool in here if (one := _resumed(spool))}
+        here, said = self._said()
         if self._journal is None:
-            return resuming.limits([spool.execution for spool in here], said)
+            return resuming.limits(here, said)
+        trial = self._trial()
         return lineage.limits(self._journal, lineage.parts(trial), self._journal.entry(trial.id), said)
+
+    def _turns(self) -> list[Turn]:
+        """How that changed in the course of time."""
+        here, said = self._said()
+        if self._journal is None:
+            return resuming.turns(here, (), said)
+        trial = self._trial()
+        return lineage.turns(self._journal, lineage.parts(trial), self._journal.entry(trial.id), said)
+
+    def _said(self) -> tuple[list[str], dict[str, Resumed]]:
+        """What the spools tell of what was resumed from; offline those of all executions that are here, in their order."""
+        here = [*(self._others_here() if self._journal is None else ()), self._source.spool]
+        return [spool.execution for spool in here], {spool.execution: one for spool in here if (one := resumed(spool))}
 
     def _earlier(self, stream: str) -> Iterator[tuple[Key, Record]]:
         if self._journal is None:
@@ -113,7 +129,9 @@ class Answerer:
             for spool in self._others_here():
                 yield from _logged(Source(spool, self._source.trial, spool.execution), stream)
             return
-        for key, record in lineage.emitted(self._journal, self._trial(), stream):
+        trial = self._trial()
+        artifacts = stream == "artifacts"
+        for key, record in lineage.had(self._journal, trial) if artifacts else lineage.emitted(self._journal, trial, stream):
             if key[0] != self._source.execution:
                 yield key, record
 
@@ -156,13 +174,6 @@ def _logged(source: Source, stream: str) -> Iterator[tuple[Key, Record]]:
         if kind == stream:
             for record in LineStream(source, writer, kind, 0).everything():
                 yield (source.execution, writer, kind), record
-
-
-def _resumed(spool: Spool) -> Resumed | None:
-    """What an execution said it resumed from, as its spool has it."""
-    said = [found for stem in spool.stems(f"{PREFIX}{resuming.KIND}") if (found := spool.read(stem))]
-    last = max(said, key=lambda one: one["time"], default=None)
-    return resuming.from_data(last["data"], last["time"]) if last else None
 
 
 def _told(scopes: Iterable[Scope]) -> list[dict[str, Any]]:

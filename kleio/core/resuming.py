@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from kleio.core.statistics import Record
     from kleio.core.trial import Entry, Event
 
+    Turn = tuple[int, Mapping[str, int]]
+
 KIND = "resumed"
 AFTER = "@"
 """Between the name of a writer and a time in nanoseconds: who has this for a name in a summary, summarises only up to there."""
@@ -64,6 +66,23 @@ def limits(order: Sequence[str], resumed: Mapping[str, Resumed]) -> dict[str, in
         elif going_on is not None:
             going_on = None
     return found
+
+
+def turns(order: Sequence[str], events: Iterable[Event], said: Mapping[str, Resumed]) -> list[Turn]:
+    """The limits as they were from each time on, in nanoseconds, at which something was said. ``said`` is not yet an event."""
+    happened = [event for event in events if event.kind == KIND and event.execution]
+    times = {int(event.time * 1e9) for event in happened} | {one.said for one in said.values()}
+    return [
+        (
+            at,
+            limits(
+                order,
+                told(event for event in happened if int(event.time * 1e9) <= at)
+                | {execution: one for execution, one in said.items() if one.said <= at},
+            ),
+        )
+        for at in sorted(times)
+    ]
 
 
 def order_of(entry: Entry) -> list[str]:

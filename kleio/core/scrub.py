@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 
 from kleio.core import output, statistics
 from kleio.core.errors import KleioError, Scrubbed
-from kleio.core.journal.base import Selection
+from kleio.core.journal.base import BYTES, Selection, Trace
 from kleio.core.journal.replacement import Replacement
 from kleio.core.lookup import SHORT, by_stream, is_alive
 from kleio.core.pattern import blot
@@ -128,6 +128,8 @@ def _each(journal: Journal, entry: Entry, pattern: Pattern, action: Callable[[Ch
 
 def _carry_out(journal: Journal, change: Change) -> None:
     for digest, path in change.blobs.items():
+        assert change.replacement is not None
+        journal.leave([Trace(f"{BYTES}{digest}:", change.replacement.trial, KIND)])  # else it might be released
         journal.put_blob(digest, path)
     if change.replacement:
         journal.replace(change.replacement)

@@ -13,7 +13,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 from kleio.core import output, statistics
-from kleio.core.journal.base import Segment, Summary, Trace
+from kleio.core.journal.base import Segment, Summary
 from kleio.core.spool import LINE_STREAMS, SHARED, LineReader, parse_line
 from kleio.core.statistics import Record, Summariser
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from kleio.core.journal.base import Journal
     from kleio.core.spool import Spool
+    from kleio.core.stock import Stock
 
 SEALED = 1 << 16  # bytes from which a range is left alone
 OUTPUT_PIECE = 1 << 20
@@ -48,7 +49,7 @@ class Stream(ABC):
     """One stream of one writer. ``shipped`` is the offset up to which the journal has it."""
 
     def __init__(self, source: Source, writer: str, stream: str, shipped: int) -> None:
-        self._source, self._writer, self._stream = source, writer, stream
+        self._source, self.writer, self._stream = source, writer, stream
         self._start = self._read_to = self.shipped = shipped
         self._unsent: list[Segment] = []
 
@@ -74,7 +75,7 @@ class Stream(ABC):
 
     def _segment(self, stream: str, payload: bytes, dropped: bool = False) -> Segment:
         own = self._source
-        return Segment(own.trial, own.execution, self._writer, stream, self._start, self._read_to, payload, dropped)
+        return Segment(own.trial, own.execution, self.writer, stream, self._start, self._read_to, payload, dropped)
 
     def artifacts(self) -> list[Record]:
         """The records whose bytes go before them."""
@@ -123,7 +124,7 @@ class LineStream(Stream):
     def _position(self) -> int:
         """Where to go on in the file. Who wrote ``>`` for ``>>`` began it anew; the stream goes on all the same."""
         position = self._read_to - self._cut_off
-        if self._writer == SHARED:
+        if self.writer == SHARED:
             now = os.stat(self._path)
             if now.st_size < position or (now.st_size == position and self._touched not in (None, now.st_mtime_ns)):
                 self._cut_off, position = self._read_to, 0
@@ -131,13 +132,13 @@ class LineStream(Stream):
 
     def _note_touch(self) -> None:
         """Remember when the file was written last, if all of it has been read."""
-        if self._writer == SHARED:
+        if self.writer == SHARED:
             now = os.stat(self._path)
             self._touched = now.st_mtime_ns if now.st_size == self._read_to - self._cut_off else None
 
     def _take(self, line: bytes, at: int, now: int) -> None:
         try:
-            parsed = parse_line(line, self._writer == SHARED, now)
+            parsed = parse_line(line, self.writer == SHARED, now)
             if parsed is not None:
                 record = Record(at, *parsed)
                 self._records.append(record)
@@ -163,7 +164,7 @@ class LineStream(Stream):
 
     def _finished_by_hand(self) -> bool:
         """A last line without newline that is whole all the same: ``printf '{"loss": 1}' >> "$KLEIO_STATISTICS"``."""
-        if self._writer != SHARED or not self._source.over:
+        if self.writer != SHARED or not self._source.over:
             return False
         with open(self._path, "rb") as file:
             file.seek(self._position())
@@ -195,7 +196,7 @@ class LineStream(Stream):
         if self._stream != "statistics" or not self._summary.keys:
             return None
         own = self._source
-        return Summary(own.trial, own.execution, self._writer, self._read_to, self._summary.keys)
+        return Summary(own.trial, own.execution, self.writer, self._read_to, self._summary.keys)
 
 
 class OutputStream(Stream):
@@ -234,7 +235,7 @@ class Shipper:
     ) -> None:
         self._source, self._journal, self._wanted, self._known = source, journal, wanted, shipped
         self.streams: dict[tuple[str, str], Stream] = {}
-        self._left: set[str] = set()
+        self._stock: Stock | None = None
 
     def _discover(self) -> None:
         for writer, stream in self._source.spool.streams():
@@ -250,10 +251,11 @@ class Shipper:
                 self._journal.summarise(summary)
 
     def behind(self) -> bool:
-        """Whether a file of lines has more than the journal."""
+        """Whether a file of lines has more than the journal, or something is left to be taken away."""
         self._discover()
         files = [(self._source.spool.file(f"{writer}.{stream}"), own) for (writer, stream), own in self.streams.items()]
-        return any(os.stat(path).st_size > own.shipped for path, own in files)
+        left = self._stock is not None and self._stock.pending
+        return left or any(os.stat(path).st_size > own.shipped for path, own in files)
 
     def round(self) -> bool:
         """Send one batch. False when there was nothing to send. Raises JournalError; then call it again."""
@@ -269,31 +271,31 @@ class Shipper:
                 if sum(len(one.payload) for one in batch) > BATCH:
                     break
         if not batch:
-            return False
+            return self._tidied()
         self._journal.append(batch)
         for stream in ready:
             summary = stream.summary()
             if summary:
                 self._journal.summarise(summary)
             stream.sent()
+        self._tidied()
         return True
+
+    def _tidied(self) -> bool:
+        """Take away what is not to be kept any more. Whether there is more of it."""
+        return self._stock is not None and self._stock.tidy()
 
     def _send_bytes(self, stream: Stream) -> None:
         """An artifact's bytes are in the journal before its record, so none is ever listed in part."""
-        for record in stream.artifacts():
-            digest = str(record.values.get("sha256"))
-            path = self._source.spool.file("blobs", digest)
-            if os.path.exists(path):
-                self._journal.put_blob(digest, path)
-                os.unlink(path)
-        self._leave(stream.artifacts())
+        artifacts = stream.artifacts()
+        if artifacts:
+            self.stock.bring(stream.writer, artifacts)
 
-    def _leave(self, artifacts: list[Record]) -> None:
-        """Let the execution be found by the content and by the names of what it logged."""
-        keys: set[str] = set()
-        for record in artifacts:
-            name = str(record.values.get("name"))
-            keys |= {f"sha256:{record.values.get('sha256')}", f"path:{name}", f"file:{os.path.basename(name)}"}
-        own = self._source
-        self._journal.leave([Trace(key, own.trial, own.execution) for key in sorted(keys - self._left)])
-        self._left |= keys
+    @property
+    def stock(self) -> Stock:
+        """The bytes of what is logged."""
+        if self._stock is None:
+            from kleio.core.stock import Stock  # most runs log no artifacts
+
+            self._stock = Stock(self._source, self._journal)
+        return self._stock

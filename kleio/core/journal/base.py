@@ -27,7 +27,7 @@ from kleio.core.errors import JournalError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
     from typing import Any, BinaryIO, NamedTuple
 
@@ -239,10 +239,11 @@ class Journal(ABC):
         """The document with this digest."""
 
     @abstractmethod
-    def put_blob(self, sha256: str, path: str) -> None:
+    def put_blob(self, sha256: str, path: str) -> bool:
         """Store the bytes of a file, once per content. The file may be taken away by it. Listed only when whole.
 
-        Bytes that were deleted (:meth:`delete_blob`) are passed over.
+        Bytes that were deleted (:meth:`delete_blob`) are passed over; those that are about to be released
+        (:meth:`release`) do not count as stored. True if this call stored them: they were not there.
         """
 
     @abstractmethod
@@ -263,6 +264,18 @@ class Journal(ABC):
     @abstractmethod
     def delete_blob(self, sha256: str) -> None:
         """Delete the bytes with this digest, for good, whether they are stored or not."""
+
+    @abstractmethod
+    def release(self, sha256: str, needed: Callable[[], bool]) -> bool:
+        """Delete bytes that nobody needs any more; whether they were deleted. They may be stored again at any time.
+
+        First they are taken out of sight, so that :meth:`put_blob` stores them anew; then ``needed`` is asked, and they are
+        put back if it says so or raises. So whoever leaves a trace of his need *before* he calls :meth:`put_blob` never
+        loses them: either that call came after they were out of sight, and stored them anew, or the trace was there when
+        ``needed`` looked. Until they are deleted :meth:`blob` reads them also out of sight. When the caller is killed in
+        between they stay so, readable, until the next call for the same bytes decides about them: it takes over what another
+        has taken out of sight, who then, should he live, neither deletes nor puts back anything.
+        """
 
     def purge(self) -> None:  # noqa: B027 - a server that is given new content overwrites the old in its own time
         """Return when nothing of what was replaced or deleted is left in the journal's own files."""
@@ -287,6 +300,9 @@ def storable(text: str) -> str:
     return text.encode("utf-8", "surrogatepass").decode("utf-8", "replace")
 
 
+BYTES = "bytes:"
+"""Of traces ``bytes:DIGEST:WRITER:OFFSET``: the artifact's record there needs the bytes, and may still be on its way. With
+nothing behind ``DIGEST:`` they are needed for good."""
 LONGEST_KEY = 500
 """Characters of a trace's key that are kept."""
 

@@ -12,6 +12,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import BinaryIO
 
+DOOMED = ".doomed"
+"""What names of bytes that are out of sight end in."""
 NETWORK_FILESYSTEMS = ("nfs", "nfs4", "cifs", "smb3", "lustre", "gpfs", "beegfs", "ceph", "9p", "fuse.sshfs", "afs")
 
 
@@ -24,11 +26,11 @@ class Blobs:
     def _path(self, sha256: str) -> str:
         return os.path.join(self.directory, sha256[:2], sha256)
 
-    def put(self, sha256: str, path: str) -> None:
-        """Keep the bytes of the file at ``path``. Raises JournalError, and then nothing is kept."""
+    def put(self, sha256: str, path: str) -> bool:
+        """Keep the bytes of the file at ``path``; False if they are there. Raises JournalError, and then nothing is kept."""
         final = self._path(sha256)
         if os.path.exists(final):
-            return
+            return False
         temporary = f"{final}.{os.urandom(8).hex()}.tmp"
         try:
             for directory in (self.directory, os.path.dirname(final)):
@@ -47,22 +49,66 @@ class Blobs:
             with suppress(OSError):
                 os.unlink(temporary)
             raise JournalError(f"cannot store artifact bytes in {os.path.dirname(final)}: {error.strerror}") from None
+        return True
 
     def delete(self, sha256: str) -> None:
-        """Delete the bytes, if they are there. Raises JournalError."""
-        try:
-            os.unlink(self._path(sha256))
-        except FileNotFoundError:
-            return
-        except OSError as error:
-            raise JournalError(f"cannot delete {self._path(sha256)}: {error.strerror}") from None
+        """Delete the bytes, if they are there, out of sight as well. Raises JournalError."""
+        for path in (self._path(sha256), *self._doomed(sha256)):
+            self._unlink(path)
 
     def open(self, sha256: str) -> BinaryIO | None:
         """The bytes, to be read and closed by the caller; None if they are not there."""
+        final = self._path(sha256)
+        for again in (False, True):  # it may come back meanwhile
+            for path in (final, *(self._doomed(sha256) if again or not os.path.exists(final) else ())):
+                with suppress(FileNotFoundError):
+                    return open(path, "rb")
+        return None
+
+    # -- bytes that are about to go ------------------------------------------------------------------------------
+
+    def doom(self, sha256: str) -> str | None:
+        """Take the bytes out of sight, also those that another has: the name that they have now; None if there are none.
+
+        The name is of this call alone: nobody who decided earlier deletes under it.
+        """
+        own = f"{self._path(sha256)}.{os.urandom(8).hex()}{DOOMED}"
+        taken = False
+        for path in (self._path(sha256), *self._doomed(sha256)):
+            try:
+                os.rename(path, own)
+                taken = True
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                raise JournalError(f"cannot release {path}: {error.strerror}") from None
+        return own if taken else None
+
+    def spare(self, sha256: str, doomed: str) -> None:
+        """Put back what :meth:`doom` took away, unless another has taken it over since."""
+        with suppress(FileNotFoundError):
+            os.rename(doomed, self._path(sha256))
+
+    def drop(self, doomed: str) -> bool:
+        """Delete what :meth:`doom` took away; False if another has taken it over since."""
+        return self._unlink(doomed)
+
+    def _doomed(self, sha256: str) -> list[str]:
+        directory = os.path.dirname(self._path(sha256))
         try:
-            return open(self._path(sha256), "rb")
+            names = os.listdir(directory)
+        except OSError:
+            return []
+        return [os.path.join(directory, name) for name in names if name.startswith(sha256) and name.endswith(DOOMED)]
+
+    def _unlink(self, path: str) -> bool:
+        try:
+            os.unlink(path)
         except FileNotFoundError:
-            return None
+            return False
+        except OSError as error:
+            raise JournalError(f"cannot delete {path}: {error.strerror}") from None
+        return True
 
 
 def sync(path: str) -> None:

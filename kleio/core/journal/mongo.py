@@ -14,6 +14,7 @@ import json
 import warnings
 from contextlib import contextmanager, suppress
 
+from bson import ObjectId
 from bson.errors import BSONError
 from pymongo import IndexModel, MongoClient, ReturnDocument, UpdateOne
 from pymongo.errors import (
@@ -48,7 +49,7 @@ from kleio.core.trial import Entry, Event, Reservation, Trial
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from typing import Any, BinaryIO
 
     from _typeshed import WriteableBuffer
@@ -401,19 +402,20 @@ class MongoJournal(Journal):
             self._blobs = GridFSBucket(self._db, "blobs", chunk_size_bytes=CHUNK)
         return self._blobs
 
-    def put_blob(self, sha256: str, path: str) -> None:
+    def put_blob(self, sha256: str, path: str) -> bool:
         with self._writing():
             if self._db["blobs.files"].find_one({"filename": sha256}, {"_id": 1}) is not None or self._is_gone(sha256):
-                return
+                return False
             try:
                 with open(path, "rb") as file:
-                    self._upload(sha256, file)
+                    stored = self._upload(sha256, file)
             except OSError as error:
                 raise JournalError(f"cannot read artifact bytes from {path}: {error.strerror}") from None
             if self._is_gone(sha256):  # since
                 self._delete(sha256)
+            return stored
 
-    def _upload(self, sha256: str, file: BinaryIO) -> None:
+    def _upload(self, sha256: str, file: BinaryIO) -> bool:
         """The document that lists the bytes is written last, by ``close``, when all of them are in the journal."""
         from gridfs.errors import FileExists
 
@@ -429,11 +431,13 @@ class MongoJournal(Journal):
             upload.close()
         except FileExists:  # somebody else was quicker
             stored = self._db["blobs.files"].find_one({"filename": sha256}, {"_id": 1})
-            if stored is None:
-                raise
-            if stored["_id"] != upload._id:  # noqa: SLF001 - GridFS spells its public id so
+            if stored is None or stored["_id"] != upload._id:  # noqa: SLF001 - GridFS spells its public id so
                 self._forget(upload)
+                if stored is None:  # and released it since
+                    raise
+                return False
         # After any other failure nobody knows whether it is listed: the chunks stay, and gc finds the orphans.
+        return True
 
     def _forget(self, upload: GridIn) -> None:
         self._db["blobs.chunks"].delete_many({"files_id": upload._id})  # noqa: SLF001 - as above
@@ -442,12 +446,17 @@ class MongoJournal(Journal):
         with self.told():
             from gridfs.errors import NoFile
 
-            try:
-                return io.BufferedReader(_Blob(self, self._bucket().open_download_stream_by_name(sha256)), CHUNK)
-            except NoFile:
-                if self._is_gone(sha256):
-                    raise Scrubbed(f"the bytes {sha256[:12]} were scrubbed from the journal {self.uri}") from None
-                return None
+            for stored in self._listed(sha256)[:1]:
+                with suppress(NoFile):
+                    return io.BufferedReader(_Blob(self, self._bucket().open_download_stream(stored["_id"])), CHUNK)
+            if self._is_gone(sha256):
+                raise Scrubbed(f"the bytes {sha256[:12]} were scrubbed from the journal {self.uri}")
+            return None
+
+    def _listed(self, sha256: str) -> list[Document]:
+        """The files with these bytes: what is in sight first, then what is about to be released."""
+        named = {"filename": {"$gte": sha256, "$lt": f"{sha256}/"}}  # a name out of sight is the digest, a dot, and more
+        return list(self._db["blobs.files"].find(named, {"filename": 1}).sort("filename", 1))
 
     def _is_gone(self, sha256: str) -> bool:
         return self._db.gone.find_one({"_id": sha256}) is not None
@@ -489,9 +498,50 @@ class MongoJournal(Journal):
             self._insert("gone", sha256, {"schema": SCHEMA})
             self._delete(sha256)
 
+    def release(self, sha256: str, needed: Callable[[], bool]) -> bool:
+        with self._writing():
+            if self._db.read_preference.mode != 0:  # reads elsewhere than from the primary may not see who needs it
+                return False
+            taken = self._doom(sha256)
+        if not taken:
+            return False
+        spared = True
+        try:
+            spared = needed()
+        finally:
+            with self._writing():
+                deleted = [one for one in taken if not (spared and self._spare(sha256, one)) and self._drop(one)]
+        return not spared and bool(deleted)
+
+    def _doom(self, sha256: str) -> list[Document]:
+        """Give the bytes names of this call's own, which nobody who decided earlier deletes under: the files, so named."""
+        nonce, taken = ObjectId(), []
+        for number, one in enumerate(self._listed(sha256)):
+            own = f"{sha256}.{nonce}.{number}"
+            if self._db["blobs.files"].update_one(one, {"$set": {"filename": own}}).matched_count:
+                taken.append({"_id": one["_id"], "filename": own})
+        return taken
+
+    def _spare(self, sha256: str, doomed: Document) -> bool:
+        """Put it back, unless another has taken it over; False if the same bytes have been stored anew."""
+        try:
+            self._db["blobs.files"].update_one(doomed, {"$set": {"filename": sha256}})
+        except DuplicateKeyError:
+            return False
+        if self._is_gone(sha256):  # meanwhile
+            self._delete(sha256)
+        return True
+
+    def _drop(self, doomed: Document) -> bool:
+        """Delete it, unless another has taken it over. What is not listed is not there, so the list comes first."""
+        if not self._db["blobs.files"].delete_one(doomed).deleted_count:
+            return False
+        self._db["blobs.chunks"].delete_many({"files_id": doomed["_id"]})
+        return True
+
     def _delete(self, sha256: str) -> None:
         """The chunks first: what is listed without its bytes is no secret, and is found again by who repeats this."""
-        for file in self._db["blobs.files"].find({"filename": sha256}, {"_id": 1}):
+        for file in self._listed(sha256):
             self._db["blobs.chunks"].delete_many({"files_id": file["_id"]})
             self._db["blobs.files"].delete_one({"_id": file["_id"]})
 

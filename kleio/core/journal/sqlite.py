@@ -34,7 +34,7 @@ from kleio.core.trial import HELD, Entry, Event, Reservation, Trial
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from typing import Any, BinaryIO
 
     from kleio.core.journal.base import Selection
@@ -476,13 +476,15 @@ class SqliteJournal(Journal):
         found = self._rows("SELECT body FROM documents WHERE digest = ?", (digest,))
         return dict(json.loads(found[0][0])) if found else None
 
-    def put_blob(self, sha256: str, path: str) -> None:
+    def put_blob(self, sha256: str, path: str) -> bool:
         if self._lock is None:
             raise JournalError(f"{self.path} was opened for reading only")
-        if not self._is_gone(sha256):
-            self._blobs.put(sha256, path)
-            if self._is_gone(sha256):  # since
-                self._blobs.delete(sha256)
+        if self._is_gone(sha256):
+            return False
+        stored = self._blobs.put(sha256, path)
+        if self._is_gone(sha256):  # since
+            self._blobs.delete(sha256)
+        return stored
 
     def blob(self, sha256: str) -> BinaryIO | None:
         opened = self._blobs.open(sha256)
@@ -506,6 +508,22 @@ class SqliteJournal(Journal):
         with self._writing() as connection:
             connection.execute(f"INSERT OR IGNORE INTO gone VALUES (?, {NOW})", (sha256,))
         self._blobs.delete(sha256)
+
+    def release(self, sha256: str, needed: Callable[[], bool]) -> bool:
+        if self._lock is None:
+            raise JournalError(f"{self.path} was opened for reading only")
+        doomed = self._blobs.doom(sha256)
+        if doomed is None:
+            return False
+        spared = True
+        try:
+            spared = needed()
+        finally:
+            if spared:
+                self._blobs.spare(sha256, doomed)
+                if self._is_gone(sha256):  # meanwhile
+                    self._blobs.delete(sha256)
+        return not spared and self._blobs.drop(doomed)
 
     def purge(self) -> None:
         """Write the file anew: rows that grew have left old forms of themselves behind, in pages and between them."""

@@ -1,0 +1,65 @@
+"""What a trial has of its artifacts, what it dropped, and who needs which bytes."""
+
+from __future__ import annotations
+
+from kleio.core.journal.base import BYTES
+from kleio.core.lineage import had, parts, turns
+from kleio.core.retention import kept
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from kleio.core.journal.base import Journal
+    from kleio.core.resuming import Resumed
+    from kleio.core.retention import Logged
+    from kleio.core.trial import Entry
+
+STREAM = "artifacts"
+
+
+class View:
+    """What one trial has. ``waiting`` are records that are not in the journal yet, ``said`` is what was resumed from by
+    executions of whom it may not know that yet.
+    """
+
+    def __init__(
+        self, journal: Journal, entry: Entry, waiting: Iterable[Logged] = (), said: Mapping[str, Resumed] | None = None
+    ) -> None:
+        own = {(*key, record.offset): (key, record) for key, record in (*had(journal, entry.trial), *waiting)}
+        self.known = own.keys()
+        self.kept = kept(own.values(), turns(journal, parts(entry.trial), entry, said))
+        self.digests = {str(record.values.get("sha256")) for _, record in self.kept}
+        self.dropped = _dropped(own.values(), self.kept)
+
+
+def _dropped(known: Iterable[Logged], stay: Iterable[Logged]) -> list[Logged]:
+    places = {(key, record.offset) for key, record in stay}
+    return [one for one in known if (one[0], one[1].offset) not in places]
+
+
+def needed(journal: Journal, digest: str, own: View, trial: str) -> bool:
+    """Whether anybody needs these bytes. ``own`` is what is known of ``trial``, the one that asks.
+
+    Nobody may rely on the answer who has not taken the bytes out of sight before
+    (:meth:`~kleio.core.journal.base.Journal.release`). In doubt they are needed: for a record that is on its way, for a trial
+    that is about to be made.
+    """
+    views: dict[str, View | None] = {trial: own}
+
+    def view(identity: str) -> View | None:
+        if identity not in views:
+            entry = journal.entry(identity)
+            views[identity] = View(journal, entry) if entry else None
+        return views[identity]
+
+    for one in journal.traces(f"{BYTES}{digest}:", prefix=True):
+        writer, _, offset = one.key[len(BYTES) + len(digest) + 1 :].rpartition(":")
+        there = view(one.trial)
+        if not writer or there is None or (one.execution, writer, STREAM, int(offset)) not in there.known:
+            return True
+    for identity in {one.trial for one in journal.traces(f"sha256:{digest}")} | {trial}:
+        there = view(identity)
+        if there is None or digest in there.digests:
+            return True
+    return False
