@@ -607,8 +607,20 @@ class JournalContract:
     def _put(self, journal, path: Path, content: bytes) -> str:
         path.write_bytes(content)
         digest = hashlib.sha256(content).hexdigest()
-        journal.put_blob(digest, str(path))
+        there = self._is_there(journal, digest)
+        assert journal.put_blob(digest, str(path)) is not there
         return digest
+
+    @staticmethod
+    def _is_there(journal, digest: str) -> bool:
+        """Or was, and must not come again."""
+        try:
+            opened = journal.blob(digest)
+        except Scrubbed:
+            return True
+        if opened:
+            opened.close()
+        return opened is not None
 
     def test_a_file_that_is_gone(self, journal, tmp_path):
         with pytest.raises(JournalError, match="No such file"):
@@ -729,6 +741,106 @@ class JournalContract:
                     assert file.read() == b"kept"
         self.assert_stored_once(uri, kept, 4)
 
+    # -- releasing -----------------------------------------------------------------------------------------------
+
+    @staticmethod
+    def _bytes(journal, digest: str) -> bytes | None:
+        opened = journal.blob(digest)
+        if opened is None:
+            return None
+        with opened:
+            return opened.read()
+
+    def test_released_bytes_are_gone_and_may_come_again(self, uri, journal, opened, tmp_path):
+        content = random.Random(6).randbytes(600_000)
+        digest = self._put(journal, tmp_path / "file", content)
+        other = self._put(journal, tmp_path / "other", b"other")
+        for _ in range(2):
+            assert journal.release(digest, lambda: False) is True
+            assert self._bytes(opened(), digest) is None
+            assert journal.release(digest, lambda: pytest.fail("asked of what is not there")) is False
+            self._put(opened(), tmp_path / "again", content)
+            assert self._bytes(journal, digest) == content
+        assert self._bytes(journal, other) == b"other"
+        journal.release(other, lambda: False)
+        self.assert_stored_once(uri, digest, len(content))
+
+    def test_needed_bytes_stay(self, uri, journal, tmp_path):
+        digest = self._put(journal, tmp_path / "file", b"needed")
+        assert journal.release(digest, lambda: True) is False
+        with pytest.raises(ZeroDivisionError):
+            journal.release(digest, lambda: 1 // 0)
+        assert self._bytes(journal, digest) == b"needed"
+        self.assert_stored_once(uri, digest, 6)
+
+    def test_bytes_out_of_sight_can_be_read_and_are_stored_anew(self, uri, journal, opened, tmp_path):
+        digest = self._put(journal, tmp_path / "file", b"content")
+        (tmp_path / "again").write_bytes(b"content")
+
+        def needed():
+            assert self._bytes(opened(), digest) == b"content"
+            assert opened().put_blob(digest, str(tmp_path / "again")) is True
+            return False
+
+        journal.release(digest, needed)
+        assert self._bytes(journal, digest) == b"content"
+        self.assert_stored_once(uri, digest, 7)
+        (tmp_path / "again").write_bytes(b"content")
+        journal.release(digest, lambda: needed() or True)
+        assert self._bytes(journal, digest) == b"content"
+        self.assert_stored_once(uri, digest, 7)
+
+    @pytest.mark.parametrize(("first", "second"), [(False, True), (True, False), (True, True), (False, False)])
+    def test_of_two_who_release_the_one_who_looked_last_decides(self, uri, journal, opened, tmp_path, first, second):
+        digest = self._put(journal, tmp_path / "file", b"content")
+
+        def needed():
+            opened().release(digest, lambda: second)
+            return first
+
+        if second:
+            # It is put back, and the first, who has looked already, must not delete what the second spared.
+            assert journal.release(digest, needed) is False
+            assert self._bytes(journal, digest) == b"content"
+            self.assert_stored_once(uri, digest, 7)
+        else:
+            assert journal.release(digest, needed) is False
+            assert self._bytes(journal, digest) is None
+
+    def test_who_is_killed_while_he_looks_takes_nothing_with_him(self, uri, journal, tmp_path):
+        digest = self._put(journal, tmp_path / "file", b"content")
+        for _ in range(2):
+            with Crowd(("release_and_hang", uri, digest)) as crowd:
+                (releasing,) = crowd.begin().processes
+                assert releasing.stdout.readline() == "looking\n"
+                assert self._bytes(journal, digest) == b"content"
+                releasing.kill()
+                releasing.wait()
+            assert self._bytes(journal, digest) == b"content"
+        assert journal.release(digest, lambda: True) is False
+        assert self._bytes(journal, digest) == b"content"
+        self.assert_stored_once(uri, digest, 7)
+
+    def test_deleted_bytes_are_not_put_back(self, journal, opened, tmp_path):
+        digest = self._put(journal, tmp_path / "file", b"SECRET")
+        journal.release(digest, lambda: opened().delete_blob(digest) or True)
+        with pytest.raises(Scrubbed):
+            journal.blob(digest)
+        assert journal.release(digest, lambda: pytest.fail("asked of what is not there")) is False
+
+    def test_bytes_are_never_released_under_who_needs_them(self, uri, journal, tmp_path):
+        content = random.Random(7).randbytes(300_000)
+        digest = hashlib.sha256(content).hexdigest()
+        for number in range(2):
+            (tmp_path / f"{number}").write_bytes(content)
+        bringers = [("bring", uri, digest, tmp_path / f"{number}", 40) for number in range(2)]
+        with Crowd(*bringers, *[("release", uri, digest)] * 2) as crowd:
+            crowd.begin()
+            found = [json.loads(process.stdout.readline()) for process in crowd.processes[:2]]
+        stored = [stored for stored, _ in found]
+        assert [missing for _, missing in found] == [0, 0], "bytes that somebody needed were not there"
+        assert sum(stored) > 2, "nothing was ever released: the race did not take place"
+
     def test_purging(self, journal, trial):
         journal.purge()
         assert journal.entry(trial.id).trial == trial
@@ -811,6 +923,7 @@ class JournalContract:
             lambda: reader.leave([Trace("k", "t", "e")]),
             lambda: reader.replace(Replacement("t")),
             lambda: reader.delete_blob("0" * 64),
+            lambda: reader.release("0" * 64, lambda: True),
             reader.upgrade,
         ):
             with pytest.raises(JournalError, match="reading only"):

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import sys
 from itertools import count
 
 from kleio.core.journal import open_journal
 from kleio.core.journal import upgrade as upgrade_journal
-from kleio.core.journal.base import Segment, Summary
+from kleio.core.journal.base import Segment, Summary, Trace
+from kleio.core.journal.replacement import Replacement
 from kleio.core.trial import Event, Trial
 
 PIECE = 16
@@ -60,6 +62,60 @@ def put(uri: str, sha256: str, path: str) -> str:
     return sha256
 
 
+def bring(uri: str, sha256: str, path: str, rounds: str) -> list[int]:
+    """Need the bytes, again and again, and look whether they are there; how often they were stored, and not there."""
+    journal, me = open_journal(uri), str(os.getpid())
+    stored = missing = 0
+    _wait()
+    for number in range(int(rounds)):
+        need = Trace(f"need:{number}", me, "e"), Trace("need", me, f"{number}")
+        journal.leave(need)
+        stored += journal.put_blob(sha256, path)
+        for _ in range(10):
+            journal.traces("something else")
+            opened = journal.blob(sha256)
+            missing += opened is None
+            if opened is not None:
+                opened.close()
+        journal.replace(Replacement(me, traces=need))
+        for _ in range(20):  # let the others come to it
+            opened = journal.blob(sha256)
+            if opened is None:
+                break
+            opened.close()
+    return [stored, missing]
+
+
+def release(uri: str, sha256: str) -> None:
+    """Release them for ever, unless somebody needs them; now and then two go together, who take over from each other."""
+    journal = open_journal(uri)
+
+    def needed() -> bool:
+        said = bool(journal.traces("need"))
+        for _ in range(10):  # and then he is slow
+            journal.traces("something else")
+        return said
+
+    _wait()
+    while True:
+        journal.release(sha256, needed)
+        for _ in range(random.randrange(20)):
+            journal.traces("need")
+
+
+def release_and_hang(uri: str, sha256: str) -> None:
+    """Never come to a decision."""
+    journal = open_journal(uri)
+    _wait()
+    journal.release(sha256, _hang)
+
+
+def _hang() -> bool:
+    print("looking", flush=True)
+    sys.stdin.read()
+    return False
+
+
 def upgrade(uri: str) -> int:
     """Bring the journal up to date; the schema it had."""
     _wait()
@@ -77,6 +133,7 @@ def _wait() -> None:
 
 
 if __name__ == "__main__":
-    work = {"reserve": reserve, "append": append, "write_on": write_on, "put": put, "upgrade": upgrade}[sys.argv[1]]
+    every = (reserve, append, write_on, put, upgrade, bring, release, release_and_hang)
+    work = {one.__name__: one for one in every}[sys.argv[1]]
     print(json.dumps(work(*sys.argv[2:])), flush=True)
     os._exit(0)  # an open MongoClient takes half a second to leave

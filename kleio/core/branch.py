@@ -8,8 +8,10 @@ import time
 from dataclasses import astuple, dataclass, replace
 
 from kleio.core import output, redact, statistics
+from kleio.core.artifacts import View
 from kleio.core.commandline import parameters, typed
 from kleio.core.errors import KleioError, UsageError
+from kleio.core.journal.base import Trace
 from kleio.core.lineage import Part, clipped, limits, parts, summary_of, whole
 from kleio.core.lookup import SHORT, by_stream
 from kleio.core.scopes import Scopes, is_statistic
@@ -33,13 +35,16 @@ END = "end"
 class Cut:
     """Where a branch leaves its parent. ``by`` says who asked: "branch" the command, "change" an --allow-* option.
 
-    ``changed`` says in words what differs on this edge; it is told, and is no part of the identity.
+    ``changed`` says in words what differs on this edge; it is told, and is no part of the identity. No more is ``kept``: of the
+    artifacts with a policy (:mod:`kleio.core.retention`), those that were still there, as (execution, writer, offset); None
+    where there are no such artifacts.
     """
 
     criterion: str
     by: str
     parts: tuple[Part, ...]
     changed: tuple[str, ...] = ()
+    kept: tuple[tuple[str, str, int], ...] | None = None
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -47,13 +52,15 @@ class Cut:
         return {"criterion": self.criterion, "by": self.by, "ends": [list(astuple(part)) for part in self.parts]}
 
     def as_dict(self) -> dict[str, Any]:
-        return self.identity | {"changed": list(self.changed)}
+        known = {} if self.kept is None else {"kept": [list(one) for one in self.kept]}
+        return self.identity | {"changed": list(self.changed)} | known
 
     @classmethod
     def of(cls, trial: Trial) -> Cut:
         """That of a trial which is a branch."""
         cut = trial.cut or {}
-        return cls(cut["criterion"], cut["by"], tuple(parts(trial)), tuple(cut.get("changed", ())))
+        kept = tuple((one[0], one[1], one[2]) for one in cut["kept"]) if "kept" in cut else None
+        return cls(cut["criterion"], cut["by"], tuple(parts(trial)), tuple(cut.get("changed", ())), kept)
 
 
 # -- making a cut --------------------------------------------------------------------------------------------------
@@ -276,7 +283,54 @@ def inherited_summaries(journal: Journal, parent: str, child: str, cut: Cut) -> 
             yield replace(summary_of(journal, part, child, end), writer=part.writer)
 
 
-def remarks(entry: Entry, cut: Cut) -> Iterator[str]:
+def endowed(journal: Journal, cut: Cut, givers: Sequence[Entry], child: str, execution: str) -> Cut:
+    """The cut with what is there of the artifacts before it; ``givers`` are trials that may have them.
+
+    A giver may drop one at this very moment. So the branch that is about to be made leaves a trace of its need first, and then
+    looks again: either the giver had dropped it by then, or whoever deletes its bytes finds the trace.
+    """
+    bounded = [(key, record) for key, record, _ in _records(journal, cut.parts, ("artifacts",)) if "keep" in record.values]
+    if not bounded:
+        return replace(cut, kept=None)
+    there = _had(journal, givers)
+    left = {
+        Trace(f"sha256:{record.values.get('sha256')}", child, execution)
+        for key, record in bounded
+        if (*key[:2], record.offset) in there
+    }
+    journal.leave(sorted(left))
+    there &= _had(journal, [journal.entry(one.id) or one for one in givers])
+    places = dict.fromkeys((key[0], key[1], record.offset) for key, record in bounded)
+    return replace(cut, kept=tuple(one for one in places if one in there))
+
+
+def _had(journal: Journal, givers: Sequence[Entry]) -> set[tuple[str, str, int]]:
+    return {(key[0], key[1], record.offset) for one in givers for key, record in View(journal, one).kept}
+
+
+def _not_kept(journal: Journal, cut: Cut) -> Iterator[str]:
+    """Of each name whose newest artifact before the cut has been dropped, what there is instead."""
+    if cut.kept is None:
+        return
+    newest: dict[str, Record] = {}
+    there: dict[str, Record] = {}
+    for key, record, _ in _records(journal, cut.parts, ("artifacts",)):
+        name = str(record.values.get("name"))
+        newest[name] = max(newest.get(name, record), record, key=lambda one: one.time)
+        if "keep" not in record.values or (key[0], key[1], record.offset) in cut.kept:
+            there[name] = max(there.get(name, record), record, key=lambda one: one.time)
+    for name, last in newest.items():
+        known = there.get(name)
+        if known is not last:
+            instead = f"the newest that was is {_worded(known)}" if known else "none of them was"
+            yield f"the artifact {name} ({_worded(last)}) was not kept (keep_last, keep_best); {instead}"
+
+
+def _worded(record: Record) -> str:
+    return " ".join(f"{name}={value}" for name, value in list(dict(record.values.get("meta", {})).items())[:3]) or "no metadata"
+
+
+def remarks(journal: Journal, entry: Entry, cut: Cut) -> Iterator[str]:
     """What whoever branches should know of the cut."""
     short = entry.id[:SHORT]
     if entry.live:
@@ -289,6 +343,7 @@ def remarks(entry: Entry, cut: Cut) -> Iterator[str]:
                 f"execution {execution.number} of trial {short} on {execution.host} ended without a word; "
                 "what it had not shipped is not in this branch (kleio sync there ships it)"
             )
+    yield from _not_kept(journal, cut)
     if not any(part.stream == "artifacts" and part.writer != LAUNCHER for part in cut.parts):
         yield (
             f"trial {short} logged no artifact before the cut: a script that goes on from files on disk finds them as they are "

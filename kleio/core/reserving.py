@@ -118,11 +118,14 @@ class Reserver:
         parent, cut = self._parent(decision, found)
         line: dict[str, Any] = {"parent": parent.id, "cut": cut.identity} if parent and cut else {}
         named = partial(identity.trial_id, self.survey.key, self.code.fingerprint, **line)
+        own = named(nonce=self._nonce(decision, named()))
+        if parent and cut:
+            cut = self._endowed(cut, parent, found, own)
         uncertain = self.code.document.get("uncertain")
         safe = redact.command(self.argv)
         params = commandline.parameters(safe)
         trial = Trial(
-            id=named(nonce=self._nonce(decision, named())),
+            id=own,
             work_key=self.survey.key,
             project=self.code.project,
             command=safe,
@@ -165,6 +168,14 @@ class Reserver:
         assert self.survey.journal is not None
         cut = branch.cut(self.survey.journal, found, branch.END, "change")
         return replace(cut, changed=tuple(self.survey.changes(found)))
+
+    def _endowed(self, cut: Cut, parent: Entry, found: Entry | None, child: str) -> Cut:
+        """With the artifacts that are there: the parent's, or, where a branch is run anew, also those that it has."""
+        from kleio.core import branch
+
+        assert self.survey.journal is not None
+        again = [found] if found and found.trial.parent == parent.id else []
+        return branch.endowed(self.survey.journal, cut, [parent, *again], child, self.execution)
 
     def _bequeath(self, trial: Trial, cut: Cut) -> None:
         """Summaries of what the branch inherits, before anybody can read it."""
@@ -258,5 +269,5 @@ class Reserver:
         changed = f"; changed: {', '.join(cut.changed)}" if cut.changed else ""
         self.say(f"branched from trial {parent[:SHORT]} {where}{changed}")
         entry = self.survey.journal.entry(parent) if self.survey.journal else None
-        for remark in branch.remarks(entry, cut) if entry else ():
+        for remark in branch.remarks(self.survey.journal, entry, cut) if entry and self.survey.journal else ():
             self.say(remark)

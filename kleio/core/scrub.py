@@ -266,7 +266,7 @@ class _Scrubbing:
         old = self._entry.trial.as_dict()
         named = ("project",) if re.fullmatch("[0-9a-f]{40,64}", old["project"]) else ()  # by its root commit
         new, count = self._pattern.cleaned(old, (*_BODY, *named))
-        for name, kept, numbers in (("params", (), True), ("code", _CODE, False), ("cut", ("ends",), False)):
+        for name, kept, numbers in (("params", (), True), ("code", _CODE, False), ("cut", ("ends", "kept"), False)):
             new[name], more = self._pattern.cleaned(old[name], kept, numbers)
             count += more
         if count:

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 DOOMED = ".doomed"
 """What names of bytes that are out of sight end in."""
+LOOKS = 5
+"""Times that bytes are looked for out of sight before they are said not to be there."""
 NETWORK_FILESYSTEMS = ("nfs", "nfs4", "cifs", "smb3", "lustre", "gpfs", "beegfs", "ceph", "9p", "fuse.sshfs", "afs")
 
 
@@ -44,6 +46,8 @@ class Blobs:
             os.chmod(temporary, 0o600)
             sync(temporary)
             os.replace(temporary, final)
+            with suppress(FileNotFoundError):
+                os.unlink(temporary)  # where another has just linked the same file
             sync(os.path.dirname(final))
         except OSError as error:
             with suppress(OSError):
@@ -58,9 +62,13 @@ class Blobs:
 
     def open(self, sha256: str) -> BinaryIO | None:
         """The bytes, to be read and closed by the caller; None if they are not there."""
-        final = self._path(sha256)
-        for again in (False, True):  # it may come back meanwhile
-            for path in (final, *(self._doomed(sha256) if again or not os.path.exists(final) else ())):
+        with suppress(FileNotFoundError):
+            return open(self._path(sha256), "rb")
+        unseen = 0
+        while unseen < LOOKS:  # it may get another name, and a directory that is being read may then not show it
+            places = self._doomed(sha256)
+            unseen = 0 if places else unseen + 1
+            for path in (*places, self._path(sha256)):
                 with suppress(FileNotFoundError):
                     return open(path, "rb")
         return None
@@ -78,6 +86,8 @@ class Blobs:
             try:
                 os.rename(path, own)
                 taken = True
+                if path.endswith(DOOMED):
+                    self._unlink(path)  # of two names of one file none goes away by renaming
             except FileNotFoundError:
                 continue
             except OSError as error:
@@ -88,6 +98,7 @@ class Blobs:
         """Put back what :meth:`doom` took away, unless another has taken it over since."""
         with suppress(FileNotFoundError):
             os.rename(doomed, self._path(sha256))
+            os.unlink(doomed)  # where it was a name of the same file
 
     def drop(self, doomed: str) -> bool:
         """Delete what :meth:`doom` took away; False if another has taken it over since."""

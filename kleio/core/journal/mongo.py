@@ -433,8 +433,9 @@ class MongoJournal(Journal):
             stored = self._db["blobs.files"].find_one({"filename": sha256}, {"_id": 1})
             if stored is None or stored["_id"] != upload._id:  # noqa: SLF001 - GridFS spells its public id so
                 self._forget(upload)
-                if stored is None:  # and released it since
-                    raise
+                if stored is None:  # and it was released since
+                    file.seek(0)
+                    return self._upload(sha256, file)
                 return False
         # After any other failure nobody knows whether it is listed: the chunks stay, and gc finds the orphans.
         return True
@@ -446,9 +447,10 @@ class MongoJournal(Journal):
         with self.told():
             from gridfs.errors import NoFile
 
-            for stored in self._listed(sha256)[:1]:
-                with suppress(NoFile):
-                    return io.BufferedReader(_Blob(self, self._bucket().open_download_stream(stored["_id"])), CHUNK)
+            while listed := self._listed(sha256):
+                for stored in listed:
+                    with suppress(NoFile):  # released in this very moment: the others, or what is there now
+                        return io.BufferedReader(_Blob(self, self._bucket().open_download_stream(stored["_id"])), CHUNK)
             if self._is_gone(sha256):
                 raise Scrubbed(f"the bytes {sha256[:12]} were scrubbed from the journal {self.uri}")
             return None
