@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import stat
 import time
+from functools import partial
 
 from kleio.core import statistics
 from kleio.core.artifact import digest_of, keep
@@ -141,11 +142,9 @@ class Collector:
                 if self._is_known(name, full, status.st_size):
                     return None
                 reader = _Reader(fd, status.st_size, self._trial, self._deadline)
-                digest, size = keep(self._spool.file("blobs"), reader)
+                _, size = keep(self._spool.file("blobs"), reader, partial(self._said, name, reader))
             finally:
                 os.close(fd)
-            record = {"name": name, "meta": {}, "sha256": digest, "size": size, "output": True}
-            self._append(record | ({"names_trial": True} if reader.names_trial else {}))
             self.files += 1
             self.size += size
         except _TooLate:
@@ -157,6 +156,11 @@ class Collector:
     def _is_known(self, name: str, path: str, size: int) -> bool:
         known = self._earlier.get(name)
         return known is not None and known[1] == size and digest_of(path) == known[0]
+
+    def _said(self, name: str, reader: _Reader, digest: str, size: int) -> None:
+        """The record of bytes that are there now."""
+        record = {"name": name, "meta": {}, "sha256": digest, "size": size, "output": True}
+        self._append(record | ({"names_trial": True} if reader.names_trial else {}))
 
     def _append(self, record: dict[str, Any]) -> None:
         if self._writer is None:
