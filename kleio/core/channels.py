@@ -42,16 +42,18 @@ class Channel:
     onward: int
 
 
-def channels(split: bool = False) -> list[Channel]:
-    """The channels that this process's own stdout and stderr ask for; closed ones ask for none."""
-    out, err = _open_file(1), _open_file(2)
-    if out is not None and out == err and not split and _write_to_one_place():
-        return [Channel("output", (1, 2), 1)]
+def channels(split: bool = False, stdout: int | None = 1, stderr: int | None = 2) -> list[Channel]:
+    """The channels that this process's own stdout and stderr ask for, or those of another, which are other numbers here;
+    closed ones ask for none.
+    """
+    out, err = (None if fd is None else _open_file(fd) for fd in (stdout, stderr))
     found = []
-    if out is not None:
-        found.append(Channel("stdout", (1,), 1))
-    if err is not None:
-        found.append(Channel("stderr", (2,), 2))
+    if out is not None and stdout is not None:
+        if out == err and stderr is not None and not split and _write_to_one_place(stdout, stderr):
+            return [Channel("output", (1, 2), stdout)]
+        found.append(Channel("stdout", (1,), stdout))
+    if err is not None and stderr is not None:
+        found.append(Channel("stderr", (2,), stderr))
     return found
 
 
@@ -60,7 +62,7 @@ def _open_file(fd: int) -> tuple[int, ...] | None:
     try:
         status = os.fstat(fd)
         flags = fcntl.fcntl(fd, fcntl.F_GETFL)
-        if fcntl.fcntl(fd, fcntl.F_GETFD) & fcntl.FD_CLOEXEC:  # not inherited: it was closed, and we filled it
+        if fd <= 2 and fcntl.fcntl(fd, fcntl.F_GETFD) & fcntl.FD_CLOEXEC:  # not inherited: it was closed, and we filled it
             return None
     except OSError:
         return None
@@ -68,20 +70,20 @@ def _open_file(fd: int) -> tuple[int, ...] | None:
     return status.st_dev, status.st_ino, status.st_rdev, flags & (os.O_APPEND | os.O_ACCMODE), position
 
 
-def _write_to_one_place() -> bool:
+def _write_to_one_place(out: int, err: int) -> bool:
     """Whether stdout and stderr, the same file as it seems, go on one behind the other: ``2>&1``, not ``2>log``.
 
     Two that were opened apart have a position each and write over each other. Whether they share it shows in a flag
     that they would share too; this one means nothing for files.
     """
-    flags = fcntl.fcntl(1, fcntl.F_GETFL)
-    if not stat.S_ISREG(os.fstat(1).st_mode) or flags & os.O_APPEND:
+    flags = fcntl.fcntl(out, fcntl.F_GETFL)
+    if not stat.S_ISREG(os.fstat(out).st_mode) or flags & os.O_APPEND:
         return True
-    fcntl.fcntl(1, fcntl.F_SETFL, flags ^ os.O_NONBLOCK)
+    fcntl.fcntl(out, fcntl.F_SETFL, flags ^ os.O_NONBLOCK)
     try:
-        return fcntl.fcntl(2, fcntl.F_GETFL) & os.O_NONBLOCK != flags & os.O_NONBLOCK
+        return fcntl.fcntl(err, fcntl.F_GETFL) & os.O_NONBLOCK != flags & os.O_NONBLOCK
     finally:
-        fcntl.fcntl(1, fcntl.F_SETFL, flags)
+        fcntl.fcntl(out, fcntl.F_SETFL, flags)
 
 
 def open_channel(channel: Channel) -> tuple[int, int]:

@@ -33,7 +33,7 @@ _LONGEST_PATH = 200
 
 def capture(
     program: str, variables: Sequence[str], reported: Mapping[str, Any] | None = None, *, gpus: bool = True, root: str = "/",
-    patience: float = hardware.PATIENCE, over: threading.Event | None = None,
+    patience: float = hardware.PATIENCE, over: threading.Event | None = None, environ: Mapping[str, str] = os.environ,
 ) -> dict[str, Any]:  # fmt: skip
     """The environment as it is now. ``program`` is the path of what was launched; ``variables`` are patterns.
 
@@ -41,12 +41,12 @@ def capture(
     ``program`` is no Python. Without ``gpus`` nobody asks the driver, which may take seconds.
 
     Tools have ``patience`` seconds together; for nvidia-smi nobody waits once ``over`` is set. What took longer is unknown,
-    and named as ``unanswered``.
+    and named as ``unanswered``. ``environ`` are the variables of whoever runs.
     """
     asking = hardware.Asking(patience, over)
     python, path = _python(program, reported, asking)
     found = hardware.gpus(root, asking) if gpus else None
-    chosen = {name: value for name, value in os.environ.items() if _matches(name, variables)}
+    chosen = {name: value for name, value in environ.items() if _matches(name, variables)}
     return {
         "python": python,
         "packages": packages(path),
@@ -54,7 +54,7 @@ def capture(
         **hardware.machine(root),
         "user": user_name(),
         **({"gpus": found} if found is not None else {}),
-        "container": hardware.container(os.environ, root),
+        "container": hardware.container(environ, root),
         "variables": redact.variables(chosen),
         "patterns": sorted(set(variables)),
         **({"unanswered": asking.unanswered} if asking.unanswered else {}),
@@ -128,6 +128,18 @@ def inspected(python: str, asking: hardware.Asking | None = None) -> tuple[str |
         return (str(told), [one for one in path if isinstance(one, str)]) if isinstance(path, list) else (None, [])
     except (ValueError, TypeError):
         return None, []
+
+
+def age(program: str) -> tuple[tuple[str, int], ...]:
+    """What changes when something is installed for the interpreter that executes ``program``, or taken away."""
+    python = interpreter(program)
+    found = []
+    for place in inspected(python)[1] if python else ():
+        try:
+            found.append((place, os.stat(place).st_mtime_ns))
+        except OSError:
+            continue
+    return tuple(found)
 
 
 def _virtual_environment(prefix: str) -> dict[str, str]:

@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import re
+import stat
 from dataclasses import dataclass, replace
 
 from kleio.core import commandline, redact
@@ -89,6 +90,15 @@ def work(
 def named(argv: Sequence[str], *, root: str, cwd: str) -> dict[str, str]:
     """Word, as ``configs`` has it, → path of whatever may be a file named on the command line, be it there yet or not."""
     return {redact.text(relative(word, root, cwd)): path for word, path in commandline.named_files(argv, cwd)}
+
+
+def state(path: str) -> tuple[int, int, int] | None:
+    """What tells whether a file was written since: size, time, inode; None where there is none."""
+    try:
+        found = os.stat(path)
+    except (OSError, ValueError):
+        return None
+    return (found.st_size, found.st_mtime_ns, found.st_ino) if stat.S_ISREG(found.st_mode) else None
 
 
 def output_key(bare: str, word: str) -> str:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import signal
-import stat
 import threading
 import time
 from contextlib import suppress
@@ -208,7 +207,7 @@ class Launcher:
     def _key_of(self, work: identity.Work) -> str:
         """The ``work_key``, in which the content of a file that the command names counts unless its runs write it."""
         named = identity.named(self._argv, root=self._code.root, cwd=self._config.cwd)
-        self._named = {word: (path, _state(path)) for word, path in named.items()}
+        self._named = {word: (path, identity.state(path)) for word, path in named.items()}
         self._outputs = identity.outputs_of(work, self._document)
         return identity.recorded_as(work, self._outputs, self._document, named)
 
@@ -438,15 +437,6 @@ class Launcher:
         self._journal.settle()
         if not spool.alive():  # else something in the background goes on logging: a later kleio ships that
             spool.delete()
-
-
-def _state(path: str) -> tuple[int, int, int] | None:
-    """What tells whether a file was written since: size, time, inode; None where there is none."""
-    try:
-        found = os.stat(path)
-    except (OSError, ValueError):
-        return None
-    return (found.st_size, found.st_mtime_ns, found.st_ino) if stat.S_ISREG(found.st_mode) else None
 
 
 def _policy(config: Config) -> plan.Policy:

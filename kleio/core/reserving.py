@@ -20,7 +20,7 @@ from kleio.core.trial import Entry, Status, Trial
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from typing import Any
 
     from kleio.core.branch import Cut
@@ -47,9 +47,18 @@ class Reserved:
         self.output = output
 
 
+class Given:
+    """What a process tells of a trial that it records in itself: ``pid``, its variables, the parameters and their sources."""
+
+    __slots__ = ("environment", "params", "pid", "sources")
+
+    def __init__(self, pid: int, environment: Mapping[str, str], params: Mapping[str, Any], sources: Mapping[str, str]) -> None:
+        self.pid, self.environment, self.params, self.sources = pid, environment, params, sources
+
+
 class Reserver:
     """Reserves for one execution, whose id is ``execution``. ``cwd`` is the working directory relative to the root, ``home``
-    the one in the project itself.
+    the one in the project itself. With ``given`` it is for that process and not for this one.
     """
 
     def __init__(
@@ -64,8 +73,10 @@ class Reserver:
         say: Callable[[str], None],
         repeating: bool = False,
         project: str | None = None,
+        given: Given | None = None,
     ) -> None:
         self.config, self.argv, self.code, self.cwd, self.survey = config, argv, code, cwd, survey
+        self.given, self.environment = given, os.environ if given is None else given.environment
         self.execution, self.home, self.say, self.repeating = execution, home, say, repeating
         self.project = project or code.root
         self.code_digest = identity.digest(dict(code.document))
@@ -123,7 +134,8 @@ class Reserver:
             cut = self._endowed(cut, parent, found, own)
         uncertain = self.code.document.get("uncertain")
         safe = redact.command(self.argv)
-        params = commandline.parameters(safe)
+        params = commandline.parameters(safe) if self.given is None else dict(self.given.params)
+        sources = dict.fromkeys(params, "command line") if self.given is None else dict(self.given.sources)
         trial = Trial(
             id=own,
             work_key=self.survey.key,
@@ -132,12 +144,12 @@ class Reserver:
             cwd=self.cwd,
             created=time.time(),
             params=params,
-            param_sources=dict.fromkeys(params, "command line"),
+            param_sources=sources,
             code=self.code.brief | {"document": self.code_digest} | ({"uncertain": uncertain} if uncertain else {}),
             parent=parent.id if parent else None,
             cut=cut.as_dict() if cut else None,
             previous=decision.previous,
-            within=os.environ.get("KLEIO_TRIAL_ID") or None,
+            within=self.environment.get("KLEIO_TRIAL_ID") or None,
             redacted=safe != tuple(self.argv),
             repeats=found.id if self.repeating and found else None,
         )
@@ -209,11 +221,15 @@ class Reserver:
             self._prepared[0].write("launch", launch)
         return self._prepared
 
+    @property
+    def _pid(self) -> int:
+        return os.getpid() if self.given is None else self.given.pid
+
     def _execution_data(self) -> dict[str, Any]:
         data = {
             "host": os.uname().nodename,
             "user": user_name(),
-            "pid": os.getpid(),
+            "pid": self._pid,
             "machine": os.path.basename(self.survey.root),
             "started": time.time(),
             "cwd": self.home,
@@ -236,11 +252,12 @@ class Reserver:
 
     def _traces(self) -> list[str]:
         """What the execution can be found by, besides the files that it will write."""
-        jobs = [os.environ[name] for name in JOBS if os.environ.get(name)]
-        array, task = os.environ.get("SLURM_ARRAY_JOB_ID"), os.environ.get("SLURM_ARRAY_TASK_ID")
+        environment = self.environment
+        jobs = [environment[name] for name in JOBS if environment.get(name)]
+        array, task = environment.get("SLURM_ARRAY_JOB_ID"), environment.get("SLURM_ARRAY_TASK_ID")
         return [
             *([f"commit:{self.code.document['commit']}"] if self.code.document.get("commit") else []),
-            f"pid:{os.getpid()}",
+            f"pid:{self._pid}",
             *(f"job:{job}" for job in jobs),
             *([f"job:{array}", f"job:{array}_{task}"] if array and task else []),
             *([f"name:{redact.text(self.config['name'])}"] if self.config["name"] else []),
@@ -253,7 +270,7 @@ class Reserver:
             self.say(f"resumed: its status was {found.status}; this is its execution {number}")
             if self.survey.not_compared:
                 self.say(self.survey.not_compared)
-            if found.trial.code.get("fingerprint") != self.code.fingerprint:
+            if found.trial.code.get("fingerprint") != self.code.fingerprint and self.given is None:
                 why = self.code.document.get("uncertain") or found.trial.code.get("uncertain")
                 self.say(f"the code is not compared with that of the trial: {why}")
         elif cut is not None and trial.parent:

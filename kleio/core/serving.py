@@ -1,0 +1,262 @@
+"""The recorder process: what the launcher is to a command, this is to the experiments that scripts open in themselves.
+
+Started by the first experiment and shared by every process of its process group. It is in a session of its own, so that what
+ends a script from the keyboard does not end it; it outlives every script that it serves, and ends soon after the last one.
+A connection is either a process, which says hello and is then only watched, or an experiment, which begins, ends, and is over
+when its process is: whatever that died of, what it logged and printed is in the journal then.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import socket
+import threading
+import time
+
+from kleio.core import messages
+from kleio.core.errors import JournalUnreachable, KleioError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from kleio.core.experiments import Recording
+    from kleio.core.journal.base import Journal
+
+LINGER = 1.0
+"""Seconds to wait for the next process."""
+GOOD_BYE = 5.0
+AWAY = 15.0
+"""Seconds for which a journal that did not answer is not asked again: the next experiment need not wait for it too."""
+TERMINATED = 10.0
+"""Seconds: a script that is gone so soon after SIGTERM came to us was meant by it too."""
+
+
+class Journals:
+    """The journals in use, one connection each."""
+
+    def __init__(self) -> None:
+        self._open: dict[str, tuple[Journal, tuple[int, int] | None]] = {}
+        self._away: dict[str, tuple[float, JournalUnreachable]] = {}
+        self._lock = threading.Lock()
+
+    def __call__(self, address: str, timeout: float) -> Journal:
+        """The journal at ``address``. Raises JournalError, JournalUnreachable."""
+        from kleio.core.journal import open_journal
+
+        with self._lock:
+            when, error = self._away.get(address, (0.0, None))
+            if error is not None and time.monotonic() - when < AWAY:
+                raise error
+            known = self._open.get(address)
+            if known and known[1] == _file(address):
+                return known[0]
+            try:
+                journal = open_journal(address, timeout=timeout)
+            except JournalUnreachable as error:
+                self._away[address] = time.monotonic(), error
+                raise
+            self._away.pop(address, None)
+            self._open[address] = journal, _file(address)
+            return journal
+
+
+def _file(address: str) -> tuple[int, int] | None:
+    """What tells one SQLite file from another that took its place."""
+    scheme, _, path = address.partition(":///")
+    if scheme != "sqlite":
+        return None
+    try:
+        found = os.stat(path.partition("?")[0])
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+class Server:
+    """Serves at ``listener``, a Unix socket that listens already, until nobody is left."""
+
+    def __init__(self, listener: socket.socket) -> None:
+        self._listener = listener
+        self._journals = Journals()
+        self._environments: dict[Any, dict[str, Any]] = {}
+        self._here: dict[int, socket.socket] = {}
+        self._threads: set[threading.Thread] = set()
+        self._recordings: list[Recording] = []
+        self._lock = threading.Lock()
+        self._terminated = float("-inf")
+
+    def serve(self) -> None:
+        for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
+            signal.signal(number, self._note)  # who ends a whole job means the scripts; we go when they have gone
+        idle = time.monotonic()
+        while True:
+            if select.select([self._listener], [], [], LINGER / 2)[0]:
+                self._accept()
+            if self._in_use():
+                idle = time.monotonic()
+            elif time.monotonic() - idle > LINGER:
+                self._listener.setblocking(False)
+                os.unlink(self._listener.getsockname())
+                if not self._accept():  # somebody may have come just before
+                    return
+                while self._in_use():
+                    time.sleep(LINGER / 2)
+                return
+
+    def _note(self, number: int, _: object) -> None:
+        if number == signal.SIGTERM:
+            self._terminated = time.monotonic()
+
+    def _accept(self) -> bool:
+        try:
+            connection, _ = self._listener.accept()
+        except OSError:
+            return False
+        thread = threading.Thread(target=self._attend, args=(connection,), name="kleio-experiment", daemon=True)
+        with self._lock:
+            self._threads.add(thread)
+        thread.start()
+        return True
+
+    def _in_use(self) -> bool:
+        with self._lock:
+            self._threads = {thread for thread in self._threads if thread.is_alive()}
+            self._recordings = [one for one in self._recordings if one.busy]
+            return bool(self._threads or self._recordings)
+
+    # -- a connection --------------------------------------------------------------------------------------------
+
+    def _attend(self, connection: socket.socket) -> None:
+        with connection:
+            pid, user = messages.peer(connection)
+            if user != os.getuid():
+                return
+            try:
+                received = messages.receive(connection)
+                if received is not None and received[0]["op"] == "hello":
+                    self._watch(connection, pid)
+                elif received is not None:
+                    self._record(connection, pid, *received)
+            except (OSError, ValueError):
+                return  # its other end has gone
+
+    def _watch(self, connection: socket.socket, pid: int) -> None:
+        """A process is there: tell it who we are, and wait until it is gone."""
+        messages.send(connection, {"version": messages.VERSION, "pid": os.getpid()})
+        self._here[pid] = connection
+        try:
+            connection.recv(1)
+        finally:
+            if self._here.get(pid) is connection:
+                del self._here[pid]
+
+    def _record(self, connection: socket.socket, pid: int, request: dict[str, Any], descriptors: list[int]) -> None:
+        from kleio.core.experiments import Recording
+
+        life = _Life(connection, pid)
+        recording = Recording(
+            request, descriptors, self._journals, self._environments, lambda: life.over(0), lambda: self._output_broken(pid)
+        )
+        try:
+            opened = recording.begin()
+        except Exception as error:  # noqa: BLE001 - the script is told, whatever it is, and goes on
+            kind = type(error).__name__ if isinstance(error, KleioError) else ""
+            message = str(error) if kind else f"{type(error).__name__}: {error}"
+            refused = {"refused": message, "kind": kind, "ways_on": list(getattr(error, "ways_on", ())), "said": recording.said}
+            recording.close()
+            messages.send(connection, refused)
+            return
+        with self._lock:
+            self._recordings.append(recording)
+        try:
+            self._go_on(connection, life, recording, opened.document, opened.descriptors)
+        finally:
+            life.close()
+            recording.close()
+
+    def _go_on(
+        self, connection: socket.socket, life: _Life, recording: Recording, document: dict[str, Any], descriptors: list[int]
+    ) -> None:
+        said, recording.said = recording.said, []
+        try:
+            messages.send(connection, document | {"said": said}, descriptors)
+        except OSError:
+            pass  # it has gone already, which is its end
+        for descriptor in descriptors:
+            os.close(descriptor)
+        if document.get("done"):
+            return
+        threading.Thread(target=recording.recover_others, name="kleio-recover", daemon=True).start()
+        ending = life.told()
+        if ending is None:
+            recording.end(*self._gone())
+            return
+        complete = recording.end(ending)
+        try:
+            messages.send(connection, {"complete": complete, "said": recording.said})
+        except OSError:
+            return
+        life.over(GOOD_BYE)
+
+    def _gone(self) -> tuple[dict[str, Any], bool]:
+        """How an experiment ended whose process is gone without a word."""
+        nothing = {"exit_code": None, "signal": None}
+        if time.monotonic() - self._terminated < TERMINATED:
+            return {"status": "interrupted", "reason": "SIGTERM, and its process is gone", **nothing}, True
+        return {"status": "broken", "reason": "its process is gone: killed, or left without an end", **nothing}, False
+
+    def _output_broken(self, pid: int) -> None:
+        """Nobody takes the output of a script any more: it is to meet that itself, as it would without us."""
+        try:
+            self._here[pid].send(b"!")
+        except (KeyError, OSError):
+            pass
+
+
+class _Life:
+    """Of a process, as far as it is to be seen from here: by itself, or by its connection."""
+
+    def __init__(self, connection: socket.socket, pid: int) -> None:
+        self._connection = connection
+        self._process = -1
+        if pid and hasattr(os, "pidfd_open"):
+            try:
+                self._process = os.pidfd_open(pid)  # somebody it forked may hold the connection
+            except OSError:
+                pass
+
+    def told(self) -> dict[str, Any] | None:
+        """How its experiment ended, as it says; None when it is gone."""
+        ready = self._wait(None)
+        if self._connection.fileno() not in ready:
+            return None
+        try:
+            received = messages.receive(self._connection)
+        except (OSError, ValueError):
+            return None
+        return received[0]["ending"] if received else None
+
+    def over(self, seconds: float) -> bool:
+        """Whether it has gone, or lets go, within ``seconds``."""
+        return bool(self._wait(seconds))
+
+    def _wait(self, seconds: float | None) -> dict[int, int]:
+        both = select.poll()
+        both.register(self._connection, select.POLLIN)
+        if self._process >= 0:
+            both.register(self._process, select.POLLIN)
+        return dict(both.poll(None if seconds is None else seconds * 1000))
+
+    def close(self) -> None:
+        if self._process >= 0:
+            os.close(self._process)
+            self._process = -1
+
+
+def main(listening: int) -> None:
+    """Serve at an inherited socket."""
+    Server(socket.socket(fileno=listening)).serve()
+    os._exit(0)  # everything is stored, and an open MongoClient would take half a second to be let go
