@@ -7,8 +7,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from kleio.client.experiment import Experiment  # type: ignore[import-not-found,unused-ignore]
     from kleio.client.logger import kleio_logger
-    from kleio.client.outputs import OutputDirectory  # type: ignore[import-not-found,unused-ignore]
-    from kleio.client.plotting import plot  # type: ignore[import-not-found,unused-ignore]
+    from kleio.client.outputs import OutputDirectory
+    from kleio.client.plotting import plot
 
     output_dir: OutputDirectory
 

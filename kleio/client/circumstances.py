@@ -6,12 +6,11 @@ import os
 import sys
 import time
 
-from kleio.client.logger import kleio_logger
 from kleio.core.spool import Spool
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from typing import Any
 
 INFO, PACKAGES = "info.txt", "packages.txt"
@@ -22,15 +21,15 @@ PATIENCE = 3.0
 """Seconds that git may take."""
 
 
-def furnish(directory: str) -> None:
-    """Write both files into a new directory. What cannot be found out is left out, and said."""
+def furnish(directory: str, refuse: Callable[[Exception, str], None]) -> None:
+    """Write both files into a new directory. ``refuse`` is told what could not be found out."""
     for name, text in ((INFO, _info), (PACKAGES, _packages)):
         try:
             content = text()
             with open(os.path.join(directory, name), "x", encoding="utf-8", errors="backslashreplace") as file:
                 file.write(content)
         except Exception as error:  # noqa: BLE001 - the files are worth less than the script
-            kleio_logger._refuse(error, f"{name} could not be written")
+            refuse(error, f"{name} could not be written")
 
 
 def resumed(directory: str) -> None:
@@ -50,7 +49,9 @@ def command() -> str:
 
 
 def _launch() -> dict[str, Any]:
-    return (Spool(kleio_logger._directory).read("launch") if kleio_logger.active else None) or {}
+    """What the launcher noted of the run; nothing without it."""
+    spool = os.environ.get("KLEIO_SPOOL")
+    return (Spool(spool).read("launch") if spool else None) or {}
 
 
 def _info() -> str:

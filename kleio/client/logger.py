@@ -222,6 +222,33 @@ class Logger:
         if wait:
             self.flush()
 
+    def log_image(self, name: str, image: Any, **meta: Any) -> None:
+        """Keep an image as an artifact: a file or bytes as they are, an image of PIL or an array as a PNG.
+
+        An array is (H, W) or (H, W, C) (a tensor (C, H, W)) of uint8, booleans, or floats from 0 to 1.
+        """
+        from kleio.client.media import log_image
+
+        log_image(self, name, image, meta)
+
+    def log_figure(self, name: str, figure: Any = None, **meta: Any) -> None:
+        """Keep a figure of matplotlib, the current one if none is given, or of plotly as an artifact."""
+        from kleio.client.media import log_figure
+
+        log_figure(self, name, figure, meta)
+
+    def log_table(self, name: str, table: Any, **meta: Any) -> None:
+        """Keep a table as an artifact, as CSV: rows, columns, or one of pandas, polars, pyarrow or NumPy."""
+        from kleio.client.media import log_table
+
+        log_table(self, name, table, meta)
+
+    def log_text(self, name: str, text: str, **meta: Any) -> None:
+        """Keep a text as an artifact."""
+        from kleio.client.media import log_text
+
+        log_text(self, name, text, meta)
+
     def flush(self, timeout: float | None = None) -> bool:
         """Return when everything this process has logged is in the journal; False if that is not to be had.
 

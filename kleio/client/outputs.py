@@ -98,8 +98,12 @@ def _claimed(path: str, identity: str, kind: str, given: bool = False) -> str:
     """Make the directory, elsewhere if it cannot be made here. With ``given`` it is the one that another process made, or
     the user named: whatever is in it.
     """
-    from kleio.client.circumstances import furnish
+    from functools import partial
+
+    from kleio.client import circumstances
     from kleio.core.outputs import claim, owner
+
+    furnish = partial(circumstances.furnish, refuse=kleio_logger._refuse)
 
     try:
         if given and owner(path):
