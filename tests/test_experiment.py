@@ -19,11 +19,15 @@ from kleio.core import statistics
 from kleio.core.journal import open_journal
 from kleio.core.lookup import by_stream
 
-pytestmark = pytest.mark.usefixtures("journal_uri")
+on_both_journals = pytest.mark.usefixtures("journal_uri")
 
 
 @pytest.fixture(autouse=True)
-def here(tmp_path, monkeypatch):
+def here(request, tmp_path, monkeypatch, home):
+    if "journal_uri" in request.fixturenames:
+        request.getfixturevalue("journal_uri")
+    else:
+        monkeypatch.setenv("KLEIO_JOURNAL", f"sqlite:///{home}/journal.db")
     directory = tmp_path / "work"
     directory.mkdir()
     monkeypatch.chdir(directory)
@@ -68,6 +72,7 @@ def statuses():
     return [one["status"] for one in reversed(trials())]
 
 
+@on_both_journals
 def test_each_experiment_is_a_trial_of_its_own():
     done = run(
         """
@@ -106,6 +111,7 @@ for k in range(1, 4):
     assert artifact(first["id"], "centroids.txt") == b"centroid 1"
 
 
+@on_both_journals
 def test_an_exception_is_recorded_and_the_next_goes_on():
     done = run(
         """
@@ -151,6 +157,7 @@ def test_leaving_by_exit_or_ctrl_c_is_left():
     assert trials()[0]["status"] == "suspended"
 
 
+@on_both_journals
 def test_the_same_is_resumed_until_it_is_completed():
     text = """
 import sys
@@ -170,6 +177,7 @@ with Experiment({"k": 1}) as experiment:
     assert trials()[0]["previous"] == trials()[1]["id"]
 
 
+@on_both_journals
 def test_changed_code_with_artifacts_begins_a_new_trial_and_says_how_to_go_on():
     text = """
 with Experiment({"k": 1}) as experiment:
@@ -188,6 +196,7 @@ with Experiment({"k": 1}) as experiment:
     assert len(trials()) == 2
 
 
+@on_both_journals
 def test_resuming_by_name_whatever_its_status():
     run("with Experiment({'k': 1}, experiment_id='mine') as e:\n    e.log_statistic(a=1)")
     assert trials()[0]["name"] == "mine"
@@ -249,6 +258,7 @@ thread.join()
 """
 
 
+@on_both_journals
 def test_the_same_twice_at_once_is_refused():
     done = run(TWICE.replace("STRICT", "False"))
     assert "goes on None\n" in done.stdout
@@ -281,6 +291,7 @@ with Experiment({"outer": 1}) as outer:
     assert kleio("cat", inner["id"], check=0).stdout == "inside\n"
 
 
+@on_both_journals
 def test_threads_do_not_mix_their_records():
     run(
         """
@@ -378,6 +389,7 @@ if not child:
     assert outer["summary"]["last"]["count"] == 1
 
 
+@on_both_journals
 def test_a_killed_script_loses_nothing_and_its_experiment_is_broken():
     process = background(
         """
@@ -401,6 +413,7 @@ with Experiment({"k": 1}) as experiment:
     assert kleio("sync", check=0).stdout == ""
 
 
+@on_both_journals
 def test_a_killed_recorder_costs_the_script_nothing():
     process = background(
         """
@@ -532,6 +545,23 @@ assert not [name for name in os.environ if name.startswith("KLEIO_TRIAL")]
 """
     )
     assert {name: one["last"] for name, one in trials()[0]["summary"].items()} == {"child": 1, "shell": 2}
+
+
+def test_what_is_left_in_the_output_directory_becomes_artifacts(here):
+    done = run(
+        """
+for k in range(2):
+    with Experiment({"k": k}, name=None if k else "first") as experiment:
+        (experiment.output_dir / "plot.txt").write_text(f"plot {k}")
+        print(experiment.output_dir)
+with Experiment({"k": 3}, norecord=True) as experiment:
+    (experiment.output_dir / "plot.txt").write_text("plot")
+"""
+    )
+    second, first = trials()
+    assert done.stdout.split() == [f"{here}/results/first/", f"{here}/results/{second['short_id']}/"]
+    assert artifact(first["id"], "output/plot.txt") == b"plot 0"
+    assert artifact(second["id"], "output/plot.txt") == b"plot 1"
 
 
 def test_odd_parameters():

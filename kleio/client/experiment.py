@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from typing import IO, Any
 
     from kleio.client.connection import Presence
+    from kleio.client.outputs import OutputDirectory
     from kleio.client.redirection import Redirection
 
 _MOST_SAID = 1000
@@ -141,6 +142,7 @@ class Experiment:
         self.variables: dict[str, str] = {}
         """For what is started inside: programs that log, and a kleio that makes a trial of its own within this one."""
         self._files: list[Any] = []
+        self._output: OutputDirectory | None = None
 
     # -- open and close ------------------------------------------------------------------------------------------
 
@@ -355,6 +357,24 @@ class Experiment:
         from kleio.client.artifact_file import opened
 
         return opened(self, name, mode, encoding, meta)
+
+    @property
+    def output_dir(self) -> OutputDirectory:
+        """A directory for its files, made when it is first asked for; what is left in it becomes artifacts at the end.
+
+        Of an experiment that is not recorded it is a temporary one.
+        """
+        if self._output is None:
+            from kleio.client.outputs import OutputDirectory, of_trial
+
+            if self.id is not None:
+                told = self.variables
+                self._output = of_trial(told["KLEIO_OUTPUT_DIR"], self.id, told["KLEIO_EXECUTION"], self.logger)
+            else:
+                import tempfile
+
+                self._output = OutputDirectory(os.path.join(tempfile.mkdtemp(prefix="kleio-"), ""))
+        return self._output
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_") or name == "logger":

@@ -11,7 +11,7 @@ import sys
 from _thread import allocate_lock
 from functools import cache
 
-from kleio.client.logger import kleio_logger
+from kleio.client.logger import Logger, kleio_logger
 from kleio.core.spool import Spool
 
 TYPE_CHECKING = False
@@ -53,27 +53,27 @@ def directory() -> OutputDirectory:
 def _directory() -> OutputDirectory:
     path, trial = os.environ.get("KLEIO_OUTPUT_DIR"), os.environ.get("KLEIO_TRIAL_ID")
     if path and trial:
-        return OutputDirectory(os.path.join(_of_trial(path, trial), ""))
+        return of_trial(path, trial, os.environ.get("KLEIO_EXECUTION", ""), kleio_logger)
     run = f"{os.getpid()}-{os.urandom(8).hex()}"
     found = _claimed(path, run, "run", given=True) if path else _own(run)
     os.environ["KLEIO_OUTPUT_DIR"] = found  # for what this process starts
     return OutputDirectory(os.path.join(found, ""))
 
 
-def _of_trial(path: str, trial: str) -> str:
+def of_trial(path: str, trial: str, execution: str, logger: Logger) -> OutputDirectory:
+    """The directory ``path`` of a trial, made for it unless it has it already; ``logger`` writes to its spool."""
     from kleio.client import circumstances
     from kleio.core.outputs import note_execution
 
     found = _claimed(path, trial, "trial")
-    execution = os.environ.get("KLEIO_EXECUTION", "")
     try:
         if note_execution(found, execution):
             circumstances.resumed(found)
-        if found != path and kleio_logger.active:
-            Spool(kleio_logger._directory).write("output", {"path": found})
+        if found != path and logger.active:
+            Spool(logger._directory).write("output", {"path": found})
     except OSError as error:
-        kleio_logger._refuse(error, f"{found} could not be described")
-    return found
+        logger._refuse(error, f"{found} could not be described")
+    return OutputDirectory(os.path.join(found, ""))
 
 
 def _own(run: str) -> str:

@@ -308,15 +308,15 @@ class Recording:
             self.say(f"its output is not recorded: {error.strerror}")
         naming = gathering.Naming(self._work, self._survey.key, self._named, self._outputs)
         gatherer = self._gatherer = Gatherer(
-            spool, self._journal, self._config, self._code, naming, tuple(self._argv), self._program, self.say, self._given.pid
-        )
+            spool, self._journal, self._config, self._code, naming, tuple(self._argv), self._program, self.say, self._given.pid,
+            None, reserved.output, self._code.root,
+        )  # fmt: skip
         gatherer.environ, gatherer.known = self._given.environment, self._environments
         gatherer.start()
         self._started, self._open = time.monotonic(), True
-        output = os.path.join(self._code.root, "results", trial.id[:SHORT])
         variables = {
             "KLEIO_TRIAL_ID": trial.id, "KLEIO_EXECUTION": self._execution, "KLEIO_SPOOL": spool.path,
-            "KLEIO_STATISTICS": spool.file(f"{SHARED}.statistics"), "KLEIO_OUTPUT_DIR": output,
+            "KLEIO_STATISTICS": spool.file(f"{SHARED}.statistics"), "KLEIO_OUTPUT_DIR": reserved.output,
         }  # fmt: skip
         document = {
             "trial": trial.id, "execution": self._execution, "spool": spool.path, "params": dict(trial.params),
