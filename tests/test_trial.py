@@ -77,3 +77,27 @@ def test_annotations_unite():
 )
 def test_verdict(ending, status):
     assert verdict(ending)[0] is status
+
+
+@pytest.mark.parametrize(
+    ("ending", "status"),
+    [
+        *((Ending(0, None, ((name, 1.0),)), Status.COMPLETED) for name in ("SIGTERM", "SIGINT", "SIGHUP", "SIGUSR1")),
+        (Ending(0, None, (("SIGINT", 9.0), ("SIGTERM", 1.0))), Status.COMPLETED),
+        (Ending(0), Status.COMPLETED),
+        (Ending(1), Status.BROKEN),
+        (Ending(None, "SIGSEGV"), Status.BROKEN),
+        (Ending(1, None, (("SIGTERM", 1.0),)), Status.INTERRUPTED),
+        (Ending(None, "SIGTERM", (("SIGTERM", 1.0),)), Status.INTERRUPTED),
+        (Ending(1, None, (("SIGINT", 1.0),)), Status.SUSPENDED),
+        (Ending(None, "SIGUSR1", (("SIGUSR1", 1.0),)), Status.INTERRUPTED),
+    ],
+)
+def test_verdict_of_a_script_that_said_it_was_complete(ending, status):
+    assert verdict(ending, complete=True)[0] is status
+
+
+def test_a_script_is_taken_at_its_word_only_where_that_makes_a_difference():
+    assert verdict(Ending(0), complete=True) == verdict(Ending(0))
+    said = "exit status 0; SIGINT, SIGTERM came, and the script said that it was complete"
+    assert verdict(Ending(0, None, (("SIGTERM", 1.0), ("SIGINT", 0.5))), complete=True)[1] == said

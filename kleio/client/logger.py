@@ -12,7 +12,7 @@ import sys
 import time
 
 from kleio.core.errors import KleioError
-from kleio.core.spool import LARGEST_RECORD, Spool, Writer, is_held, on_this_host
+from kleio.core.spool import COMPLETE, LARGEST_RECORD, Spool, Writer, is_held, on_this_host
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -248,6 +248,19 @@ class Logger:
         from kleio.client.media import log_text
 
         log_text(self, name, text, meta)
+
+    def complete(self) -> None:
+        """Say that the work is done: a run that then exits with 0 is completed, though SIGTERM or Ctrl-C came.
+
+        For scripts that end in order when they are asked to, and know whether they had got to the end. What exits with another
+        status, or dies of a signal, is judged as ever.
+        """
+        if not self._directory:
+            return
+        try:
+            Spool(self._directory).write(COMPLETE, {"time": time.time(), "pid": os.getpid()})
+        except OSError as error:
+            self._refuse(error, "that the work is done is not recorded")
 
     def flush(self, timeout: float | None = None) -> bool:
         """Return when everything this process has logged is in the journal; False if that is not to be had.

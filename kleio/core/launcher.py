@@ -24,7 +24,7 @@ from kleio.core.plan import Action
 from kleio.core.repository import Repository
 from kleio.core.reserving import Reserver
 from kleio.core.signals import ENDING, name_of, number_of
-from kleio.core.spool import SHARED, Spool, scratch
+from kleio.core.spool import COMPLETE, SHARED, Spool, scratch
 from kleio.core.survey import Survey, runner
 from kleio.core.trial import Ending, Status, Trial, verdict
 
@@ -409,7 +409,7 @@ class Launcher:
 
     def _end(self, spool: Spool, ending: Ending) -> dict[str, Any]:
         """How it ended, as the journal gets it; in the spool as well, should the journal be away."""
-        status, reason = verdict(ending)
+        status, reason = verdict(ending, spool.has(COMPLETE))
         data = {"status": status.value, "exit_code": ending.exit_code, "signal": ending.signal, "reason": reason}
         document = {"time": time.time(), "data": data}
         try:

@@ -16,6 +16,7 @@ from kleio.core import findings
 from kleio.core.requests import Answerer
 from kleio.core.shipping import Shipper, Source
 from kleio.core.trial import Event
+from kleio.core.waiting import end_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -211,7 +212,7 @@ def introduce(journal: Journal, source: Source, token: int) -> None:
 
 def conclude(journal: Journal, source: Source, token: int, ending: Mapping[str, Any] | None = None) -> None:
     """Record the end, as given or as the spool has it; a spool without one has lost its launcher. May be repeated."""
-    ending = ending or source.spool.read("ending")
+    ending = ending or end_of(source.spool)
     if ending is not None:
         journal.record(source.trial, _event(source, "ended", ending["time"], token, ending["data"]))
     else:

@@ -4,6 +4,7 @@ One directory an execution, 0700::
 
     launch.json           what was launched; written before the child starts
     ending.json           how it ended; absent while it runs, or when the launcher was killed
+    complete.json         that the script said it had done its work, and when
     finding-NAME.json     what was learnt while it ran or right after: environment, files written
     reported.json         the first Python that logged: executable, version, sys.path, prefix
     host                  the name of the machine
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 SHARED = "shared"
+COMPLETE = "complete"
+"""The document that a script leaves by saying that it has done its work."""
 LAUNCHER = "launcher"
 LINE_STREAMS = ("statistics", "artifacts")
 OUTPUT_STREAMS = ("output", "stdout", "stderr")

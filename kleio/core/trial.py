@@ -279,16 +279,18 @@ SOON = 30.0
 """Seconds within which a failure after HUP, USR1 or USR2 counts as caused by it."""
 
 
-def verdict(ending: Ending) -> tuple[Status, str]:
-    """The status that an end leads to, and why, in words.
+def verdict(ending: Ending, complete: bool = False) -> tuple[Status, str]:
+    """The status that an end leads to, and why, in words. ``complete`` is whether the script said that it had done its work.
 
     The rules are those of the design: Ctrl-C suspends unless the child exits 0; SIGTERM from outside interrupts
-    whatever the child makes of it; HUP, USR1 and USR2 interrupt if the child dies of them or fails soon after; any
-    other failure is the child's own.
+    whatever the child makes of it, but for a script that said it was complete and exits 0; HUP, USR1 and USR2 interrupt
+    if the child dies of them or fails soon after; any other failure is the child's own.
     """
     failed = ending.signal is not None or ending.exit_code != 0
     how = f"died of {ending.signal}" if ending.signal else f"exit status {ending.exit_code}"
     names = {name for name, _ in ending.received}
+    if complete and names and not failed:
+        return Status.COMPLETED, f"{how}; {', '.join(sorted(names))} came, and the script said that it was complete"
     if "SIGTERM" in names:
         return Status.INTERRUPTED, f"SIGTERM, {how}"
     if failed and "SIGINT" in names:

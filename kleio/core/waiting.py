@@ -6,8 +6,8 @@ import os
 from dataclasses import replace
 
 from kleio.core.journal.base import Trace
-from kleio.core.spool import spools
-from kleio.core.trial import Entry, Event, Trial
+from kleio.core.spool import COMPLETE, spools
+from kleio.core.trial import Entry, Event, Status, Trial
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -45,16 +45,31 @@ def entries(found: Iterable[tuple[Spool, dict[str, Any]]], work_key: str | None 
         trial = Trial.from_dict(launch["trial"])
         trials.setdefault(trial.id, trial)
         own = events.setdefault(trial.id, [])
-        execution, ending = spool.execution, spool.read("ending")
+        execution, alive = spool.execution, spool.alive()
+        ending = spool.read("ending") if alive else end_of(spool)
         own.append(Event(f"reserved-{execution}", "reserved", launch["started"], token, execution, launch["execution"]))
         if ending is not None:
             own.append(Event(f"ended-{execution}", "ended", ending["time"], token, execution, ending["data"]))
-        elif spool.alive():
+        elif alive:
             holders[trial.id] = spool.execution
     return [
         Entry(trial, tuple(events[identity]), holders.get(identity), identity in holders)
         for identity, trial in sorted(trials.items(), key=lambda one: -one[1].created)
     ]
+
+
+def end_of(spool: Spool) -> dict[str, Any] | None:
+    """How an execution of which nobody is alive ended, as far as its spool knows.
+
+    A script that said it was complete, and whose launcher was killed before it could see the script end, is taken at its word.
+    """
+    ending = spool.read("ending")
+    said = spool.read(COMPLETE)
+    if ending is not None or said is None:
+        return ending
+    reason = "the script said that it was complete; kleio was killed before it saw the end"
+    data = {"status": Status.COMPLETED.value, "exit_code": None, "signal": None, "reason": reason}
+    return {"time": said["time"], "data": data}
 
 
 def _newest(root: str, most: int | None) -> list[Spool]:
