@@ -522,6 +522,16 @@ sys.exit(program.returncode)
     assert kleio("cat", trials()[0]["id"], check=0).stdout == "inside\n"
 
 
+def test_an_experiment_by_itself_is_no_command():
+    run("with Experiment({'k': 1}):\n    raise ValueError")
+    one = trials()[0]
+    for command in (["run"], ["exec"], ["repeat"], ["branch"]):
+        done = kleio(*command, one["id"], check=125)
+        assert f"trial {one['short_id']} is an experiment that a script opened in itself; run the script" in done.stderr
+        assert "python train.py" in done.stderr
+    assert trials() == [one]
+
+
 def test_within_the_launcher():
     script(Path.cwd(), "from kleio.client import Experiment\nwith Experiment({'k': 1}) as e:\n    print('inner')\n")
     done = kleio(PYTHON, "train.py", check=0)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import shlex
 from dataclasses import dataclass
 
 from kleio.core import redact
-from kleio.core.errors import UnknownTrial
+from kleio.core.errors import UnknownTrial, UsageError
 from kleio.core.lookup import SHORT, resolve
 
 TYPE_CHECKING = False
@@ -34,9 +35,14 @@ class Recalled:
 
 
 def recall(journal: Journal, asked: Asked, ask: Callable[[str], str] | None, config: Config) -> Recalled:
-    """The trial that is meant, its command as it is to be run, and the directory. Raises UnknownTrial."""
+    """The trial that is meant, its command as it is to be run, and the directory. Raises UnknownTrial, UsageError."""
     assert asked.trial is not None
     entry = resolve(journal, asked.trial)
+    if entry.trial.experiment:
+        raise UsageError(
+            f"trial {entry.id[:SHORT]} is an experiment that a script opened in itself; run the script, which goes on with it "
+            f"unless it is completed: {shlex.join(entry.trial.command)}"
+        )
     home = _directory(entry) or _moved_to(entry, config)
     if not home and config["code"] != "recorded":
         raise UnknownTrial(

@@ -152,6 +152,7 @@ class Reserver:
             within=self.environment.get("KLEIO_TRIAL_ID") or None,
             redacted=safe != tuple(self.argv),
             repeats=found.id if self.repeating and found else None,
+            experiment=self.given is not None,
         )
         return trial, cut
 

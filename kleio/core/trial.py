@@ -78,7 +78,8 @@ class Event:
 @dataclass(frozen=True, slots=True)
 class Trial:
     """One unit of work, as it was created. ``created`` is seconds since the epoch; ``cwd`` relative to the root; ``repeats``
-    the trial that this one is only a repetition of.
+    the trial that this one is only a repetition of; an ``experiment`` was opened by the command itself, and is only a part of
+    what it does.
     """
 
     id: str
@@ -96,6 +97,7 @@ class Trial:
     within: str | None = None
     redacted: bool = False
     repeats: str | None = None
+    experiment: bool = False
 
     def as_dict(self) -> dict[str, Any]:
         return {item.name: getattr(self, item.name) for item in fields(self)} | {"command": list(self.command)}
