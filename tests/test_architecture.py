@@ -35,8 +35,9 @@ COMMANDS = {
 PRINTERS = ("kleio.cli.main", "kleio.cli.render", "kleio.cli.render_checkout", "kleio.cli.render_diff",
             "kleio.cli.render_repeat", "kleio.cli.render_tree", "kleio.cli.render_trace", "kleio.cli.render_scrub",
             "kleio.cli.render_db")  # fmt: skip
-NO_LAUNCHER = ("kleio.client.logger", "kleio.client.redirection")
-"""Scripts run without kleio too: there the logger prints what it cannot record. The second listens to what scripts print."""
+NO_LAUNCHER = ("kleio.client.logger", "kleio.client.redirection", "kleio.client.reporting")
+"""Scripts run without kleio too: there the logger prints what it cannot record. The second listens to what scripts print, the
+third reports what nobody called a logger for."""
 
 
 class _Imports(ast.NodeVisitor):

@@ -12,6 +12,8 @@ import git
 import pytest
 from commands import KLEIO, PYTHON, info, kleio, script, start, trials, until
 
+from kleio.core.launcher import HOOK
+
 CHECKPOINTED = """
 import sys
 from kleio.client.logger import kleio_logger
@@ -355,9 +357,12 @@ def test_the_child_gets_kleios_variables_and_nothing_else(project):
     plain = json.loads(subprocess.run(show, capture_output=True, check=True, cwd=project, env=os.environ).stdout)
     under = json.loads(kleio(*show, cwd=project, check=0).stdout)
     new = {name for name in under if under[name] != plain.get(name)}
-    assert new == {"KLEIO_TRIAL_ID", "KLEIO_EXECUTION", "KLEIO_SPOOL", "KLEIO_STATISTICS", "KLEIO_OUTPUT_DIR"}
+    own = {"KLEIO_TRIAL_ID", "KLEIO_EXECUTION", "KLEIO_SPOOL", "KLEIO_STATISTICS", "KLEIO_OUTPUT_DIR"}
+    assert new == own | {"PYTHONPATH"}
+    assert under["PYTHONPATH"] == HOOK
+    assert {name for name in json.loads(kleio("--no-hook", *show, cwd=project, check=0).stdout) if name not in plain} == own
     assert not set(plain) - set(under)
-    (trial,) = trials()
+    trial = trials()[-1]
     assert under["KLEIO_TRIAL_ID"] == trial["id"]
     assert under["KLEIO_EXECUTION"] == trial["executions"][0]["id"]
 

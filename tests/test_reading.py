@@ -13,8 +13,8 @@ import pytest
 from commands import KLEIO, PYTHON, info, kleio, script, start, trials, until
 
 KEYS = [
-    "id", "short_id", "work_key", "project", "command", "cwd", "params", "param_sources", "status", "tags", "name", "note",
-    "parent", "cut", "previous", "within", "code", "environment", "executions", "created", "summary",
+    "id", "short_id", "work_key", "project", "command", "cwd", "params", "param_sources", "param_defaults", "status", "tags",
+    "name", "note", "parent", "cut", "previous", "within", "code", "environment", "executions", "created", "summary",
 ]  # fmt: skip
 EXECUTION_KEYS = ["id", "number", "host", "user", "pid", "started", "ended", "exit_code", "signal", "reason"]
 

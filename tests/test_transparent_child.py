@@ -210,7 +210,7 @@ def test_the_environment_grows_by_kleios_variables_alone(locale):
         done = subprocess.run([*prefix, "env", "-0"], stdin=subprocess.DEVNULL, capture_output=True, env=given, check=True)
         found.append(dict(entry.split(b"=", 1) for entry in done.stdout.split(b"\0") if entry))
     plain, ours = found
-    added = {b"KLEIO_TRIAL_ID", b"KLEIO_EXECUTION", b"KLEIO_SPOOL", b"KLEIO_STATISTICS", b"KLEIO_OUTPUT_DIR"}
+    added = {b"KLEIO_TRIAL_ID", b"KLEIO_EXECUTION", b"KLEIO_SPOOL", b"KLEIO_STATISTICS", b"KLEIO_OUTPUT_DIR", b"PYTHONPATH"}
     assert set(ours) - set(plain) == added
     assert {name: value for name, value in ours.items() if name not in added} == plain
     assert plain == {os.fsencode(name): os.fsencode(value) for name, value in given.items()}

@@ -163,11 +163,9 @@ def trial(one: Mapping[str, Any], also: About) -> None:
         ],
         dim,
     )
-    sources = one["param_sources"]
-    shown = {name: wording.printable(str(value)) for name, value in one["params"].items()}
-    parameters = [(name, f"{value}  {dim(f'({sources.get(name)})')}") for name, value in shown.items()]
-    _section(bold("parameters"), parameters)
+    _section(bold("parameters"), [(name, _parameter(one, name, dim)) for name in one["params"]])
     _section(bold("executions"), [(f"{e['number']}", _attempt(e, colour)) for e in one["executions"]])
+    _section(bold("exceptions"), [(f"{e['number']}", line) for e in one["executions"] for line in _raised(e, dim)])
     _summaries(bold("statistics"), one["summary"])
     _fields([("scopes", also.scopes)], dim)
     _section(bold("artifacts"), _by_name(also.artifacts, [e["output"] for e in one["executions"] if e["output"]]))
@@ -182,6 +180,25 @@ def trial(one: Mapping[str, Any], also: About) -> None:
         out(wording.printable(f"not kept with the code: {left['path']} ({left['size']:,} bytes, {left['why']})") + "\n")
     _scrubs(also.scrubs)
     out(dim(_next_commands(one)) + "\n")
+
+
+def _parameter(one: Mapping[str, Any], name: str, dim: Callable[[str], str]) -> str:
+    """Its value, where it came from and, where that is another, the default."""
+    value, defaults = one["params"][name], one["param_defaults"]
+    other = f", default {defaults[name]}" if defaults.get(name) not in (None, value) else ""
+    told = dim(wording.printable(f"({one['param_sources'].get(name)}{other})"))
+    return f"{wording.printable(str(value))}  {told}"
+
+
+def _raised(execution: Mapping[str, Any], dim: Callable[[str], str]) -> list[str]:
+    """What ended it, each exception once whatever the number of processes: its last line, and where."""
+    found: dict[str, str] = {}
+    for told in execution["exceptions"]:
+        said = told["message"].strip().splitlines()
+        line = f"{told['type']}: {said[0]}" if said else told["type"]
+        at = [one.strip() for one in told["traceback"].splitlines() if one.lstrip().startswith("File ")]
+        found[wording.printable(line)] = dim(wording.printable(f"({at[-1]})")) if at else ""
+    return [f"{line}  {where}".rstrip() for line, where in found.items()]
 
 
 def _scrubs(found: Sequence[Mapping[str, Any]]) -> None:

@@ -222,6 +222,17 @@ class Logger:
         if wait:
             self.flush()
 
+    def log_config(self, config: Any) -> None:
+        """Record named values as parameters of the trial: a mapping, a namespace, a data class, nested at will."""
+        if not self._directory:
+            return
+        from kleio.client.logged_config import log_config
+
+        try:
+            log_config(self._directory, config)
+        except Exception as error:  # noqa: BLE001 - a value's own methods may raise anything
+            self._refuse(error, "the config is not recorded")
+
     def log_image(self, name: str, image: Any, **meta: Any) -> None:
         """Keep an image as an artifact: a file or bytes as they are, an image of PIL or an array as a PNG.
 
@@ -342,11 +353,12 @@ class Logger:
         return artifact
 
     def load_config(self) -> dict[str, Any]:
-        """The trial's parameters, as the command line gave them; empty without ``kleio``."""
+        """The trial's parameters, as far as they are known by now; empty without ``kleio``."""
         if not self._directory:
             return {}
-        launch = Spool(self._directory).read("launch") or {}
-        return dict(launch.get("trial", {}).get("params", {}))
+        from kleio.client.logged_config import load_config
+
+        return load_config(self._directory)
 
     def ask(self, request: dict[str, Any], timeout: float | None = None) -> dict[str, Any]:
         """Put a request to the launcher and wait for its answer. Raises KleioError when there will be none."""

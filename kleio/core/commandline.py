@@ -62,12 +62,8 @@ def parameters(argv: Sequence[str]) -> dict[str, Any]:
     times, or followed by several numbers, has a list.
     """
     found: dict[str, Any] = {}
-    positional = 0
-    for name, value in _named(argv[interpreter_words(argv) :]):
-        if name is None:
-            positional += 1
-            found[f"_{positional}"] = value
-        elif name in found:
+    for name, value, _ in _numbered(argv):
+        if name in found:
             known = found[name]
             found[name] = [*(known if isinstance(known, list) else [known]), *(value if isinstance(value, list) else [value])]
         else:
@@ -75,26 +71,45 @@ def parameters(argv: Sequence[str]) -> dict[str, Any]:
     return found
 
 
-def _named(words: Sequence[str]) -> Iterator[tuple[str | None, Any]]:
+def named_words(argv: Sequence[str]) -> list[str]:
+    """For each word of ``argv`` what :func:`parameters` calls the parameter it belongs to; nothing for the program's own."""
+    head = interpreter_words(argv)
+    names = [""] * head
+    for name, _, count in _numbered(argv):
+        names += [name] * count
+        if "--" in argv[head:] and len(names) == argv.index("--", head):
+            names.append("")
+    return names + [""] * (len(argv) - len(names))
+
+
+def _numbered(argv: Sequence[str]) -> Iterator[tuple[str, Any, int]]:
+    """(name, value, how many words), positionals by their number."""
+    positional = 0
+    for name, value, count in _named(argv[interpreter_words(argv) :]):
+        positional += name is None
+        yield (f"_{positional}" if name is None else name), value, count
+
+
+def _named(words: Sequence[str]) -> Iterator[tuple[str | None, Any, int]]:
     at = 0
     while at < len(words):
         word = words[at]
         at += 1
         if word == "--":
-            yield from ((None, typed(rest)) for rest in words[at:])
+            yield from ((None, typed(rest), 1) for rest in words[at:])
             return
         if is_option(word):
             name, equals, value = word.partition("=")
             if equals:
-                yield key_of(name), typed(value)
+                yield key_of(name), typed(value), 1
                 continue
             values = _values(words[at:])
             at += len(values)
-            yield key_of(name), (True if not values else values[0] if len(values) == 1 else values)
+            yield key_of(name), (True if not values else values[0] if len(values) == 1 else values), 1 + len(values)
         elif assigned := _ASSIGNED.match(word):
-            yield assigned[1], typed(assigned[2])
+            yield assigned[1], typed(assigned[2]), 1
         else:
-            yield None, typed(word)
+            yield None, typed(word), 1
 
 
 def _values(words: Sequence[str]) -> list[Any]:

@@ -65,6 +65,7 @@ SETTINGS = (
     Setting("offline", "bool", False, "do not contact the journal; ship later with kleio sync", True),
     Setting("require-journal", "bool", False, "fail rather than run offline", True),
     Setting("no-capture", "bool", False, "leave stdout and stderr alone and do not record them", True),
+    Setting("no-hook", "bool", False, "leave Python children without the start-up hook: no parameters, no exceptions", True),
     Setting("split", "bool", False, "record stdout and stderr apart even when they are one file", True),
     Setting("unbuffered", "bool", False, "have Python children print at once (PYTHONUNBUFFERED=1)", True),
     Setting("quiet", "bool", False, "say nothing of kleio's own", True),

@@ -179,18 +179,26 @@ def present(config: Config, entry: Entry, scratch: str) -> Side:
             f"where trial {entry.id[:SHORT]} ran, or in a checkout of it"
         )
     environment, problem = _environment(config, command)
-    return Side(None, command, _parameters(command, config.cwd), found, environment, notes=(*notes, *problem))
+    return Side(None, command, _parameters(entry, config.cwd), found, environment, notes=(*notes, *problem))
 
 
-def _parameters(command: tuple[str, ...], cwd: str) -> dict[str, Any]:
-    """Those of the command and of the config files that it names, as these are now."""
+def _parameters(entry: Entry, cwd: str) -> dict[str, Any]:
+    """Those of the command and of the config files that it names, as these are now; what the program told of others when it
+    ran, it would have to be run to tell anew.
+    """
     from kleio.core.commandline import config_files, config_values, parameters_with_sources
+    from kleio.core.trial import united
 
     values = {}
-    for word, path in config_files(command, cwd):
+    for word, path in config_files(entry.trial.command, cwd):
         with open(path, "rb") as file:
             values[word] = config_values(path, file.read())
-    return parameters_with_sources(command, values)[0]
+    params, sources = parameters_with_sources(entry.trial.command, values)
+    read = {name: value for name, value in params.items() if sources[name] == "config file"}
+    told = sorted((event for event in entry.events if event.kind == "parameters"), key=lambda event: event.order)
+    reported = [event.data for event in told if "replaces" in event.data]
+    plain = {name: value for name, value in params.items() if name not in read}
+    return united(plain, sources, [{"params": read, "sources": sources}, *reported])["params"]
 
 
 def _environment(config: Config, command: tuple[str, ...]) -> tuple[dict[str, Any] | None, list[str]]:

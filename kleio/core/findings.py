@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from kleio.core.spool import Spool
 
 PREFIX = "finding-"
+EXCEPTION = f"{PREFIX}exception-"
+MOST_EXCEPTIONS = 16
+"""Of one execution: when one process of many fails, the others do so because of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +74,8 @@ def bring(journal: Journal, source: Source, token: int, told: set[str]) -> None:
     """Record every finding that is not among ``told``, the names of those that are in the journal. May be repeated."""
     for stem in source.spool.stems(PREFIX):
         one = source.spool.read(stem) if stem not in told else None
+        if stem.startswith(EXCEPTION) and sum(name.startswith(EXCEPTION) for name in told) >= MOST_EXCEPTIONS:
+            continue
         if one is not None:
             _record(journal, source, token, stem[len(PREFIX) :], one)
             told.add(stem)
@@ -83,7 +88,21 @@ def _record(journal: Journal, source: Source, token: int, name: str, one: Mappin
     if one["kind"] is not None:
         suffix = "" if name == one["kind"] else f"-{name}"
         identity = f"{one['kind']}-{source.execution}{suffix}"
-        journal.record(source.trial, Event(identity, one["kind"], one["time"], token, source.execution, one["data"]))
+        data = _without_secrets(one["kind"], one["data"])
+        journal.record(source.trial, Event(identity, one["kind"], one["time"], token, source.execution, data))
+
+
+def _without_secrets(kind: str, data: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What processes told of themselves is as they had it."""
+    if kind == "parameters":
+        from kleio.core.redact import named
+
+        return {**data, **{part: named(data[part]) for part in ("params", "defaults") if part in data}}
+    if kind == "exception":
+        from kleio.core.redact import text
+
+        return {name: text(value) if isinstance(value, str) else value for name, value in data.items()}
+    return data
 
 
 def resumed_from(journal: Journal, source: Source) -> None:

@@ -44,6 +44,10 @@ if TYPE_CHECKING:
     from kleio.core.trial import Entry
 
 
+HOOK = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "client", "site")
+"""Holds the ``sitecustomize`` that begins recording in Python children."""
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """How the launch ended: an exit status, or the name of the signal that the child died of."""
@@ -374,7 +378,7 @@ class Launcher:
             given["PYTHONUNBUFFERED"] = "1"
         if self._recalled and self._recalled.tree:
             given |= self._import_from(self._recalled.tree, given.get("PYTHONPATH"))
-        return given | {
+        return _hooked(given, not self._config["no-hook"]) | {
             "KLEIO_TRIAL_ID": trial.id,
             "KLEIO_EXECUTION": self._execution,
             "KLEIO_SPOOL": spool.path,
@@ -437,6 +441,17 @@ class Launcher:
         self._journal.settle()
         if not spool.alive():  # else something in the background goes on logging: a later kleio ships that
             spool.delete()
+
+
+def _hooked(environment: dict[str, str], wanted: bool) -> dict[str, str]:
+    """``environment`` with the start-up hook first on PYTHONPATH, if it is ``wanted``; the one of a kleio around us goes."""
+    path = environment.get("PYTHONPATH", "")
+    places = [place for place in path.split(os.pathsep) if place != HOOK] if HOOK in path else [path] if path else []
+    if wanted:
+        places.insert(0, HOOK)
+    elif path and not places:
+        return {name: value for name, value in environment.items() if name != "PYTHONPATH"}
+    return environment | ({"PYTHONPATH": os.pathsep.join(places)} if places else {})
 
 
 def _policy(config: Config) -> plan.Policy:

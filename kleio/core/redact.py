@@ -13,8 +13,9 @@ from kleio.core.secret_names import KEYS, PREFIXED, is_secret
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+    from typing import Any
 
-__all__ = ["GONE", "SHORTEST", "address", "command", "is_secret", "is_secret_file", "secret_in", "secret_in_file",
+__all__ = ["GONE", "SHORTEST", "address", "command", "is_secret", "is_secret_file", "named", "secret_in", "secret_in_file",
            "secret_in_pieces", "text", "variables"]  # fmt: skip
 
 GONE = "<redacted>"
@@ -164,6 +165,28 @@ def _is_script(argv: Sequence[str], at: int) -> bool:
 def variables(environment: Mapping[str, str]) -> dict[str, str]:
     """``environment`` with the values of secret variables taken out."""
     return {name: GONE if is_secret(name) else text(value) for name, value in environment.items()}
+
+
+def named(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Named values, nested at will, names joined with dots or not, without what secret names have and without known keys."""
+    return {text(name): _of_name(any(map(is_secret, name.split("."))), value) for name, value in values.items()}
+
+
+def _of_name(secret: bool, value: Any) -> Any:
+    if value is None or value == "" or isinstance(value, bool):
+        return value
+    if isinstance(value, dict):
+        shown = {name: _of_name(True, inner) for name, inner in value.items()} if secret else named(value)
+        return {str(name): inner for name, inner in shown.items()}
+    if secret:
+        return GONE
+    if isinstance(value, str):
+        return text(value)
+    if isinstance(value, (list, tuple)):
+        if value and all(isinstance(one, str) for one in value):
+            return list(command(value))  # words, perhaps those of another program
+        return [_of_name(False, one) for one in value]
+    return value
 
 
 def secret_in(path: str, content: bytes) -> str | None:

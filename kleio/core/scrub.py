@@ -42,7 +42,8 @@ LINES = (*LINE_STREAMS, *(f"{UNREADABLE}-{stream}" for stream in LINE_STREAMS))
 # What a record hangs together by, under these names: ids, digests and states.
 _BODY = ("id", "work_key", "created", "parent", "previous", "within", "redacted", "repeats", "params", "code", "cut")
 _CODE = ("fingerprint", "commit", "document")
-_EVENT = ("status", "exit_code", "signal", "started", "pid", "machine", "environment", "wrote", "code", "count", "params")
+_EVENT = ("status", "exit_code", "signal", "started", "pid", "machine", "environment", "wrote", "code", "count", "params",
+          "defaults")  # fmt: skip
 _ARTIFACT = ("sha256", "size")
 _NAMING = ("path:", "file:", "name:", "job:")
 
@@ -256,9 +257,10 @@ class _Scrubbing:
     def _events(self) -> Iterator[Change]:
         for event in self._entry.events:
             data, count = self._pattern.cleaned(dict(event.data), _EVENT)
-            if "params" in data:
-                data["params"], more = self._pattern.cleaned(data["params"], (), numbers=True)
-                count += more
+            for part in ("params", "defaults"):
+                if part in data:
+                    data[part], more = self._pattern.cleaned(data[part], (), numbers=True)
+                    count += more
             if count:
                 yield Change("events", event.kind, count, self._of(events=(replace(event, data=data),)))
 

@@ -45,8 +45,8 @@ class Event:
     """Something that happened to a trial, once.
 
     ``token`` is the fencing token of the reservation it happened under, 0 for what needs none. ``kind`` is one of
-    reserved, running, ended, failover, switchover, acknowledged, and of annotated, environment, parameters, wrote and
-    output, which leave the status alone. ``time`` is seconds since the epoch, by the clock of who says it.
+    reserved, running, ended, failover, switchover, acknowledged, and of annotated, environment, parameters, exception, wrote
+    and output, which leave the status alone. ``time`` is seconds since the epoch, by the clock of who says it.
     """
 
     id: str
@@ -114,7 +114,8 @@ class Execution:
     """One attempt at a trial. ``number`` counts from 1 and is for display; times are seconds since the epoch.
 
     ``environment``, ``wrote`` and ``code`` are digests of documents; ``tree`` is where recorded code was run, ``output`` the
-    directory for its files, relative to the project's root where it lies inside.
+    directory for its files, relative to the project's root where it lies inside; ``exceptions`` are those that ended its
+    processes, the latest last.
     """
 
     id: str
@@ -136,6 +137,7 @@ class Execution:
     code: str | None = None
     tree: str | None = None
     output: str | None = None
+    exceptions: tuple[Mapping[str, Any], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,16 +192,21 @@ class Entry:
     @property
     def params(self) -> dict[str, Any]:
         """Names and values: what the command line says, and what was learnt of others while it ran."""
-        return self._learnt("params") | dict(self.trial.params)
+        return self._parameters()["params"]
 
     @property
     def param_sources(self) -> dict[str, str]:
         """For each of ``params`` where it came from."""
-        return self._learnt("sources") | dict(self.trial.param_sources)
+        return self._parameters()["sources"]
 
-    def _learnt(self, what: str) -> dict[str, Any]:
+    @property
+    def param_defaults(self) -> dict[str, Any]:
+        """What some of ``params`` would have been, had nobody given them a value."""
+        return self._parameters()["defaults"]
+
+    def _parameters(self) -> dict[str, dict[str, Any]]:
         told = sorted((event for event in self.events if event.kind == "parameters"), key=lambda event: event.order)
-        return {name: value for event in told for name, value in event.data[what].items()}
+        return united(self.trial.params, self.trial.param_sources, [event.data for event in told])
 
     @property
     def tags(self) -> tuple[str, ...]:
@@ -220,6 +227,34 @@ class Entry:
     def _last(self, key: str) -> str | None:
         said: list[str] = [data[key] for data in self._annotations() if data.get(key)]
         return said[-1] if said else None
+
+
+def united(
+    params: Mapping[str, Any], sources: Mapping[str, str], told: Iterable[Mapping[str, Any]]
+) -> dict[str, dict[str, Any]]:
+    """``params``, ``sources`` and ``defaults`` of a trial: those of its command line, and what was ``told`` later, in order.
+
+    The command line wins over what config files say, and gives way to what the program itself made of it: that names, as
+    ``replaces``, the parameters of the plain command line that it tells of. What a program calls a default, and a config file
+    that was named to it has so, is of the config file.
+    """
+    listed = list(told)
+    read = [one for one in listed if "replaces" not in one]
+    reported = [one for one in listed if "replaces" in one]
+    gone = {name for one in reported for name in one["replaces"]}
+    kept = {"params": {n: v for n, v in params.items() if n not in gone}, "sources": sources}
+    files = {name: value for one in read for name, value in one["params"].items()}
+    found: dict[str, dict[str, Any]] = {"params": {}, "sources": {}, "defaults": {}}
+    for one in (*read, kept, *reported):
+        for name, value in one["params"].items():
+            source = one["sources"].get(name, "command line")
+            if source == "default" and name in files and files[name] == value:
+                source = "config file"
+            found["params"][name], found["sources"][name] = value, source
+            found["defaults"].pop(name, None)
+            if name in one.get("defaults", ()):
+                found["defaults"][name] = one["defaults"][name]
+    return found
 
 
 def fold(events: Iterable[Event]) -> Status:
@@ -249,7 +284,8 @@ def _execution(execution: str, number: int, events: list[Event], live: bool) -> 
     status = fold(events)
     said: dict[str, Any] = {}
     for event in events:
-        said.update(event.data)
+        if event.kind not in ("exception", "parameters"):  # what these tell is not of the execution itself
+            said.update(event.data)
         if event.kind in ("ended", "failover"):
             said["ended"] = event.time if event.kind == "ended" else said.get("ended")
     return Execution(
@@ -258,6 +294,7 @@ def _execution(execution: str, number: int, events: list[Event], live: bool) -> 
         token=events[0].token,
         status=Status.FAILOVER if status in HELD and not live else status,
         started=said.get("started", events[0].time),
+        exceptions=tuple(event.data for event in events if event.kind == "exception"),
         **{name: said[name] for name in _REPORTED if name in said},
     )
 

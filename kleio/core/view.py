@@ -36,12 +36,13 @@ def documents(
     for entry in entries:
         own = summaries.get(entry.id, ())
         summary = combine(resuming.everything(own) if all_executions else resuming.counted(entry, own))
-        found.append(_document(entry, summary, _code(journal, entry, whole), _environment(journal, entry, whole)))
+        found.append(_document(entry, summary, _code(journal, entry, whole), _environment(journal, entry, whole), whole))
     return found
 
 
 def _document(
-    entry: Entry, summary: Mapping[str, Any], code: Mapping[str, Any], environment: Mapping[str, Any] | None
+    entry: Entry, summary: Mapping[str, Any], code: Mapping[str, Any], environment: Mapping[str, Any] | None,
+    whole: bool,
 ) -> dict[str, Any]:
     trial = entry.trial
     return {
@@ -53,6 +54,7 @@ def _document(
         "cwd": trial.cwd,
         "params": entry.params,
         "param_sources": entry.param_sources,
+        "param_defaults": entry.param_defaults,
         "status": entry.status.value,
         "tags": list(entry.tags),
         "name": entry.name,
@@ -63,13 +65,13 @@ def _document(
         "within": trial.within,
         "code": code,
         "environment": environment,
-        "executions": [_execution(one) for one in entry.executions],
+        "executions": [_execution(one, whole) for one in entry.executions],
         "created": iso(trial.created),
         "summary": summary,
     }
 
 
-def _execution(one: Execution) -> dict[str, Any]:
+def _execution(one: Execution, whole: bool) -> dict[str, Any]:
     return {
         "id": one.id,
         "number": one.number,
@@ -83,6 +85,7 @@ def _execution(one: Execution) -> dict[str, Any]:
         "signal": one.signal,
         "reason": one.reason,
         "output": one.output,
+        "exceptions": [{name: told[name] for name in told if whole or name != "traceback"} for told in one.exceptions],
     }
 
 
