@@ -243,7 +243,7 @@ def united(
     reported = [one for one in listed if "replaces" in one]
     gone = {name for one in reported for name in one["replaces"]}
     kept = {"params": {n: v for n, v in params.items() if n not in gone}, "sources": sources}
-    files = {name: value for one in read for name, value in one["params"].items()}
+    files = {n: v for one in read for n, v in one["params"].items() if one["sources"].get(n) == "config file"}
     found: dict[str, dict[str, Any]] = {"params": {}, "sources": {}, "defaults": {}}
     for one in (*read, kept, *reported):
         for name, value in one["params"].items():
