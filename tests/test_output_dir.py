@@ -6,6 +6,7 @@ import json
 import os
 import pathlib
 import re
+import signal
 import subprocess
 import sys
 
@@ -435,7 +436,7 @@ def test_in_a_hurry_the_newest_is_kept_first(tmp_path):
     for number in range(4):
         (place / f"{number}").write_bytes(b"x" * (number + 1))
         os.utime(place / f"{number}", (number, number))
-    collector = Collector(spool, "t", {}, 1 << 20, 7, 60.0)
+    collector = Collector(spool, "t", {}, 1 << 20, 7, 60.0, hurried=True)
     collector.collect(str(place))
     assert [path for path, _ in collector.left_out] == ["1", "0"]
     late = Collector(spool, "t", {}, 1 << 20, 1 << 20, -1.0)
@@ -478,3 +479,39 @@ def test_another_one_s_directory_is_left_alone(project):
     assert artifacts()[0] == {}
 
 
+
+
+def test_a_signal_that_comes_while_files_are_collected_bounds_it(tmp_path, monkeypatch):
+    from kleio.core import collecting
+    from kleio.core.spool import Spool
+
+    monkeypatch.setattr(collecting, "HURRIED", -1.0)
+    spool, _, _ = Spool.create(str(tmp_path / "spools"), "e" * 32, {})
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results/x").write_bytes(b"x")
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    try:
+        signal.raise_signal(signal.SIGTERM)  # for this thread: the others have it unblocked
+        collector = collecting.Collector(spool, "t", {}, 1 << 20, 1 << 20, 60.0)
+        collector.collect(str(tmp_path / "results"))
+        assert signal.sigwait({signal.SIGTERM}) == signal.SIGTERM
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+    assert collector.left_out == [(".", "there was no time")]
+
+
+def test_every_experiment_of_a_script_has_its_own(project):
+    text = (
+        "import kleio.client\nfrom kleio.client import Experiment\n"
+        "for k in range(2):\n"
+        "    with Experiment({'k': k}):\n"
+        "        open(kleio.client.output_dir + 'k.txt', 'w').write(str(k))\n"
+        "open(kleio.client.output_dir + 'outside', 'w').close()\n"
+    )
+    alone(script(project, text, "loop.py"))
+    found = {one["params"]["k"]: one["short_id"] for one in trials()}
+    assert {path.parent.name: path.read_text() for path in (project / "results").glob("*/k.txt")} == {
+        short: str(k) for k, short in found.items()
+    }
+    assert (project / "results/loop/outside").exists()
+    assert {artifacts(newest=number)[0]["output/k.txt"] for number in range(2)} == {b"0", b"1"}

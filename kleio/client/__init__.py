@@ -5,7 +5,7 @@ Each is loaded when it is first asked for. ``output_dir`` is a directory that is
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from kleio.client.experiment import Experiment  # type: ignore[import-not-found,unused-ignore]
+    from kleio.client.experiment import Experiment
     from kleio.client.logger import kleio_logger
     from kleio.client.outputs import OutputDirectory
     from kleio.client.plotting import plot
@@ -23,7 +23,8 @@ def __getattr__(name: str) -> object:
     from importlib import import_module
 
     value: object = getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
-    globals()[name] = value
+    if name != "output_dir":  # which is another in another trial
+        globals()[name] = value
     return value
 
 

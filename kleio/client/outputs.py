@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import sys
 from _thread import allocate_lock
-from functools import cache
 
 from kleio.client.logger import Logger, kleio_logger
 from kleio.core.spool import Spool
@@ -21,6 +20,8 @@ if TYPE_CHECKING:
     output_dir: OutputDirectory
 
 _BEING_MADE = allocate_lock()
+_made: dict[str, OutputDirectory] = {}
+"""By the trial that they belong to; that of no trial is the process's own."""
 
 
 class OutputDirectory(str):
@@ -44,14 +45,16 @@ def __getattr__(name: str) -> object:
 
 
 def directory() -> OutputDirectory:
-    """What ``output_dir`` is: the same for every thread, made by the first."""
+    """What ``output_dir`` is: the same for every thread, made by the first, and in an ``Experiment`` that one's own."""
     with _BEING_MADE:
-        return _directory()
+        trial = os.environ.get("KLEIO_TRIAL_ID", "")
+        if trial not in _made:
+            _made[trial] = _find(trial)
+        return _made[trial]
 
 
-@cache
-def _directory() -> OutputDirectory:
-    path, trial = os.environ.get("KLEIO_OUTPUT_DIR"), os.environ.get("KLEIO_TRIAL_ID")
+def _find(trial: str) -> OutputDirectory:
+    path = os.environ.get("KLEIO_OUTPUT_DIR")
     if path and trial:
         return of_trial(path, trial, os.environ.get("KLEIO_EXECUTION", ""), kleio_logger)
     run = f"{os.getpid()}-{os.urandom(8).hex()}"

@@ -7,6 +7,7 @@ from them. What is too large, or no file, stays where it is and is named.
 from __future__ import annotations
 
 import os
+import signal
 import stat
 import time
 from functools import partial
@@ -15,12 +16,13 @@ from kleio.core import statistics
 from kleio.core.artifact import digest_of, keep
 from kleio.core.lookup import by_stream
 from kleio.core.outputs import OWN
+from kleio.core.signals import ENDING
 from kleio.core.spool import LAUNCHER, Writer
 from kleio.core.values import dumps
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from typing import Any
 
     from kleio.core.journal.base import Journal
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
 PREFIX = "output/"
 MOST = 2000
 """Files that are kept of one execution."""
+HURRIED = 0.5
+"""Seconds, where a scheduler wants the machine back."""
 _NAMED = 3
 
 
@@ -39,12 +43,12 @@ class _TooLate(Exception):  # noqa: N818
 class _Reader:
     """The bytes of an open file up to the size it had, looked through for the trial's id."""
 
-    def __init__(self, fd: int, size: int, trial: str, deadline: float | None) -> None:
-        self._fd, self._left, self._trial, self._deadline = fd, size, trial.encode(), deadline
+    def __init__(self, fd: int, size: int, trial: str, is_late: Callable[[], bool]) -> None:
+        self._fd, self._left, self._trial, self._is_late = fd, size, trial.encode(), is_late
         self.names_trial = False
 
     def read(self, most: int) -> bytes:
-        if self._deadline is not None and time.monotonic() > self._deadline:
+        if self._is_late():
             raise _TooLate
         piece = os.read(self._fd, min(most, self._left))
         self._left -= len(piece)
@@ -54,15 +58,16 @@ class _Reader:
 
 class Collector:
     """Collects for one execution. ``earlier`` maps the names of what is stored already to (sha256, size); ``largest`` is in
-    bytes for a file, ``total`` for all; ``seconds`` how long it may take, None for as long as it needs.
+    bytes for a file, ``total`` for all; ``seconds`` how long it may take. Who is ``hurried`` keeps the newest first; a signal
+    that comes meanwhile leaves it :data:`HURRIED` more.
     """
 
     def __init__(
-        self, spool: Spool, trial: str, earlier: Mapping[str, tuple[str, int]], largest: int, total: int, seconds: float | None
-    ) -> None:
+        self, spool: Spool, trial: str, earlier: Mapping[str, tuple[str, int]], largest: int, total: int, seconds: float,
+        hurried: bool = False,
+    ) -> None:  # fmt: skip
         self._spool, self._trial, self._earlier, self._largest, self._total = spool, trial, earlier, largest, total
-        self._deadline = None if seconds is None else time.monotonic() + seconds
-        self._hurried = seconds is not None
+        self._deadline, self._hurried = time.monotonic() + seconds, hurried
         self._writer: Writer | None = None
         self.files = self.size = 0
         self.left_out: list[tuple[str, str]] = []
@@ -116,7 +121,9 @@ class Collector:
         self.left_out.append((os.path.basename(str(error.filename)), error.strerror or "unreadable"))
 
     def _is_late(self) -> bool:
-        return self._deadline is not None and time.monotonic() > self._deadline
+        if not self._hurried and signal.sigpending() & ENDING:  # the launcher has them blocked
+            self._hurried, self._deadline = True, min(self._deadline, time.monotonic() + HURRIED)
+        return time.monotonic() > self._deadline
 
     def _why_not(self, size: int) -> str | None:
         if self._is_late():
@@ -141,7 +148,7 @@ class Collector:
                     return "no file"
                 if self._is_known(name, full, status.st_size):
                     return None
-                reader = _Reader(fd, status.st_size, self._trial, self._deadline)
+                reader = _Reader(fd, status.st_size, self._trial, self._is_late)
                 _, size = keep(self._spool.file("blobs"), reader, partial(self._said, name, reader))
             finally:
                 os.close(fd)

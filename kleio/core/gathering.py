@@ -81,7 +81,7 @@ class Gatherer:
         self._attempt("the files that it wrote", lambda: self._written(share))
         self._attempt("which files it writes", self._outputs)
         self._attempt("its interpreter", self._reported)
-        self._attempt("the files in its output directory", lambda: self._collect(HURRIED if hurried else None))
+        self._attempt("the files in its output directory", lambda: self._collect(hurried, patience))
 
     def _beside(self) -> None:
         self._attempt("its environment", self._environment)
@@ -196,13 +196,13 @@ class Gatherer:
         if documents:
             leave(self.spool, "outputs", Finding(None, time.time(), {}, documents))
 
-    def _collect(self, seconds: float | None) -> None:
+    def _collect(self, hurried: bool, patience: float) -> None:
         """What it left in its output directory becomes artifacts."""
         from kleio.core import outputs
 
         launch = self.spool.read("launch")
-        path = str((self.spool.read("output") or {}).get("path") or self.output)
         trial = launch["trial"]["id"] if launch else ""
+        path = str((self.spool.read("output") or {}).get("path") or self.output)
         if not path or not trial or outputs.owner(path) not in (trial, ""):
             return
         from kleio.core import collecting  # 1 ms, for runs that have one
@@ -211,8 +211,9 @@ class Gatherer:
             outputs.sign(path, trial)
         largest, total = self.config["output-file-limit"], self.config["output-total"]
         collector = collecting.Collector(
-            self.spool, trial, collecting.earlier(self.journal, trial), largest, total, seconds
-        )
+            self.spool, trial, collecting.earlier(self.journal, trial), largest, total,
+            min(patience, collecting.HURRIED) if hurried else patience, hurried,
+        )  # fmt: skip
         try:
             collector.collect(path)
         finally:
