@@ -208,10 +208,11 @@ def test_what_a_shell_began_a_script_goes_on_with(project):
 def test_ranks_of_a_trial_share_one_and_trials_never_do(project):
     text = (
         "import subprocess, sys\n"
-        f"one = [sys.executable, '-c', 'import sys; sys.stdin.readline(); ' + {SHOWS!r}]\n"
+        f"text = {SHOWS!r} + 'import os; assert os.environ[\"KLEIO_OUTPUT_DIR\"] == output_dir[:-1]'\n"
+        "one = [sys.executable, '-c', 'import sys; sys.stdin.readline(); ' + text]\n"
         "ranks = [subprocess.Popen(one, stdin=subprocess.PIPE) for _ in range(6)]\n"
         "for rank in ranks: rank.stdin.write(b'go\\n'); rank.stdin.close()\n"
-        "for rank in ranks: rank.wait()\n"
+        "sys.exit(max(rank.wait() for rank in ranks))\n"
     )
     script(project, text, "ranks.py")
     running = [start("--name", "same", PYTHON, "ranks.py", str(number)) for number in range(3)]
@@ -225,6 +226,28 @@ def test_ranks_of_a_trial_share_one_and_trials_never_do(project):
     assert sorted(os.listdir(project / "results")) == ["same", "same-1", "same-2"]
     kept = {artifact["name"] for number in range(3) for artifact in artifacts(newest=number)[1]}
     assert kept == {"output/info.txt", "output/packages.txt"}
+
+
+def test_a_trial_finds_what_it_had_again(tmp_path):
+    def make(name, trial):
+        (tmp_path / "results" / name).mkdir(parents=True)
+        (tmp_path / "results" / name / ".kleio").write_text(f"trial {trial}\n")
+
+    find = outputs.resolve
+    root = str(tmp_path)
+    assert find(root, "a", "t") == find(root, "a", "t", "results/a") == "results/a"
+    make("a", "other")
+    assert find(root, "a", "t") == find(root, "a", "t", "results/a") == "results/a-1"
+    make("a-1", "t")
+    make("a-7", "third")
+    assert find(root, "a", "t", "results/a") == "results/a-1"  # killed before it could say so
+    assert find(root, "a", "new") == "results/a-8"
+    assert find(root, "b", "t", "results/a-1") == "results/a-1"
+    assert find(root, "b", "t", "/gone/elsewhere") == "results/b"
+    (tmp_path / "results/empty").mkdir()
+    assert find(root, "empty", "t") == "results/empty"
+    (tmp_path / "results/file").write_text("")
+    assert find(root, "file", "t") == "results/file-1"
 
 
 def test_of_many_that_claim_at_once_each_gets_its_own(tmp_path):

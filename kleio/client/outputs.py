@@ -56,7 +56,9 @@ def directory() -> OutputDirectory:
 def _find(trial: str) -> OutputDirectory:
     path = os.environ.get("KLEIO_OUTPUT_DIR")
     if path and trial:
-        return of_trial(path, trial, os.environ.get("KLEIO_EXECUTION", ""), kleio_logger)
+        own = of_trial(path, trial, os.environ.get("KLEIO_EXECUTION", ""), kleio_logger)
+        os.environ["KLEIO_OUTPUT_DIR"] = own.rstrip("/")  # another one if another trial was quicker to take that
+        return own
     run = f"{os.getpid()}-{os.urandom(8).hex()}"
     found = _claimed(path, run, "run", given=True) if path else _own(run)
     os.environ["KLEIO_OUTPUT_DIR"] = found  # for what this process starts
@@ -154,9 +156,7 @@ def _settings() -> tuple[str, str]:
 def _script() -> str:
     """What the program is called: a script without its ending, a module run by ``-m``."""
     spec = getattr(sys.modules.get("__main__"), "__spec__", None)
-    if spec is not None and spec.name:
-        return str(spec.name).removesuffix(".__main__")
-    name = os.path.basename(sys.argv[0]) if sys.argv else ""
+    name = str(spec.name).removesuffix(".__main__") if spec else os.path.basename(sys.argv[0] if sys.argv else "")
     return "" if name in ("-c", "-") or name.startswith("ipykernel") else name.removesuffix(".py")
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import stat
-from itertools import islice
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -70,8 +69,12 @@ def resolve(root: str, name: str, trial: str, before: str | None = None) -> str:
     path = os.path.join(RESULTS, name)
     if owner(os.path.join(root, path)) in (trial, None):
         return path
-    numbered = islice(_numbered(os.path.join(root, RESULTS), path), 9)  # where none can be told it is no use to go on
-    return next((one for one in numbered if owner(os.path.join(root, one)) in (trial, None)), path)
+    if before and (number := _own_number(os.path.join(root, before), trial)):  # it was not told which one it got
+        return os.path.relpath(number, root)
+    for one, _ in zip(_numbered(os.path.join(root, RESULTS), path), range(9), strict=False):
+        if owner(os.path.join(root, one)) in (trial, None):
+            return one
+    return path  # there is nothing to be made here; who tries will say why
 
 
 def _numbered(results: str, path: str) -> Iterator[str]:
@@ -133,7 +136,11 @@ def _own_number(path: str, owner_id: str) -> str | None:
     """The one of ``path-N`` that is ours: another process of the same trial may have made it."""
     beginning = f"{os.path.basename(path)}-"
     places = os.path.dirname(path)
-    numbers = [one for one in os.listdir(places) if one.startswith(beginning) and one[len(beginning) :].isdecimal()]
+    try:
+        listed = os.listdir(places)
+    except OSError:
+        return None
+    numbers = [one for one in listed if one.startswith(beginning) and one[len(beginning) :].isdecimal()]
     for one in sorted(numbers, key=lambda name: -int(name[len(beginning) :])):  # nearly always the newest
         if owner(os.path.join(places, one)) == owner_id:
             return os.path.join(places, one)
