@@ -632,6 +632,175 @@ with Experiment.from_parser(parser, tags=["always"]) as experiment:
     assert len(trials()) == 1
 
 
+def test_nothing_is_left_for_python_to_warn_of():
+    path = script(
+        Path.cwd(),
+        """
+from kleio.client import Experiment
+import os
+for k in range(2):
+    with Experiment({"k": k}) as experiment:
+        with experiment.open("a", "w") as f:
+            f.write("a")
+        child = os.fork()
+        if not child:
+            os._exit(0)
+        os.waitpid(child, 0)
+Experiment({"k": 2}).start()
+""",
+    )
+    done = subprocess.run([PYTHON, "-X", "dev", "-W", "error", path.name], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert [line for line in done.stderr.splitlines() if not line.startswith("kleio: trial reserved")] == []
+    assert statuses() == ["completed"] * 3
+
+
+def test_what_ends_the_whole_job_interrupts():
+    process = background(
+        """
+import os, signal, time
+from kleio.client import experiment as module
+with Experiment({"k": 1}):
+    os.kill(module._presence.recorder, signal.SIGTERM)
+    Experiment({"k": 2}).start().end()
+    print("goes on", flush=True)
+    os.kill(os.getpid(), signal.SIGTERM)
+"""
+    )
+    process.communicate(timeout=60)
+    assert process.returncode == -signal.SIGTERM
+    until(lambda: trials()[1]["status"] == "interrupted")
+    assert trials()[1]["executions"][0]["reason"] == "SIGTERM, and its process is gone"
+
+
+def test_a_script_that_becomes_another_program_lets_go():
+    run("import os\nwith Experiment({'k': 1}):\n    os.execlp('sh', 'sh', '-c', 'sleep 2; echo other')")
+    (one,) = trials()
+    assert (one["status"], one["executions"][0]["reason"]) == ("suspended", "its script let go of it")
+
+
+def test_asking_on_the_terminal():
+    script(
+        Path.cwd(),
+        "from kleio.client import Experiment\nwith Experiment({'k': 1}):\n    print('hello', input('name? '))\n",
+    )
+    with Terminal(PYTHON, "train.py") as terminal:
+        terminal.until(b"name? ")
+        terminal.type(b"ada\n")
+        assert b"hello ada" in terminal.finish()
+    assert b"name? hello ada" in recorded()
+
+
+def test_code_that_is_edited_between_two_is_noticed():
+    run(
+        """
+import pathlib
+for k in range(2):
+    with Experiment({"k": k}):
+        pathlib.Path("module.py").write_text(f"# {k}")
+"""
+    )
+    fingerprints = [one["code"]["fingerprint"] for one in trials()]
+    assert len(set(fingerprints)) == 2
+
+
+def test_what_is_not_recorded_is_not_recorded_elsewhere():
+    """Not in the trial of the launcher, nor in the experiment around it."""
+    script(
+        Path.cwd(),
+        """
+from kleio.client import Experiment, kleio_logger
+kleio_logger.log_statistic(launcher=1)
+with Experiment({"k": 1}):
+    with Experiment({"k": 2}, norecord=True):
+        kleio_logger.log_statistic(nowhere=1)
+    kleio_logger.log_statistic(experiment=1)
+kleio_logger.log_statistic(launcher=2)
+""",
+    )
+    kleio(PYTHON, "train.py", check=0)
+    assert sorted(sorted(one["summary"]) for one in trials()) == [["experiment"], ["launcher"]]
+
+
+@pytest.mark.parametrize("where", [">log", ">log 2>&1", ">&-", ">&- 2>&-", "| cat", ">/dev/null"])
+def test_wherever_output_goes(where, here):
+    script(here, "from kleio.client import Experiment\nwith Experiment({'k': 1}):\n    print('inside')\nprint('outside')\n")
+    done = subprocess.run(f"{PYTHON} train.py {where}", shell=True, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    said = "inside\noutside\n"
+    if "log" in where:
+        text = (here / "log").read_text()
+        assert [line for line in text.splitlines() if not line.startswith("kleio:")] == said.split()
+    elif "cat" in where:
+        assert done.stdout == said
+    assert statuses() == ["completed"]
+    assert kleio("cat", trials()[0]["id"], check=0).stdout == ("" if ">&-" in where else "inside\n")
+
+
+def test_a_stream_of_the_users_own():
+    done = run(
+        """
+import contextlib, io, sys
+class Tee:
+    def __init__(self, stream):
+        self.stream, self.kept = stream, []
+    def write(self, text):
+        self.kept.append(text)
+        return self.stream.write(text)
+    def flush(self):
+        self.stream.flush()
+sys.stdout = Tee(sys.stdout)
+with Experiment({"k": 1}):
+    print("through a tee")
+    with contextlib.redirect_stdout(io.StringIO()) as inner:
+        print("kept by the script")
+assert sys.stdout.kept[0] == "through a tee"
+with contextlib.redirect_stdout(io.StringIO()) as outer:
+    with Experiment({"k": 2}):
+        print("in memory")
+    print("not recorded")
+assert outer.getvalue() == "in memory\\nnot recorded\\n"
+"""
+    )
+    assert done.stdout == "through a tee\n"
+    second, first = trials()
+    assert kleio("cat", first["id"], check=0).stdout == "through a tee\n"
+    assert kleio("cat", second["id"], check=0).stdout == "in memory\n"
+
+
+def test_workers_of_joblib():
+    run(
+        """
+from joblib import Parallel, delayed
+def work(k):
+    from kleio.client import Experiment
+    with Experiment({"k": k}) as experiment:
+        experiment.summary(k=k)
+Parallel(n_jobs=2)(delayed(work)(k) for k in range(3))
+"""
+    )
+    assert sorted(one["summary"]["k"]["last"] for one in trials()) == [0, 1, 2]
+    assert {one["status"] for one in trials()} == {"completed"}
+    assert {tuple(one["command"]) for one in trials()} == {("python", "train.py")}
+
+
+def test_a_hundred_in_a_row_leave_nothing_behind(home):
+    run(
+        """
+import os
+for k in range(100):
+    with Experiment({"k": k}) as experiment:
+        experiment.log_statistic(k=k)
+    if k == 5:
+        before = len(os.listdir("/proc/self/fd"))
+assert len(os.listdir("/proc/self/fd")) == before
+""",
+        KLEIO_QUIET="1",
+    )
+    assert len(trials()) == 100
+    until(lambda: not list((home / "spool").glob("*/" + "[0-9a-f]" * 32)))
+
+
 @pytest.mark.parametrize("capture", ["fd", "sys", "no"])
 def test_under_pytest(capture, here):
     (here / "test_it.py").write_text(

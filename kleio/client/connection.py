@@ -99,6 +99,11 @@ class Presence:
         except OSError:
             return False
 
+    def close(self) -> None:
+        """This process ends."""
+        self.pause()
+        self._connection.close()
+
     def forget(self) -> None:
         """In a child after a fork: it is the parent's."""
         self._connection.close()
@@ -188,7 +193,7 @@ def _start(path: str, package: str) -> None:
                 file_actions=[
                     (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
                     (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0),
-                    (os.POSIX_SPAWN_OPEN, 2, os.environ.get("KLEIO_RECORDER_LOG", os.devnull), os.O_WRONLY | os.O_CREAT, 0o600),
+                    (os.POSIX_SPAWN_OPEN, 2, os.devnull, os.O_WRONLY, 0),
                     (os.POSIX_SPAWN_DUP2, moved, 3),
                 ],
                 setsigmask=[],

@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from kleio.client.outputs import OutputDirectory
     from kleio.client.redirection import Redirection
 
+LARGEST_PARAMETERS = 1 << 20
+"""Bytes: they are part of the trial, which every list of trials reads."""
 _MOST_SAID = 1000
 CHILD_VARIABLES = ("KLEIO_TRIAL_ID", "KLEIO_EXECUTION", "KLEIO_SPOOL", "KLEIO_STATISTICS", "KLEIO_OUTPUT_DIR")
 """As :mod:`kleio.core.config` has them, which is not worth its import."""
@@ -178,6 +180,10 @@ class Experiment:
         self._state = "over"
         try:
             self._finish(error)
+        except Exception as problem:
+            if self.strict:
+                raise
+            self.logger.tell(f"{self._called} is not recorded to its end: {problem}")
         finally:
             _leave(self)
             self._let_go()
@@ -198,7 +204,12 @@ class Experiment:
 
     @property
     def _called(self) -> str:
-        shown = ", ".join(f"{name}={value!r}" for name, value in list(self.params.items())[:3])[:60]
+        from kleio.core import redact
+
+        try:
+            shown = redact.text(", ".join(f"{name}={value!r}" for name, value in list(self.params.items())[:3]))[:60]
+        except Exception:  # noqa: BLE001 - a value's own methods may raise anything
+            shown = ""
         return f"the experiment {shown}" if shown else "the experiment"
 
     # -- its beginning -------------------------------------------------------------------------------------------
@@ -238,11 +249,16 @@ class Experiment:
         from kleio.client.redirection import wanted
         from kleio.core.values import dumps
 
+        size = 0
         for name, value in self.params.items():
             try:
-                dumps(value)
+                size += len(dumps({name: value}))
             except Exception as error:  # noqa: BLE001 - a value's own methods may raise anything
                 raise KleioError(f"its parameter {name!r} cannot be: {error}") from None
+            if size > LARGEST_PARAMETERS:
+                raise KleioError(
+                    f"its parameters take more than {LARGEST_PARAMETERS:,} bytes; what is large is an artifact: log_artifact"
+                )
         options: dict[str, Any] = {"name": self.name, "note": self.description, "tag": tuple(self.tags)}
         options["journal"] = self.journal
         if self.experiment_id and not self.resume and not self.name:
@@ -294,9 +310,11 @@ class Experiment:
             return
         from traceback import format_exception
 
+        from kleio.core import redact
+
         data = {
-            "type": _name_of(type(error)), "message": str(error)[:10_000],
-            "traceback": "".join(format_exception(error))[-100_000:], "pid": os.getpid(),
+            "type": _name_of(type(error)), "message": redact.text(str(error)[:10_000]),
+            "traceback": redact.text("".join(format_exception(error))[-100_000:]), "pid": os.getpid(),
             "script": sys.argv[0] if sys.argv else "",
         }  # fmt: skip
         finding = {"kind": "exception", "time": time.time(), "data": data, "documents": {}, "blobs": [], "traces": []}
@@ -505,7 +523,12 @@ def _present(anew: bool = False) -> Presence:
     with _changing:
         known = _presence
         if known is None or known.pid != os.getpid() or known.lost or anew:
-            _presence = Presence(recorder(), _alarmed)
+            if known is not None and known.pid == os.getpid():
+                known.close()
+            try:
+                _presence = Presence(recorder(), _alarmed)
+            except (OSError, errors.SpoolError):  # it was about to end
+                _presence = Presence(recorder(), _alarmed)
         assert _presence is not None
         return _presence
 
@@ -564,6 +587,8 @@ def _end_all() -> None:
     error = getattr(sys, "last_exc", None) or getattr(sys, "last_value", None)
     for one in reversed(list(_open)):
         one.end(error)
+    if _presence is not None and _presence.pid == os.getpid():
+        _presence.close()
 
 
 def _here() -> str:

@@ -24,6 +24,8 @@ def words() -> list[str]:
     if _is_worker(typed):
         typed = _parents()
     interpreter = os.path.basename(typed[0] if typed else sys.executable) or "python"
+    if len(typed) > 1 and os.path.isabs(typed[1]) and os.path.dirname(typed[1]) == os.path.dirname(sys.executable):
+        return [os.path.basename(typed[1]), *typed[2:]]  # a program that is installed beside the interpreter
     return [interpreter, *typed[1:]]
 
 
@@ -58,7 +60,8 @@ def _notebook() -> str:
 
 def _is_worker(typed: list[str]) -> bool:
     """Whether this interpreter was started as one, rather than forked."""
-    return "--multiprocessing-fork" in typed or (len(typed) > 2 and "-c" in typed and "from multiprocessing" in " ".join(typed))
+    said = " ".join(typed)
+    return any(mark in said for mark in ("--multiprocessing-fork", "-c from multiprocessing", "loky.backend"))
 
 
 def _parents() -> list[str]:
@@ -66,8 +69,8 @@ def _parents() -> list[str]:
     process = sys.modules.get("multiprocessing.process")
     parent: Any = process.parent_process() if process else None
     try:
-        with open(f"/proc/{parent.pid}/cmdline", "rb") as file:
+        with open(f"/proc/{parent.pid if parent else os.getppid()}/cmdline", "rb") as file:
             typed = [os.fsdecode(word) for word in file.read().split(b"\0")[:-1]]
-    except (AttributeError, OSError):
+    except OSError:
         typed = []
     return typed if typed and not _is_worker(typed) else [sys.executable, *sys.argv]

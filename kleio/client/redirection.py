@@ -27,6 +27,7 @@ class Redirection:
     def __init__(self, told: list[dict[str, Any]], descriptors: list[int]) -> None:
         """``told`` says what each channel replaces; ``descriptors`` are, for each, our end and a copy of the recorder's."""
         self.saved: dict[int, int] = {}
+        self._ours: dict[int, tuple[int, int]] = {}
         self._rescue: list[tuple[int, list[int]]] = []
         self._tees: list[Tee] = []
         flush()
@@ -47,6 +48,7 @@ class Redirection:
         for fd in fds:
             self.saved[fd] = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 60)
             os.dup2(theirs, fd, inheritable=True)
+            self._ours[fd] = _file(fd)
         os.close(theirs)
 
     def undo(self) -> None:
@@ -68,7 +70,8 @@ class Redirection:
         for fd, saved in self.saved.items():
             above = next((one for one in _active[at:] if fd in one.saved), None)
             if above is None:
-                os.dup2(saved, fd, inheritable=True)
+                if _file(fd) == self._ours[fd]:  # else the script has put something else there meanwhile
+                    os.dup2(saved, fd, inheritable=True)
             else:  # one that began later goes on: what lies below us lies below it now
                 saved, above.saved[fd] = above.saved[fd], saved  # noqa: PLW2901
             os.close(saved)
@@ -96,6 +99,15 @@ class Redirection:
             os.close(ours)
         for saved in self.saved.values():
             os.close(saved)
+
+
+def _file(fd: int) -> tuple[int, int]:
+    """What tells whether a descriptor is still the same channel; (0, 0) where it is closed."""
+    try:
+        found = os.fstat(fd)
+    except OSError:
+        return 0, 0
+    return found.st_dev, found.st_ino
 
 
 def _pump(source: int, onward: int) -> None:

@@ -142,7 +142,9 @@ class Config:
                     with open(os.path.join(within, "journal"), encoding="utf-8") as file:
                         return Value(file.read(), "the enclosing trial")
                 except OSError:
-                    pass
+                    near = _journal_of(within)
+                    if near:
+                        return Value(near, "the enclosing trial")
             return Value("sqlite:///" + os.path.join(self.directory("data"), "journal.db"), "default")
         if setting.key == "spool-dir":
             return Value(os.path.join(self.directory("state"), "spool"), "default")
@@ -154,6 +156,18 @@ class Config:
         if home:
             return os.path.abspath(home)
         return _user_directory(kind, self._environment)
+
+
+def _journal_of(spool: str) -> str | None:
+    """The SQLite journal of the run whose spool this is; another's address, without its password, says too little."""
+    import json
+
+    try:
+        with open(os.path.join(spool, "launch.json"), "rb") as file:
+            address = str(json.loads(file.read())["journal"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return address if address.startswith("sqlite:") else None
 
 
 def _user_directory(kind: str, environment: Mapping[str, str]) -> str:

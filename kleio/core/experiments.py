@@ -35,8 +35,6 @@ if TYPE_CHECKING:
     from kleio.core.reserving import Reserved
     from kleio.core.trial import Entry
 
-LARGEST_PARAMETERS = 1 << 20
-"""Bytes: they are part of the trial, which every list of trials reads."""
 WAIT = 0.5
 SETTLE = 5.0
 """Seconds for which a script is waited for to say good-bye, and relays for what was printed."""
@@ -61,7 +59,7 @@ class Gatherer(gathering.Gatherer):
         from kleio.core import environment
 
         chosen = tuple(sorted((name, value) for name, value in self.environ.items() if not name.startswith("KLEIO_")))
-        key = (self.pid, self.program, chosen, environment.age(self.program))
+        key = (self.program, chosen, environment.age(self.program))
         if key not in self.known:
             self.known.clear()
             self.known[key] = environment.capture(self.program, self._variables(), over=self._over, environ=self.environ)
@@ -125,12 +123,6 @@ class Recording:
     def _checked(self, request: dict[str, Any]) -> Given:
         """The parameters, fit to be stored. Raises UsageError."""
         params = redacted(_settled(request["params"]))
-        canonical = json.dumps(params, sort_keys=True)
-        if len(canonical) > LARGEST_PARAMETERS:
-            raise UsageError(
-                f"parameters of {len(canonical):,} bytes are too large, {LARGEST_PARAMETERS:,} is the most; "
-                "log what is large with log_artifact, and give its name"
-            )
         sources = request.get("sources") or dict.fromkeys(params, "script")
         return Given(request["pid"], request["environment"], params, {name: sources.get(name, "script") for name in params})
 
@@ -164,6 +156,7 @@ class Recording:
             key = self._meant.trial.work_key
         only = self._meant.id if self._meant else None
         self._survey = Survey(self._journal, self._root, config, self._code, key, self._program, self._argv, only)
+        self._survey.environ = given.environment
         reserver = Reserver(
             config, self._argv, self._code, self._work.cwd, self._survey, self._execution, config.cwd, self.say, given=given
         )
@@ -306,6 +299,7 @@ class Recording:
         except OSError as error:
             told, theirs = [], []
             self.say(f"its output is not recorded: {error.strerror}")
+        self._let_go("stdout", "stderr")
         naming = gathering.Naming(self._work, self._survey.key, self._named, self._outputs)
         gatherer = self._gatherer = Gatherer(
             spool, self._journal, self._config, self._code, naming, tuple(self._argv), self._program, self.say, self._given.pid,
@@ -383,6 +377,7 @@ class Recording:
         assert self._recorder is not None
         spool = self._reserved.spool
         self._open = False
+        self._let_go("messages")
         for relay in self._relays:
             relay.end()
         deadline = time.monotonic() + SETTLE
@@ -396,7 +391,7 @@ class Recording:
         drain = self._config["drain"]
         if self._gatherer is not None:
             self._gatherer.finish(time.monotonic() - self._started, hurried, drain)
-        ending = {"time": time.time(), "data": dict(data)}
+        ending = {"time": time.time(), "data": {**data, "reason": redact.text(data["reason"])}}
         try:
             spool.write("ending", ending)
         except OSError as error:
@@ -408,9 +403,7 @@ class Recording:
 
     def close(self) -> None:
         """Let go of it; the script has, or is gone."""
-        for descriptor in self._descriptors.values():
-            os.close(descriptor)
-        self._descriptors = {}
+        self._let_go(*self._descriptors)
         if self._reserved is None:
             return
         spool = self._reserved.spool
@@ -419,11 +412,17 @@ class Recording:
         except OSError:
             pass
         os.close(self._reserved.lock)
-        os.close(self._reserved.recorder_lock)
         if self._journal is not None and self._recorder is not None and self._recorder.complete:
             self._journal.settle()
             if not spool.alive():  # else something in the background goes on logging: a later kleio ships that
                 spool.delete()
+        os.close(self._reserved.recorder_lock)  # until here nobody takes the spool for one that was left
+
+    def _let_go(self, *names: str) -> None:
+        """Close descriptors of the script's: who reads what it prints waits for its end, and not for ours."""
+        for name in names:
+            if name in self._descriptors:
+                os.close(self._descriptors.pop(name))
 
     def recover_others(self) -> None:
         """Ship what other runs left here, now that nobody waits."""

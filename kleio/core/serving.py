@@ -14,9 +14,11 @@ import signal
 import socket
 import threading
 import time
+from contextlib import suppress
 
 from kleio.core import messages
 from kleio.core.errors import JournalUnreachable, KleioError
+from kleio.core.spool import hold
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
 
 LINGER = 1.0
 """Seconds to wait for the next process."""
-GOOD_BYE = 5.0
+GOOD_BYE, DYING = 5.0, 0.5
 AWAY = 15.0
 """Seconds for which a journal that did not answer is not asked again: the next experiment need not wait for it too."""
 TERMINATED = 10.0
@@ -98,13 +100,24 @@ class Server:
             if self._in_use():
                 idle = time.monotonic()
             elif time.monotonic() - idle > LINGER:
-                self._listener.setblocking(False)
-                os.unlink(self._listener.getsockname())
-                if not self._accept():  # somebody may have come just before
-                    return
-                while self._in_use():
-                    time.sleep(LINGER / 2)
+                self._leave()
                 return
+
+    def _leave(self) -> None:
+        """Nobody finds us from now on; who came just before is served."""
+        path = self._listener.getsockname()
+        with suppress(OSError):
+            os.unlink(path)
+        self._listener.setblocking(False)
+        while self._accept():
+            pass
+        while self._in_use():
+            time.sleep(LINGER / 2)
+        lock = hold(f"{path}.lock")
+        if lock is not None:  # else somebody is starting the next one
+            with suppress(OSError):
+                os.unlink(f"{path}.lock")
+            os.close(lock)
 
     def _note(self, number: int, _: object) -> None:
         if number == signal.SIGTERM:
@@ -192,18 +205,24 @@ class Server:
         threading.Thread(target=recording.recover_others, name="kleio-recover", daemon=True).start()
         ending = life.told()
         if ending is None:
-            recording.end(*self._gone())
+            recording.end(*self._gone(life))
             return
-        complete = recording.end(ending)
+        complete = False
+        try:
+            complete = recording.end(ending)
+        except Exception as error:  # noqa: BLE001 - the script waits for an answer
+            recording.said.append(f"an experiment could not be recorded to its end: {error}")
         try:
             messages.send(connection, {"complete": complete, "said": recording.said})
         except OSError:
             return
         life.over(GOOD_BYE)
 
-    def _gone(self) -> tuple[dict[str, Any], bool]:
-        """How an experiment ended whose process is gone without a word."""
+    def _gone(self, life: _Life) -> tuple[dict[str, Any], bool]:
+        """How an experiment ended whose process has said nothing."""
         nothing = {"exit_code": None, "signal": None}
+        if life.goes_on():
+            return {"status": "suspended", "reason": "its script let go of it", **nothing}, False
         if time.monotonic() - self._terminated < TERMINATED:
             return {"status": "interrupted", "reason": "SIGTERM, and its process is gone", **nothing}, True
         return {"status": "broken", "reason": "its process is gone: killed, or left without an end", **nothing}, False
@@ -242,6 +261,14 @@ class _Life:
     def over(self, seconds: float) -> bool:
         """Whether it has gone, or lets go, within ``seconds``."""
         return bool(self._wait(seconds))
+
+    def goes_on(self) -> bool:
+        """Whether the process is there without its connection; one that is being killed closes that a moment before."""
+        if self._process < 0:
+            return False
+        only = select.poll()
+        only.register(self._process, select.POLLIN)
+        return not only.poll(DYING * 1000)
 
     def _wait(self, seconds: float | None) -> dict[int, int]:
         both = select.poll()

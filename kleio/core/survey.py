@@ -37,7 +37,7 @@ class Survey:
     ``branch`` the parent and the cut if a branch was asked for.
 
     ``journal`` is None for a run that is offline; then the spools are all there is to look at. ``not_compared`` says what of
-    the environment could not be compared with that of the trial that was found.
+    the environment could not be compared with that of the trial that was found. ``environ`` are the variables of who runs.
     """
 
     journal: Journal | None
@@ -50,6 +50,7 @@ class Survey:
     only: str | None = None
     branch: tuple[Entry, Cut] | None = None
     not_compared: str | None = field(default=None, init=False)
+    environ: Mapping[str, str] = field(default_factory=lambda: os.environ, init=False)
     _lock: int | None = field(default=None, init=False)
 
     def entries(self) -> list[Entry]:
@@ -169,6 +170,7 @@ class Survey:
             environment.wanted(self.config["variables"], counting),
             (before or {}).get("python"),
             gpus="gpu" in counting,
+            environ=self.environ,
         )
         self.not_compared = environment.unknown(before, now) if digests else None
         return environment.changes(before, now, environment.own_packages(self.code.root), counting)
