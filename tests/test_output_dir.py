@@ -161,12 +161,21 @@ def test_who_sits_at_a_terminal_is_asked(project, typed):
     assert terminal.process.returncode == 0
 
 
+def test_without_a_working_directory_there_is_a_place_too(project, tmp_path):
+    text = "import os; os.mkdir('gone'); os.chdir('gone'); os.rmdir('../gone')\n" + SHOWS
+    path, said = alone(script(project, text, "gone.py"), TMPDIR=tmp_path / "home")
+    assert path == f"{tmp_path}/home/kleio-{os.getuid()}/run/"
+    assert "there is no place for files here" in said
+
+
 def test_nobody_is_asked_under_the_launcher_or_with_a_name(project):
     for words in ([*KLEIO, PYTHON, "train.py"], ["env", "KLEIO_NAME=given", PYTHON, "train.py"]):
         with Terminal(*words) as terminal:
             assert b"Enter for" not in terminal.finish()
-    with Terminal("sh", "-c", f"{PYTHON} train.py < /dev/null") as terminal:
-        assert b"Enter for" not in terminal.finish()
+    replaced = "import io, sys; sys.stdin = io.StringIO()\n" + SHOWS
+    for words in (f"{PYTHON} train.py < /dev/null", f"{PYTHON} {script(project, replaced, 'replaced.py')}"):
+        with Terminal("sh", "-c", words) as terminal:
+            assert b"Enter for" not in terminal.finish()
 
 
 # -- under the launcher ------------------------------------------------------------------------------------------------
@@ -189,7 +198,7 @@ def test_a_trial_has_one_for_all_its_executions(project, journal_uri):
     assert trials()[0]["id"] != short
 
 
-def test_a_shell_script_finds_the_path_in_its_environment(project, journal_uri):
+def test_a_shell_script_finds_the_path_in_its_environment(project):
     writes = 'test ! -e "$KLEIO_OUTPUT_DIR"; mkdir -p "$KLEIO_OUTPUT_DIR"; echo hi > "$KLEIO_OUTPUT_DIR/hi"'
     kleio("--name", "shell", "sh", "-c", writes, check=0)
     assert artifacts()[0] == {"output/hi": b"hi\n"}
@@ -226,6 +235,24 @@ def test_ranks_of_a_trial_share_one_and_trials_never_do(project):
     assert sorted(os.listdir(project / "results")) == ["same", "same-1", "same-2"]
     kept = {artifact["name"] for number in range(3) for artifact in artifacts(newest=number)[1]}
     assert kept == {"output/info.txt", "output/packages.txt"}
+
+
+def test_what_was_made_by_hand_goes_to_the_first_who_claims_it(tmp_path):
+    path = tmp_path / "results/a"
+    path.mkdir(parents=True)
+    (path / "x").write_text("x")
+    assert outputs.claim(str(path), "t", "trial", lambda _: None, adopt=True) == str(path)
+    assert outputs.owner(str(path)) == "t"
+    assert outputs.claim(str(path), "u", "trial", lambda _: None, adopt=True) == f"{path}-1"
+    assert sorted(os.listdir(path)) == [".kleio", "x"]
+
+
+def test_of_two_who_adopt_at_once_one_succeeds(tmp_path, monkeypatch):
+    path = tmp_path / "results/a"
+    path.mkdir(parents=True)
+    (path / "x").write_text("x")
+    other = lambda _: (path / ".kleio").write_text("trial other\n")  # noqa: E731 - while we prepare
+    assert outputs.claim(str(path), "t", "trial", other, adopt=True) == f"{path}-1"
 
 
 def test_a_trial_finds_what_it_had_again(tmp_path):
@@ -331,6 +358,13 @@ def test_info_and_packages(project):
     assert (project / "train.py").read_text().endswith("# changed\n")
 
 
+def test_secrets_on_the_command_line_stay_out_without_the_launcher(project):
+    path, _ = alone("train.py", "--api-key", "s3cr3t-of-mine")
+    told = pathlib.Path(path, "info.txt").read_text()
+    assert "train.py --api-key '<redacted>'" in told
+    assert "s3cr3t-of-mine" not in told
+
+
 def test_secrets_in_changed_files_stay_out(project):
     (project / "settings.py").write_text("x = 1\n")
     (project / ".env").write_text("A=1\n")
@@ -388,6 +422,22 @@ def test_what_is_left_becomes_artifacts_once_per_content(project, journal_uri):
     assert re.search(r"output/ .*4 files in results/\w+: curve.csv, deep/same.bin, info.txt, packages.txt", shown)
 
 
+def test_what_lay_there_when_a_run_went_on_from_before_is_still_its_own(project):
+    """``resume_from`` gives up what was logged after a checkpoint, and the files were stored at the end."""
+    text = (
+        "import sys\nfrom kleio.client import kleio_logger, output_dir\n"
+        "found = kleio_logger.load_artifacts('checkpoint')\n"
+        "if found:\n    kleio_logger.resume_from(found[0])\n"
+        "else:\n    kleio_logger.log_artifact('checkpoint', b'x'); open(output_dir + 'curve.csv', 'w').write('1')\n"
+        "sys.exit(not found)\n"
+    )
+    script(project, text, "resumes.py")
+    kleio(PYTHON, "resumes.py", check=1)
+    kleio(PYTHON, "resumes.py", check=0)
+    shown = kleio("info", trials()[0]["id"], check=0).stdout
+    assert re.search("output/.*curve.csv", shown)
+
+
 def test_it_is_nothing_to_resume_from(project, journal_uri):
     """A debug loop: it crashes, is edited, and is run again."""
     script(project, SHOWS + "exit(1)\n", "crash.py")
@@ -421,7 +471,7 @@ def test_what_cannot_or_may_not_be_kept_is_named(project, tmp_path, journal_uri)
         "for name in 'abc': open(output_dir + name, 'wb').write(name.encode() * 900)\n"
         f"os.symlink({str(tmp_path / 'outside')!r}, output_dir + 'link')\n"
         f"os.symlink({str(tmp_path / 'outside/secret.txt')!r}, output_dir + 'linked.txt')\n"
-        "os.mkfifo(output_dir + 'fifo')\n"
+        "os.mkfifo(output_dir + 'fifo'); os.mkfifo(os.fsencode(output_dir) + b'fifo\\xff')\n"
         "os.chdir(output_dir); socket.socket(socket.AF_UNIX).bind('socket')\n"
         "open(os.fsencode(output_dir) + b'\\xff.txt', 'wb').write(b'odd')\n"
     )
@@ -437,7 +487,8 @@ def test_what_cannot_or_may_not_be_kept_is_named(project, tmp_path, journal_uri)
     why = dict(map(tuple, event[0].data["kept"]["left_out"]))
     assert why["big.bin"] == "5,000 bytes, more than output-file-limit"
     assert {why["link"], why["linked.txt"]} == {"a link"}
-    assert {why["fifo"], why["socket"]} == {"no file"}
+    assert {why["fifo"], why["socket"], why["fifo\\udcff"]} == {"no file"}
+    assert re.search(r"left in results/odd and not kept: .* more", kleio("info", trials()[0]["id"], check=0).stdout)
     assert any("output-total" in reason for reason in why.values())
 
 
@@ -467,7 +518,7 @@ def test_in_a_hurry_the_newest_is_kept_first(tmp_path):
     assert (late.files, late.left_out) == (0, [(".", "there was no time")])
 
 
-def test_a_run_that_is_told_to_end_keeps_them(project, journal_uri):
+def test_a_run_that_is_told_to_end_keeps_them(project):
     writes = "from kleio.client import output_dir\nopen(output_dir + 'x', 'w').write('x')\n"
     script(project, f"import signal\n{writes}print('up', flush=True)\nsignal.pause()\n", "waits.py")
     running = start(PYTHON, "waits.py")
@@ -486,6 +537,9 @@ def test_trace_finds_the_run_of_a_file_by_its_content(project, tmp_path, journal
     (tmp_path / "copy").write_bytes(found.read_bytes())
     for path in (found, tmp_path / "copy"):
         assert json.loads(kleio("trace", "--json", path, check=0).stdout)[0]["id"] == trials()[0]["id"]
+    shown = kleio("info", trials()[0]["id"], check=0).stdout
+    assert "net.bin" in shown.partition("files written")[2]
+    assert ".gitignore" not in shown
 
 
 def test_a_repetition_may_leave_files_that_name_it(project):

@@ -60,7 +60,12 @@ def _find(trial: str) -> OutputDirectory:
         os.environ["KLEIO_OUTPUT_DIR"] = own.rstrip("/")  # another one if another trial was quicker to take that
         return own
     run = f"{os.getpid()}-{os.urandom(8).hex()}"
-    found = _claimed(path, run, "run", given=True) if path else _own(run)
+    try:
+        found = _claimed(path, run, "run", given=True) if path else _own(run)
+    except OSError as error:  # the working directory is gone
+        found = _elsewhere("run")
+        kleio_logger._refuse(error, f"there is no place for files here, they go to {found}")
+        found = _claimed(found, run, "run")
     os.environ["KLEIO_OUTPUT_DIR"] = found  # for what this process starts
     return OutputDirectory(os.path.join(found, ""))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from kleio.core import lineage, resuming
+from kleio.core.collecting import in_words
 from kleio.core.lookup import files_written
 from kleio.core.scopes import resolved
 from kleio.core.shipping import UNREADABLE
@@ -66,6 +67,10 @@ def _in_words(scopes: Scopes) -> str:
 
 
 def _remarks(journal: Journal, entry: Entry) -> Iterator[str]:
+    last_kept = max((event for event in entry.events if event.kind == "output"), key=lambda event: event.time, default=None)
+    if last_kept is not None and last_kept.data["kept"]["left_out"]:
+        kept = last_kept.data["kept"]
+        yield in_words(last_kept.data["output"], kept["left_out"], kept["left"])
     summaries = journal.summaries([entry.id]).get(entry.id, ())
     for key, number, first, earlier, last in resuming.went_back(entry, summaries):
         yield (

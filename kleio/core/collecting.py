@@ -22,7 +22,7 @@ from kleio.core.values import dumps
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from typing import Any
 
     from kleio.core.journal.base import Journal
@@ -86,12 +86,6 @@ class Collector:
             if self._writer:
                 self._writer.close()
 
-    def in_words(self) -> str:
-        """What was left out."""
-        first = ", ".join(f"{path} ({why})" for path, why in self.left_out[:_NAMED])
-        more = len(self.left_out) - _NAMED
-        return first + (f" and {more:,} more" if more > 0 else "")
-
     def _listed(self, directory: str) -> Iterator[tuple[str, os.stat_result]]:
         """Regular files; links are not followed, and neither they nor anything else that is no file are opened."""
         if os.path.islink(directory):
@@ -139,7 +133,7 @@ class Collector:
     def _keep(self, directory: str, path: str) -> str | None:
         """Make it an artifact unless it is one. Why it is not kept, if it is not."""
         full = os.path.join(directory, path)
-        name = (PREFIX + path).encode(errors="backslashreplace").decode()
+        name = PREFIX + legible(path)
         try:
             fd = os.open(full, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
             try:
@@ -184,3 +178,14 @@ def earlier(journal: Journal | None, trial: str) -> dict[str, tuple[str, int]]:
         found += statistics.records(segments) if writer == LAUNCHER else ()
     found.sort(key=lambda one: one.time)
     return {str(one.values["name"]): (str(one.values["sha256"]), int(one.values["size"])) for one in found}
+
+
+def legible(path: str) -> str:
+    """A path whose bytes may be no text, as text."""
+    return path.encode(errors="backslashreplace").decode()
+
+
+def in_words(place: str, left_out: Sequence[Sequence[str]], count: int) -> str:
+    """That some of the ``count`` files that are not kept, (path, why), stay where they are."""
+    first = ", ".join(f"{path} ({why})" for path, why in left_out[:_NAMED])
+    return f"left in {place} and not kept: {first}" + (f" and {count - _NAMED:,} more" if count > _NAMED else "")

@@ -210,18 +210,20 @@ class Gatherer:
         if not outputs.owner(path):  # made by hand: mkdir -p "$KLEIO_OUTPUT_DIR"
             outputs.sign(path, trial)
         largest, total = self.config["output-file-limit"], self.config["output-total"]
+        given_up = self.spool.stems("finding-resumed")  # of what was stored earlier, perhaps
         collector = collecting.Collector(
-            self.spool, trial, collecting.earlier(self.journal, trial), largest, total,
+            self.spool, trial, {} if given_up else collecting.earlier(self.journal, trial), largest, total,
             min(patience, collecting.HURRIED) if hurried else patience, hurried,
         )  # fmt: skip
         try:
             collector.collect(path)
         finally:
             shown = os.path.relpath(path, self.project) if path.startswith(os.path.join(self.project, "")) else path
-            kept = {"files": collector.files, "size": collector.size, "left_out": collector.left_out[:50]}
+            left_out = [(collecting.legible(name), why) for name, why in collector.left_out]
+            kept = {"files": collector.files, "size": collector.size, "left_out": left_out[:50], "left": len(left_out)}
             leave(self.spool, "output", Finding("output", time.time(), {"output": shown, "kept": kept}))
-            if collector.left_out:
-                self.say(f"left in {shown} and not kept: {collector.in_words()}")
+            if left_out:
+                self.say(collecting.in_words(shown, left_out, len(left_out)))
 
     def _reported(self) -> None:
         """Which Python there was inside, say, a shell script: a client in it told."""
