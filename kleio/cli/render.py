@@ -169,6 +169,7 @@ def trial(one: Mapping[str, Any], also: About) -> None:
     _summaries(bold("statistics"), one["summary"])
     _fields([("scopes", also.scopes)], dim)
     _section(bold("artifacts"), _by_name(also.artifacts, [e["output"] for e in one["executions"] if e["output"]]))
+    _section(bold("resources"), _resources(also.resources))
     _section(bold("files written"), _files(also.files))
     line = [*also.ancestors, *also.branches]
     _section(bold("lineage"), [(other.id[:7], _relative(other, one, colour)) for other in line])
@@ -199,6 +200,27 @@ def _raised(execution: Mapping[str, Any], dim: Callable[[str], str]) -> list[str
         at = [one.strip() for one in told["traceback"].splitlines() if one.lstrip().startswith("File ")]
         found[wording.printable(line)] = dim(wording.printable(f"({at[-1]})")) if at else ""
     return [f"{line}  {where}".rstrip() for line, where in found.items()]
+
+
+def _resources(found: Sequence[tuple[str, Mapping[str, Any], str]]) -> list[tuple[str, str]]:
+    """The first few inputs, those that changed before the others."""
+    ordered = sorted(found, key=lambda one: not one[2])
+    shown = [(path, _resource(record, change)) for path, record, change in ordered[:FILES_SHOWN]]
+    return [*shown, ("…", f"and {len(found) - FILES_SHOWN:,} more")] if len(found) > FILES_SHOWN else shown
+
+
+def _resource(record: Mapping[str, Any], change: str) -> str:
+    """An input: how large it was, the beginning of its digest, and whether an earlier execution had another."""
+    if record.get("sha256") is None:
+        said = [str(record.get("note") or "")]
+    else:
+        files = wording.several(record["files"], "file") if record.get("kind") == "directory" else ""
+        said = [wording.size(record["size"]), files, f"sha256:{str(record['sha256'])[:12]}"]
+    if record.get("unreadable"):
+        said.append(f"{record['unreadable'][0]} not readable")
+    if record.get("steady") is False:
+        said.append("changed while it was read")
+    return wording.printable("  ".join(one for one in [*said, _meta(record.get("meta") or {}), change] if one))
 
 
 def _scrubs(found: Sequence[Mapping[str, Any]]) -> None:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import Any, BinaryIO
 
+    from kleio.client.resources import Resource
     from kleio.client.scope import Scope
 
 MOST_KEYS = 10_000
@@ -259,6 +260,16 @@ class Logger:
         from kleio.client.media import log_text
 
         log_text(self, name, text, meta)
+
+    def log_resource(self, path: str | os.PathLike[str], **meta: Any) -> Resource:
+        """Record an input: path, size and digest, without a copy. A directory as a tree, an address by its name alone.
+
+        Digests are remembered by size, times and inode, so that large data need not be read again. What is returned has a
+        ``path``, ``size``, ``sha256``, and ``changed``: whether an earlier execution had another content there.
+        """
+        from kleio.client.resources import log_resource
+
+        return log_resource(self, path, meta)
 
     def complete(self) -> None:
         """Say that the work is done: a run that then exits with 0 is completed, though SIGTERM or Ctrl-C came.

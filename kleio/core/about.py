@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from kleio.core import lineage, resuming
+from kleio.core import lineage, resources, resuming
 from kleio.core.collecting import in_words
 from kleio.core.lookup import files_written
 from kleio.core.scopes import resolved
-from kleio.core.shipping import UNREADABLE
+from kleio.core.shipping import RESOURCES, UNREADABLE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,11 +22,13 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class About:
-    """``artifacts`` are those that the trial sees, in the order of their times, ``files`` the (path, size, …) that it wrote,
-    ``ancestors`` the oldest first; ``unreadable`` counts lines of statistics; ``remarks`` are lines of text.
+    """``artifacts`` are those that the trial sees, in the order of their times, ``resources`` the (path, record, change in
+    words) that it read, ``files`` the (path, size, …) that it wrote, ``ancestors`` the oldest first; ``unreadable`` counts
+    lines of statistics; ``remarks`` are lines of text.
     """
 
     artifacts: list[dict[str, Any]] = field(default_factory=list)
+    resources: list[tuple[str, dict[str, Any], str]] = field(default_factory=list)
     files: list[Any] = field(default_factory=list)
     unreadable: int = 0
     ancestors: list[Entry] = field(default_factory=list)
@@ -40,6 +42,7 @@ def about(journal: Journal, entry: Entry, all_executions: bool = False) -> About
     """Look a trial over. What was given up by resuming from before it is told only with ``all_executions``."""
     return About(
         artifacts=[dict(one.values) for one in lineage.artifacts(journal, entry, all_executions)],
+        resources=resources.told(journal, entry, lineage.emitted(journal, entry.trial, RESOURCES)),
         files=files_written(journal, entry),
         unreadable=sum(1 for _ in lineage.emitted(journal, entry.trial, f"{UNREADABLE}-statistics")),
         ancestors=lineage.ancestors(journal, entry),

@@ -130,7 +130,7 @@ def _scopes(journal: Journal, there: Sequence[Part]) -> Scopes:
 
 
 def _values(stream: str, record: Record) -> Mapping[str, Any]:
-    return dict(record.values.get("meta", {})) if stream == "artifacts" else record.values
+    return record.values if stream == "statistics" else dict(record.values.get("meta", {}))
 
 
 def _equal(one: Any, other: Any) -> bool:

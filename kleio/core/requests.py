@@ -15,7 +15,7 @@ from kleio.core.errors import JournalError
 from kleio.core.findings import resumed
 from kleio.core.retention import kept
 from kleio.core.scopes import resolved
-from kleio.core.shipping import LineStream, Source
+from kleio.core.shipping import RESOURCES, LineStream, Source
 from kleio.core.spool import spools
 from kleio.core.trial import Trial
 
@@ -63,6 +63,8 @@ class Answerer:
                 return {"path": self._blob(request["sha256"])}
             if request["op"] == "artifacts":
                 return {"records": [one for one in self._artifacts(request) if _matches(one[1], request)]}
+            if request["op"] == RESOURCES:
+                return {"earlier": self._inputs(request)}
             return self._statistics(request)
         except Exception as error:  # noqa: BLE001 - who asked is told, whatever it is
             return {"error": str(error)}
@@ -86,6 +88,15 @@ class Answerer:
         if not request.get("all"):
             found = resuming.counting(found, self._limits())
         return [[record.time, dict(record.values), key[0]] for key, record in found]
+
+    def _inputs(self, request: dict[str, Any]) -> list[str | None]:
+        """What earlier executions had for content under a path, the newest last."""
+        found = sorted((record for _, record in self._earlier(RESOURCES)), key=lambda record: record.time)
+        return [
+            one.values.get("sha256")
+            for one in found
+            if one.values.get("absolute", one.values.get("path")) == (request["absolute"] or request["path"])
+        ]
 
     def _flushed(self, extents: list[list[Any]]) -> dict[str, Any] | None:
         if self._journal is None:

@@ -12,7 +12,7 @@ import re
 import tempfile
 from dataclasses import dataclass, field, replace
 
-from kleio.core import output, statistics
+from kleio.core import output, resources, statistics
 from kleio.core.errors import KleioError, Scrubbed
 from kleio.core.journal.base import BYTES, Selection, Trace
 from kleio.core.journal.replacement import Replacement
@@ -44,7 +44,7 @@ _BODY = ("id", "work_key", "created", "parent", "previous", "within", "redacted"
 _CODE = ("fingerprint", "commit", "document")
 _EVENT = ("status", "exit_code", "signal", "started", "pid", "machine", "environment", "wrote", "code", "count", "params",
           "defaults")  # fmt: skip
-_ARTIFACT = ("sha256", "size")
+_NAMED = {"artifacts": ("sha256", "size", "keep"), "resources": ("sha256", "size", "listing", "kind", "files")}
 _NAMING = ("path:", "file:", "name:", "job:")
 
 
@@ -145,6 +145,7 @@ class _Scrubbing:
         self._journal, self._entry, self._pattern, self._remarks = journal, entry, pattern, remarks
         self._code = CodeScrub(journal, pattern, scratch, remarks)
         self._logged: dict[str, str] = {}  # digest → name of the artifact
+        self._listings: dict[str, str] = {}  # digest → path of the directory
 
     def changes(self) -> Iterator[Change]:
         """One after the other; whatever is changed is read before."""
@@ -185,7 +186,9 @@ class _Scrubbing:
                 for at, record in enumerate(records):
                     if stream == "artifacts":
                         self._logged.setdefault(str(record.values.get("sha256")), str(record.values.get("name")))
-                    kept = _ARTIFACT if stream == "artifacts" else ()
+                    if record.values.get("listing") and stream == "resources":
+                        self._listings.setdefault(str(record.values["listing"]), str(record.values.get("path")))
+                    kept = _NAMED.get(stream, ())
                     values, found = self._pattern.cleaned(dict(record.values), kept, numbers=True)
                     records[at], count = replace(record, values=values), count + found
                 if count:
@@ -193,7 +196,12 @@ class _Scrubbing:
                     yield Change(stream.partition("-")[2] or stream, stream, count, self._of(segments=(new,)))
 
     def _bytes(self) -> Iterator[Change]:
-        """The contents of artifacts."""
+        """The contents of artifacts, and what is told of directories that were read."""
+        for digest, path in self._listings.items():
+            listed = resources.listing(self._journal, {"listing": digest}) or {}
+            count = sum(self._pattern.hide(f"{one[0]}\n{one[3] if one[1] == 'l' else ''}")[1] for one in listed.values())
+            if count:
+                yield Change("resources", f"what was in {path}", count, gone=(digest,))
         for digest, name in self._logged.items():
             try:
                 blob = self._journal.blob(digest)

@@ -13,7 +13,8 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 from kleio.core import output, statistics
-from kleio.core.journal.base import Segment, Summary
+from kleio.core.journal.base import Segment, Summary, Trace
+from kleio.core.resources import INPUT
 from kleio.core.spool import LINE_STREAMS, SHARED, LineReader, parse_line
 from kleio.core.statistics import Record, Summariser
 
@@ -30,6 +31,7 @@ OUTPUT_PIECE = 1 << 20
 LINES_PIECE = 1 << 18
 TICK = 10_000_000  # nanoseconds by which the time of a file may lag
 BATCH = 4 << 20  # bytes sent together
+RESOURCES = "resources"
 UNREADABLE = "unreadable"
 """The stream of lines that could not be read, at the offsets where they stood."""
 
@@ -80,6 +82,10 @@ class Stream(ABC):
     def artifacts(self) -> list[Record]:
         """The records whose bytes go before them."""
         return []
+
+    def inputs(self) -> Iterator[str]:
+        """The contents that they tell were read, by which the execution is found again."""
+        yield from ()
 
     def summary(self) -> Summary | None:
         """Of everything read so far."""
@@ -188,6 +194,11 @@ class LineStream(Stream):
     def artifacts(self) -> list[Record]:
         return self._records if self._stream == "artifacts" else []
 
+    def inputs(self) -> Iterator[str]:
+        for record in self._records if self._stream == RESOURCES else ():
+            if record.values.get("kind") == "file" and record.values.get("sha256"):
+                yield str(record.values["sha256"])
+
     def _seal(self) -> None:
         super()._seal()
         self._records, self._unreadable = [], []
@@ -236,6 +247,7 @@ class Shipper:
         self._source, self._journal, self._wanted, self._known = source, journal, wanted, shipped
         self.streams: dict[tuple[str, str], Stream] = {}
         self._stock: Stock | None = None
+        self._left: set[str] = set()
 
     def _discover(self) -> None:
         for writer, stream in self._source.spool.streams():
@@ -290,6 +302,11 @@ class Shipper:
         artifacts = stream.artifacts()
         if artifacts:
             self.stock.bring(stream.writer, artifacts)
+        inputs = {f"{INPUT}{digest}" for digest in stream.inputs()} - self._left
+        if inputs:
+            own = self._source
+            self._journal.leave([Trace(key, own.trial, own.execution) for key in sorted(inputs)])
+            self._left |= inputs
 
     @property
     def stock(self) -> Stock:

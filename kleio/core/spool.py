@@ -12,7 +12,7 @@ One directory an execution, 0700::
     recorder.lock         flock held by whoever ships: the launcher, later perhaps another kleio
     wake                  a FIFO: one byte makes the recorder look at once
     shared.statistics     $KLEIO_STATISTICS: anybody appends one JSON object a line
-    WRITER.STREAM         lines, "NANOSECONDS [MARK] JSON", of one process: statistics, artifacts
+    WRITER.STREAM         lines, "NANOSECONDS [MARK] JSON", of one process: statistics, artifacts, resources
     launcher.STREAM       output, stdout or stderr as read, and launcher.STREAM.times beside it
     blobs/SHA256          bytes of artifacts, complete
     requests/ answers/    what load_* and flush() ask of the launcher, and what it answers
@@ -39,7 +39,7 @@ SHARED = "shared"
 COMPLETE = "complete"
 """The document that a script leaves by saying that it has done its work."""
 LAUNCHER = "launcher"
-LINE_STREAMS = ("statistics", "artifacts")
+LINE_STREAMS = ("statistics", "artifacts", "resources")
 OUTPUT_STREAMS = ("output", "stdout", "stderr")
 LARGEST_RECORD = 8 << 20  # bytes; a record must fit in one MongoDB document with room to spare
 

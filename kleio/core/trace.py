@@ -15,6 +15,7 @@ from kleio.core import hashcode, statistics
 from kleio.core.artifact import digest_of
 from kleio.core.journal.base import Selection
 from kleio.core.lookup import by_stream
+from kleio.core.resources import INPUT
 from kleio.core.written import File, Written, content_key
 
 TYPE_CHECKING = False
@@ -104,7 +105,9 @@ class _Search:
         mtime = status.st_mtime_ns
         if digest:
             self._tried("its content")
-            if self._content(path, digest, mtime):
+            written = self._content(path, digest, mtime)
+            self.key("", f"{INPUT}{digest}", lambda _: "had it, with exactly this content, as an input")
+            if written or self.answer.candidates:
                 return
         self._tried("its size and time")
         unread = content_key(None, status.st_size, mtime)
