@@ -123,7 +123,7 @@ def test_the_example_runs_without_kleio(checkout):
     untimed = re.compile(r"\(.*\)")
     assert untimed.sub("", alone.stdout) == untimed.sub("", journaled.stdout)
     assert alone.stderr.count("kleio_logger: {") == 2
-    assert trials()[0]["params"] == {"lr": 0.1, "epochs": 2}
+    assert trials()[0]["params"] == {"lr": 0.1, "epochs": 2, "batch_size": 16, "hidden": 512, "seed": 1}
 
 
 def test_the_demonstration_holds(checkout):

@@ -12,7 +12,7 @@ import git
 import pytest
 from commands import KLEIO, PYTHON, info, kleio, script, start, trials, until
 
-from kleio.core.launcher import HOOK
+from kleio.core.config import HOOK
 
 CHECKPOINTED = """
 import sys

@@ -7,7 +7,7 @@ import os
 import subprocess
 
 import pytest
-from commands import KLEIO, PYTHON, info, kleio, script, trials
+from commands import KLEIO, PYTHON, info, kleio, script, start, trials, until
 
 from kleio.core.commandline import named_words, parameters
 from kleio.core.trial import united
@@ -416,6 +416,51 @@ def test_words_of_somebody_elses_replace_nothing(tmp_path):
     script(tmp_path, SIMPLE.format(0.1))
     kleio("sh", "-c", f"{PYTHON} train.py --lr 3", "name", "first", "--lr", "4", cwd=tmp_path, check=0)
     assert told(trials()[0]) == {"_1": ("name", LINE), "_2": ("first", LINE), "lr": (3.0, LINE, 0.1)}
+
+
+def test_they_are_shown_while_it_runs(tmp_path, journal_uri):
+    text = SIMPLE.format(0.1) + "import sys\nprint('ready', flush=True)\nsys.stdin.readline()\n"
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    process = start("sh", "-c", f"{PYTHON} {script(tmp_path, text)} --lr 3 < {fifo}", cwd=tmp_path)
+    with open(fifo, "w") as file:
+        until(lambda: trials() and trials()[0]["params"])
+        assert until(lambda: "lr" in (found := told(trials()[0])) and found)["lr"] == (3.0, LINE, 0.1)
+        assert trials()[0]["status"] == "running"
+        file.write("go on\n")
+    process.communicate(timeout=30)
+    assert process.returncode == 0
+
+
+def test_what_goes_wrong_in_recording_is_said_only_when_asked_for(tmp_path):
+    break_it = "import kleio.client.reporting as r\ndef fail(*_):\n    raise OSError('no room')\nr.leave = fail\n"
+    path = script(tmp_path, SIMPLE.format(0.1).replace("print(", break_it + "print(") + "p.parse_args()\n")
+    assert kleio("-q", PYTHON, path, cwd=tmp_path, check=0).stderr == ""
+    said = "kleio: what the start-up hook saw is not recorded: no room\n"
+    assert kleio("-q", PYTHON, path, cwd=tmp_path, check=0, KLEIO_STRICT="1").stderr == said
+
+
+def test_a_secret_default_is_nowhere_in_the_journal(tmp_path, home):
+    text = """
+import argparse
+p = argparse.ArgumentParser()
+p.add_argument("--db-password", default="hunter2x")
+p.add_argument("--url", default="https://ada:hunter2x@example.org")
+p.add_argument("--headers", default={"Authorization": "Bearer hunter2xhunter2x"}, type=dict)
+p.parse_args()
+raise ValueError("cannot reach https://ada:hunter2x@example.org")
+"""
+    subprocess.run([*KLEIO, "-q", PYTHON, script(tmp_path, text)], cwd=tmp_path, capture_output=True)
+    subprocess.run([*KLEIO, "-q", "--offline", PYTHON, "train.py", "--url", "x"], cwd=tmp_path, capture_output=True)
+    kleio("sync", cwd=tmp_path)
+    found = [info(one["id"]) for one in trials()]
+    assert [one["params"]["db_password"] for one in found] == ["<redacted>"] * 2
+    assert [one["executions"][0]["exceptions"][0]["type"] for one in found] == ["ValueError"] * 2
+    kept = json.dumps(found)
+    assert "cannot reach https://ada:<redacted>@example.org" in kept
+    for one in found:
+        one.pop("code")
+    assert "hunter2x" not in json.dumps(found)
 
 
 def test_offline_the_parameters_come_with_the_rest(tmp_path):

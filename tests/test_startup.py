@@ -13,11 +13,11 @@ import pytest
 from commands import KLEIO, PYTHON, info, kleio, script, start, trials, until
 
 import kleio as package
-from kleio.core.launcher import HOOK
+from kleio.core.config import HOOK
 
 STATE = """
 import sys
-loaded = sorted(name for name in sys.modules if not name.startswith("kleio") and name != "atexit")
+loaded = sorted(name for name in sys.modules if not name.startswith(("kleio", "__editable__")) and name != "atexit")
 site = sys.modules.get("sitecustomize")
 print([sys.path, loaded, site and (site.__file__, site.__spec__.origin, site.__name__), sys.argv, sys.flags])
 """
@@ -185,6 +185,8 @@ def test_the_hook_is_on_the_path_once(tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", "")
     assert kleio(PYTHON, "-c", PATH, cwd=tmp_path, check=0).stdout == f"{HOOK}\n"
     assert kleio("--no-hook", PYTHON, "-c", PATH, cwd=tmp_path, check=0).stdout == "\n"
+    recorded = [info(one["id"])["environment"]["variables"] for one in trials()]
+    assert {one.get("PYTHONPATH") for one in recorded} == {None, "", "/a:/b"}
 
 
 def test_it_can_be_left_away(tmp_path):

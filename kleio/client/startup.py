@@ -1,10 +1,9 @@
 """What happens at the start of a Python under kleio: next to nothing.
 
 The modules that parse command lines are watched for; one that the script imports is attached to in this moment, so that a
-script which uses none pays for none. What ends the script uncaught is looked at when everything else is over.
+script which uses none pays for none. What ends the script uncaught is looked at when everything else is over. Nothing is
+imported that Python has not loaded by then, ``__future__`` included, but for ``atexit``, which is built in.
 """
-
-from __future__ import annotations
 
 import atexit
 import os
@@ -51,7 +50,7 @@ class _Watching:
     def __init__(self) -> None:
         self._left = set(WATCHED)
 
-    def find_spec(self, name: str, path: Any = None, target: ModuleType | None = None) -> ModuleSpec | None:
+    def find_spec(self, name: str, path: "Any" = None, target: "ModuleType | None" = None) -> "ModuleSpec | None":
         if name not in self._left:
             return None
         for finder in sys.meta_path:
@@ -63,7 +62,7 @@ class _Watching:
                 return spec
         return None
 
-    def attach(self, module: ModuleType) -> None:
+    def attach(self, module: "ModuleType") -> None:
         """Once; who has been attached to all steps aside. Whatever goes wrong here is not the script's trouble."""
         name = module.__name__
         if name not in self._left:
@@ -84,17 +83,17 @@ class _Watching:
 class _Attaching:
     """Stands in for a loader until it has loaded; then it is as if it had never been."""
 
-    def __init__(self, watching: _Watching, loader: Any) -> None:
+    def __init__(self, watching: _Watching, loader: "Any") -> None:
         self._watching, self._loader = watching, loader
 
-    def exec_module(self, module: ModuleType) -> None:
+    def exec_module(self, module: "ModuleType") -> None:
         module.__loader__ = self._loader
         if module.__spec__ is not None:
             module.__spec__.loader = self._loader
         self._loader.exec_module(module)
         self._watching.attach(module)
 
-    def __getattr__(self, name: str) -> Any:
+    def __getattr__(self, name: str) -> "Any":
         return getattr(self._loader, name)
 
 

@@ -96,6 +96,8 @@ SETTINGS = (
 BY_KEY = {setting.key: setting for setting in SETTINGS}
 IDENTITY_ENV = _IDENTITY_ENV
 CHILD_VARIABLES = ("KLEIO_TRIAL_ID", "KLEIO_EXECUTION", "KLEIO_SPOOL", "KLEIO_STATISTICS", "KLEIO_OUTPUT_DIR")
+HOOK = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "client", "site")
+"""Holds the ``sitecustomize`` that begins recording in Python children."""
 
 
 class Config:
@@ -284,6 +286,20 @@ def _size(text: str) -> int:
     if number < 0:
         raise ValueError(text)
     return int(number * factor)
+
+
+def hooked(environment: Mapping[str, str], wanted: bool) -> dict[str, str]:
+    """``environment`` with the start-up hook first on PYTHONPATH, if it is ``wanted``; that of a kleio around us goes."""
+    given = dict(environment)
+    path = given.get("PYTHONPATH", "")
+    others = os.pathsep.join(place for place in path.split(os.pathsep) if place != HOOK)
+    if wanted:
+        given["PYTHONPATH"] = os.pathsep.join([HOOK, others]) if others else HOOK
+    elif HOOK in path:
+        given["PYTHONPATH"] = others
+        if not others:
+            del given["PYTHONPATH"]
+    return given
 
 
 def spool_root(config: Config) -> str:

@@ -13,7 +13,7 @@ import shutil
 import sys
 
 from kleio.core import hardware, redact
-from kleio.core.config import user_name
+from kleio.core.config import hooked, user_name
 from kleio.core.environment_changes import changes, unknown, wanted
 
 TYPE_CHECKING = False
@@ -46,7 +46,7 @@ def capture(
     asking = hardware.Asking(patience, over)
     python, path = _python(program, reported, asking)
     found = hardware.gpus(root, asking) if gpus else None
-    chosen = {name: value for name, value in environ.items() if _matches(name, variables)}
+    chosen = {name: value for name, value in hooked(environ, wanted=False).items() if _matches(name, variables)}
     return {
         "python": python,
         "packages": packages(path),

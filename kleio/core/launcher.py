@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from kleio.core import channels, code, identity, plan, process
-from kleio.core.config import CHILD_VARIABLES, IDENTITY_ENV, Config, spool_root
+from kleio.core.config import CHILD_VARIABLES, IDENTITY_ENV, Config, hooked, spool_root
 from kleio.core.errors import AlreadyRunning, Changed, JournalError, JournalUnreachable, KleioError
 from kleio.core.journal import open_journal
 from kleio.core.journal.base import place
@@ -42,10 +42,6 @@ if TYPE_CHECKING:
     from kleio.core.reserving import Reserved
     from kleio.core.signals import Signals
     from kleio.core.trial import Entry
-
-
-HOOK = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "client", "site")
-"""Holds the ``sitecustomize`` that begins recording in Python children."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -378,7 +374,7 @@ class Launcher:
             given["PYTHONUNBUFFERED"] = "1"
         if self._recalled and self._recalled.tree:
             given |= self._import_from(self._recalled.tree, given.get("PYTHONPATH"))
-        return _hooked(given, not self._config["no-hook"]) | {
+        return hooked(given, not self._config["no-hook"]) | {
             "KLEIO_TRIAL_ID": trial.id,
             "KLEIO_EXECUTION": self._execution,
             "KLEIO_SPOOL": spool.path,
@@ -441,17 +437,6 @@ class Launcher:
         self._journal.settle()
         if not spool.alive():  # else something in the background goes on logging: a later kleio ships that
             spool.delete()
-
-
-def _hooked(environment: dict[str, str], wanted: bool) -> dict[str, str]:
-    """``environment`` with the start-up hook first on PYTHONPATH, if it is ``wanted``; the one of a kleio around us goes."""
-    path = environment.get("PYTHONPATH", "")
-    places = [place for place in path.split(os.pathsep) if place != HOOK] if HOOK in path else [path] if path else []
-    if wanted:
-        places.insert(0, HOOK)
-    elif path and not places:
-        return {name: value for name, value in environment.items() if name != "PYTHONPATH"}
-    return environment | ({"PYTHONPATH": os.pathsep.join(places)} if places else {})
 
 
 def _policy(config: Config) -> plan.Policy:

@@ -53,7 +53,8 @@ def _tell(command: Any, context: Any, parent: Any, words: list[str]) -> None:
         _parameter(context, by_name.get(name), name, value, f"{context.info_name}.{name}" if name in above else name)
         for name, value in context.params.items()
     ]
-    left = [*(getattr(context, "_protected_args", None) or ()), *context.args, *_passed_on(command, context)]
+    ahead = vars(context).get("_protected_args") or vars(context).get("protected_args") or ()  # as of 8.2, and before
+    left = [*ahead, *context.args, *_passed_on(command, context)]
     report(found, words, left)
 
 
