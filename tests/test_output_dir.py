@@ -92,7 +92,7 @@ def test_it_is_a_string_and_a_path(project):
 
 
 def test_nothing_is_made_before_it_is_asked_for(project):
-    alone("-c", "import kleio.client; from kleio.client import kleio_logger; dir(kleio.client)")
+    alone("-c", "import inspect, kleio.client; assert 'plot' in dict(inspect.getmembers(kleio.client))")
     launched(PYTHON, "-c", "from kleio.client import kleio_logger")
     assert not (project / "results").exists()
 
@@ -205,6 +205,17 @@ def test_a_shell_script_finds_the_path_in_its_environment(project):
     kleio("--name", "shell", "sh", "-c", f"{writes}; exit 1", check=1)
     assert (project / "results/shell-1/hi").exists()
     assert artifacts()[0] == {"output/hi": b"hi\n"}
+
+
+def test_shell_scripts_of_one_name_at_once_have_one_each(project):
+    text = 'echo "$KLEIO_OUTPUT_DIR"; read line; mkdir -p "$KLEIO_OUTPUT_DIR"; echo $0 > "$KLEIO_OUTPUT_DIR/x"'
+    words = [[*KLEIO, "-q", "--name", "same", "sh", "-c", text, str(number)] for number in range(4)]
+    running = [subprocess.Popen(one, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for one in words]
+    told = {one.stdout.readline().strip() for one in running}
+    for one in running:
+        one.communicate("go\n", timeout=60)
+    assert told == {f"{project}/results/{name}" for name in ("same", "same-1", "same-2", "same-3")}
+    assert sorted(artifacts(newest=number)[0]["output/x"] for number in range(4)) == [b"0\n", b"1\n", b"2\n", b"3\n"]
 
 
 def test_what_a_shell_began_a_script_goes_on_with(project):

@@ -29,4 +29,5 @@ def __getattr__(name: str) -> object:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    """Without ``output_dir``: whoever looks at every name, as ``help`` does, shall not make a directory."""
+    return sorted({*globals(), *__all__} - {"output_dir"})

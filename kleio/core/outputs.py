@@ -11,7 +11,7 @@ import stat
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Container, Iterator
 
 RESULTS = "results"
 NOTE = ".kleio"
@@ -60,18 +60,19 @@ def _is_taken(path: str) -> bool:
         return True
 
 
-def resolve(root: str, name: str, trial: str, before: str | None = None) -> str:
+def resolve(root: str, name: str, trial: str, before: str | None = None, taken: Container[str] = ()) -> str:
     """Where the files of a trial go, relative to ``root`` where it lies inside: what it had ``before``, else the first of
-    ``results/NAME``, ``results/NAME-1`` … that is its own or nobody's. Nothing is made.
+    ``results/NAME``, ``results/NAME-1`` … that is its own or nobody's, and not ``taken``. Nothing is made.
     """
     if before and owner(os.path.join(root, before)) in ((trial,) if os.path.isabs(before) else (trial, "", None)):
         return before
     path = os.path.join(RESULTS, name)
-    if owner(os.path.join(root, path)) in (trial, None):
+    if path not in taken and owner(os.path.join(root, path)) in (trial, None):
         return path
     if before and (number := _own_number(os.path.join(root, before), trial)):  # it was not told which one it got
         return os.path.relpath(number, root)
-    for one, _ in zip(_numbered(os.path.join(root, RESULTS), path), range(9), strict=False):
+    untaken = (one for one in _numbered(os.path.join(root, RESULTS), path) if one not in taken)
+    for one, _ in zip(untaken, range(9), strict=False):
         if owner(os.path.join(root, one)) in (trial, None):
             return one
     return path  # there is nothing to be made here; who tries will say why

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 
@@ -15,12 +16,12 @@ from kleio.core.config import user_name
 from kleio.core.journal.base import place
 from kleio.core.lookup import SHORT
 from kleio.core.plan import Action
-from kleio.core.spool import Spool
+from kleio.core.spool import Spool, private, spools
 from kleio.core.trial import Entry, Status, Trial
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from typing import Any
 
     from kleio.core.branch import Cut
@@ -86,9 +87,10 @@ class Reserver:
     def reserve(self, decision: Plan, found: Entry | None) -> Reserved | None:
         """Act on the decision about ``found``; None if another was quicker and it is to be made anew."""
         trial, cut = self._trial(decision, found)
-        data = self._execution_data() | {"output": self._output(trial, found)}
         number = len(found.executions) + 1 if found and found.id == trial.id else 1
-        spool, lock, recorder_lock = self._prepare(trial, data, number)
+        with self._naming():
+            data = self._execution_data() | {"output": self._output(trial, found)}
+            spool, lock, recorder_lock = self._prepare(trial, data, number)
         token = 0
         journal = self.survey.journal
         if journal is not None:
@@ -243,7 +245,40 @@ class Reserver:
         own = found if found and found.id == trial.id else None
         before = [one.output for one in own.executions if one.output] if own else []
         name = outputs.fitting(redact.text(self.config["name"] or (own.name if own else None) or ""))
-        return outputs.resolve(self.project, name or trial.id[:SHORT], trial.id, before[-1] if before else None)
+        taken = self._given_to_others(trial.id) if name and not before else ()
+        return outputs.resolve(self.project, name or trial.id[:SHORT], trial.id, before[-1] if before else None, taken)
+
+    @contextmanager
+    def _naming(self) -> Iterator[None]:
+        """Of several runs of one name that begin at once each sees which directory the one before was given."""
+        fd = self._one_at_a_time() if self.config["name"] else None
+        try:
+            yield
+        finally:
+            if fd is not None:
+                os.close(fd)
+
+    def _one_at_a_time(self) -> int | None:
+        """A descriptor to close when the next may begin; None on a filesystem that has no locks or cannot be written."""
+        import fcntl
+
+        try:
+            path = os.path.join(private(self.survey.root, "work"), "names")
+            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError:
+            return None
+        with suppress(OSError):
+            fcntl.flock(fd, fcntl.LOCK_EX)
+        return fd
+
+    def _given_to_others(self, trial: str) -> set[str]:
+        """The directories of runs that are alive on this machine, whether or not they are made yet."""
+        found = set()
+        for spool in spools(self.survey.root):
+            launch = spool.read("launch") if spool.execution != self.execution and spool.alive() else None
+            if launch is not None and launch["trial"]["id"] != trial and "output" in launch["execution"]:
+                found.add(str(launch["execution"]["output"]))
+        return found
 
     def _annotations(self) -> dict[str, Any]:
         """What the user said of it, keys of known shapes taken out."""
