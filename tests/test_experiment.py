@@ -530,6 +530,7 @@ def test_an_experiment_by_itself_is_no_command():
         assert f"trial {one['short_id']} is an experiment that a script opened in itself; run the script" in done.stderr
         assert "python train.py" in done.stderr
     assert trials() == [one]
+    assert kleio("info", one["id"], check=0).stdout.endswith(f"next: python train.py · kleio cat {one['short_id']}\n")
 
 
 def test_within_the_launcher():

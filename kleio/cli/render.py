@@ -7,6 +7,7 @@ terminal control characters are shown as pictures, so that no trial repaints the
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from itertools import islice
 
@@ -180,7 +181,7 @@ def trial(one: Mapping[str, Any], also: About) -> None:
     for left in one["code"].get("left_out") or ():
         out(wording.printable(f"not kept with the code: {left['path']} ({left['size']:,} bytes, {left['why']})") + "\n")
     _scrubs(also.scrubs)
-    out(dim(_next_commands(one)) + "\n")
+    out(dim(_next_commands(one, also.experiment)) + "\n")
 
 
 def _parameter(one: Mapping[str, Any], name: str, dim: Callable[[str], str]) -> str:
@@ -326,9 +327,10 @@ def _meta(meta: Mapping[str, Any]) -> str:
     return wording.printable(" ".join(f"{key}={wording.number(value)}" for key, value in meta.items()))
 
 
-def _next_commands(one: Mapping[str, Any]) -> str:
+def _next_commands(one: Mapping[str, Any], experiment: bool) -> str:
     short = one["short_id"]
-    first = f"kleio tail -f {short}" if one["status"] in ("running", "reserved") else f"kleio run {short}"
+    again = wording.printable(shlex.join(one["command"])) if experiment else f"kleio run {short}"
+    first = f"kleio tail -f {short}" if one["status"] in ("running", "reserved") else again
     return f"next: {first} · kleio cat {short}"
 
 

@@ -36,6 +36,7 @@ class About:
     scrubs: list[Mapping[str, Any]] = field(default_factory=list)
     scopes: str = ""
     remarks: list[str] = field(default_factory=list)
+    experiment: bool = False
 
 
 def about(journal: Journal, entry: Entry, all_executions: bool = False) -> About:
@@ -50,6 +51,7 @@ def about(journal: Journal, entry: Entry, all_executions: bool = False) -> About
         scrubs=[event.data for event in entry.events if event.kind == "scrubbed"],
         scopes=_in_words(resolved(lineage.marked(journal, entry.trial))[1]),
         remarks=list(_remarks(journal, entry)),
+        experiment=entry.trial.experiment,
     )
 
 
