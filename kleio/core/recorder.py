@@ -14,7 +14,7 @@ import time
 
 from kleio.core import findings
 from kleio.core.requests import Answerer
-from kleio.core.shipping import Shipper, Source
+from kleio.core.shipping import ARTIFACTS, Shipper, Source
 from kleio.core.trial import Event
 from kleio.core.waiting import end_of
 
@@ -63,8 +63,8 @@ class Recorder(threading.Thread):
         self._closed_at = self._deadline = float("inf")
         self.complete = False
         if journal:
-            self._lines = Shipper(source, journal, lambda stream: stream != "artifacts", {})
-            self._artifacts = Shipper(source, journal, lambda stream: stream == "artifacts", {})
+            self._lines = Shipper(source, journal, lambda stream: stream != ARTIFACTS, {})
+            self._artifacts = Shipper(source, journal, lambda stream: stream == ARTIFACTS, {})
 
     # -- the launcher's side -------------------------------------------------------------------------------------
 
@@ -141,7 +141,7 @@ class Recorder(threading.Thread):
 
     def _upload_all(self) -> None:
         try:
-            while self._artifacts.round():
+            while self._artifacts.round() and not self._closing.is_set():
                 self._source.spool.wake()  # somebody may be waiting for it
         except Exception as error:  # noqa: BLE001 - see _attempt
             self._went_away(error)
@@ -168,9 +168,19 @@ class Recorder(threading.Thread):
         self._retry_at = self._clock() + self._wait
 
     def _drain(self) -> None:
-        """Ship until nothing is left or time is up, then say how it ended."""
+        """Ship until nothing is left or time is up, then say how it ended.
+
+        The newest artifacts go first, though an older one be on its way: whoever asked the run to end may not wait for all.
+        """
+        newest = threading.Thread(target=self._newest_first, name="kleio-newest", daemon=True)
+        if any(stream == ARTIFACTS for _, stream in self._source.spool.streams()):
+            newest.start()
         while not self._abandoned.is_set() and self._clock() < self._deadline:
-            if self._uploader and self._uploader.is_alive():
+            if newest.is_alive():
+                if not self._attempt(self._lines.round):
+                    newest.join(PAUSE)
+                self._answer()
+            elif self._uploader and self._uploader.is_alive():
                 self._uploader.join(PAUSE)
                 self._answer()
             elif self._attempt(self._round_of_all):
@@ -184,6 +194,12 @@ class Recorder(threading.Thread):
         shipped = not self._abandoned.is_set() and self._clock() < self._deadline
         self.complete = self._attempt(self._conclude) and shipped
 
+    def _newest_first(self) -> None:
+        try:
+            self._artifacts.ship_newest(lambda: not self._abandoned.is_set() and self._clock() < self._deadline)
+        except Exception as error:  # noqa: BLE001 - see _attempt
+            self._went_away(error)
+
     def _round_of_all(self) -> bool:
         sent = self._lines.round()
         return self._artifacts.round() or sent
@@ -196,7 +212,7 @@ class Recorder(threading.Thread):
     def _shipped_to(self, writer: str, stream: str) -> int:
         if not self._journal:
             return -1
-        shipper = self._artifacts if stream == "artifacts" else self._lines
+        shipper = self._artifacts if stream == ARTIFACTS else self._lines
         own = shipper.streams.get((writer, stream))
         return own.shipped if own else 0
 

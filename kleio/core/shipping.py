@@ -20,7 +20,7 @@ from kleio.core.statistics import Record, Summariser
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from kleio.core.journal.base import Journal
     from kleio.core.spool import Spool
@@ -31,7 +31,9 @@ OUTPUT_PIECE = 1 << 20
 LINES_PIECE = 1 << 18
 TICK = 10_000_000  # nanoseconds by which the time of a file may lag
 BATCH = 4 << 20  # bytes sent together
+ARTIFACTS = "artifacts"
 RESOURCES = "resources"
+LOOK = 0.01  # seconds between looks at what another thread is sending
 UNREADABLE = "unreadable"
 """The stream of lines that could not be read, at the offsets where they stood."""
 
@@ -95,8 +97,12 @@ class Stream(ABC):
 class LineStream(Stream):
     """Statistics or artifacts of one writer."""
 
-    def __init__(self, source: Source, writer: str, stream: str, shipped: int) -> None:
+    def __init__(
+        self, source: Source, writer: str, stream: str, shipped: int, ahead: Sequence[tuple[int, int]] = ()
+    ) -> None:
+        """``ahead`` are ranges beyond ``shipped`` that the journal has as well."""
         super().__init__(source, writer, stream, 0)
+        self._ahead = sorted(ahead)
         self._path = source.spool.file(f"{writer}.{stream}")
         self._reader = LineReader(self._path)
         self._cut_off = 0
@@ -109,13 +115,22 @@ class LineStream(Stream):
         self.shipped = self._read_to
 
     def _new(self) -> Iterator[Segment]:
-        if not self._read(LINES_PIECE) and not self._finished_by_hand():
+        if not self._read(self._until_ahead()) and not self._finished_by_hand():
             return
         packed = self._packed()
         if packed is not None:
             yield self._segment(self._stream, packed)
         if self._unreadable:
             yield self._segment(f"{UNREADABLE}-{self._stream}", statistics.pack(self._unreadable))
+
+    def _until_ahead(self) -> int:
+        """How much to read at most. What went ahead is passed over: a range ends before it, and the next begins behind it."""
+        while self._ahead and self._ahead[0][0] <= self._read_to:
+            _, end = self._ahead.pop(0)
+            if end > self._read_to:
+                self.shipped = self._read_to = end
+                self._seal()
+        return min(LINES_PIECE, self._ahead[0][0] - self._read_to) if self._ahead else LINES_PIECE
 
     def _read(self, at_most: int) -> bool:
         now, at = self._time(), self._read_to
@@ -192,7 +207,7 @@ class LineStream(Stream):
             self._seal()
 
     def artifacts(self) -> list[Record]:
-        return self._records if self._stream == "artifacts" else []
+        return self._records if self._stream == ARTIFACTS else []
 
     def inputs(self) -> Iterator[str]:
         for record in self._records if self._stream == RESOURCES else ():
@@ -245,6 +260,7 @@ class Shipper:
         self, source: Source, journal: Journal, wanted: Callable[[str], bool], shipped: dict[tuple[str, str], int]
     ) -> None:
         self._source, self._journal, self._wanted, self._known = source, journal, wanted, shipped
+        self._ahead = went_ahead(source, journal, shipped) if shipped else {}
         self.streams: dict[tuple[str, str], Stream] = {}
         self._stock: Stock | None = None
         self._left: set[str] = set()
@@ -252,8 +268,12 @@ class Shipper:
     def _discover(self) -> None:
         for writer, stream in self._source.spool.streams():
             if self._wanted(stream) and (writer, stream) not in self.streams:
-                kind = LineStream if stream in LINE_STREAMS else OutputStream
-                self.streams[writer, stream] = kind(self._source, writer, stream, self._known.get((writer, stream), 0))
+                shipped = self._known.get((writer, stream), 0)
+                self.streams[writer, stream] = (
+                    LineStream(self._source, writer, stream, shipped, self._ahead.get((writer, stream), ()))
+                    if stream in LINE_STREAMS
+                    else OutputStream(self._source, writer, stream, shipped)
+                )
 
     def summarise(self) -> None:
         """Send every summary again: a launcher may have been killed between its records and them."""
@@ -308,6 +328,28 @@ class Shipper:
             self._journal.leave([Trace(key, own.trial, own.execution) for key in sorted(inputs)])
             self._left |= inputs
 
+    def ship_newest(self, wanted: Callable[[], bool]) -> None:
+        """Ship the newest artifact of each of a few names before all others, while another thread ships those in their order.
+
+        Its record goes as a range of its own, behind a gap that the others will close. What the other thread is just sending is
+        waited for as long as that is ``wanted``.
+        """
+        from kleio.core.stock import Stock
+
+        other = self._stock
+        stock = Stock(self._source, self._journal, other)
+        own = self._source
+        for writer, record, end in stock.newest():
+            stream = self.streams.get((writer, ARTIFACTS))
+            while other and other.bringing == record.values.get("sha256") and wanted():
+                time.sleep(LOOK)
+            if wanted() and (stream is None or stream.shipped < end):
+                stock.bring(writer, [record])
+                packed = statistics.pack([record])
+                self._journal.append(
+                    [Segment(own.trial, own.execution, writer, ARTIFACTS, record.offset, end, packed)]
+                )
+
     @property
     def stock(self) -> Stock:
         """The bytes of what is logged."""
@@ -316,3 +358,14 @@ class Shipper:
 
             self._stock = Stock(self._source, self._journal)
         return self._stock
+
+
+def went_ahead(
+    source: Source, journal: Journal, shipped: Mapping[tuple[str, str], int]
+) -> dict[tuple[str, str], list[tuple[int, int]]]:
+    """What the journal has of an execution's artifacts behind a gap: (start, end) by (writer, stream)."""
+    found: dict[tuple[str, str], list[tuple[int, int]]] = {}
+    for one in journal.segments(source.trial, (ARTIFACTS,)):
+        if one.execution == source.execution and one.start > shipped.get((one.writer, one.stream), 0):
+            found.setdefault((one.writer, one.stream), []).append((one.start, one.end))
+    return found

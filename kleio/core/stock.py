@@ -29,7 +29,7 @@ from kleio.core.errors import JournalError
 from kleio.core.findings import resumed
 from kleio.core.journal.base import BYTES, Trace
 from kleio.core.retention import kept
-from kleio.core.spool import LineReader, parse_line
+from kleio.core.spool import LAUNCHER, LineReader, parse_line
 from kleio.core.statistics import Record
 
 TYPE_CHECKING = False
@@ -42,19 +42,25 @@ if TYPE_CHECKING:
     from kleio.core.trial import Entry
 
 PIECE = 1 << 18
+FIRST = 8
+"""Names of which the newest artifact goes before all others when the end has come."""
 AT_ONCE = 20
 """Contents released in one go; others wait for the thread that does it."""
 TRIES = 20
 
 
 class Stock:
-    """Those of one spool. Used by one thread at a time, but for :meth:`newest` and what it calls."""
+    """Those of one spool. Used by one thread; ``bringing``, which others may look at, are the bytes that are on their way,
+    ``brought`` those that it was the first to bring.
+    """
 
-    def __init__(self, source: Source, journal: Journal) -> None:
+    def __init__(self, source: Source, journal: Journal, other: Stock | None = None) -> None:
+        """``other`` is one of the same spool that another thread uses."""
         self._source, self._journal = source, journal
         self._files: dict[str, _File] = {}
         self._done: set[tuple[str, int]] = set()
-        self._brought: set[str] = set()
+        self.brought: set[str] = other.brought if other else set()
+        self.bringing: str | None = None
         self._left: set[str] = set()
         self._untidy: set[str] = set()
         self._released: set[tuple[str, int]] = set()
@@ -108,15 +114,18 @@ class Stock:
         path = self._source.spool.file("blobs", digest)
         if not os.path.exists(path):
             return
+        self.bringing = digest
         try:
             stored = self._journal.put_blob(digest, path)
         except JournalError:
             if os.path.exists(path):
                 raise
             return  # brought by the other thread, and tidied up
+        finally:
+            self.bringing = None
         if stored:
-            self._brought.add(digest)
-        elif digest not in self._brought and "keep" in record.values:
+            self.brought.add(digest)
+        elif digest not in self.brought and "keep" in record.values:
             self._claim(digest, writer, record.offset)
 
     def _claim(self, digest: str, writer: str, offset: int) -> None:
@@ -126,6 +135,13 @@ class Stock:
                   if (one.key, one.execution) != (said, own.execution)]  # fmt: skip
         if not others:
             self._journal.leave([Trace(f"{BYTES}{digest}:", own.trial, own.execution)])
+
+    def newest(self) -> list[tuple[str, Record, int]]:
+        """The newest artifact that the script logged of each of a few names, the newest first: writer, record, its end."""
+        found: dict[str, tuple[str, Record, int]] = {}
+        for key, record in kept(one for one in self.logged() if one[0][1] != LAUNCHER):
+            found[str(record.values.get("name"))] = key[1], record, self._files[key[1]].ends[record.offset]
+        return sorted(found.values(), key=lambda one: -one[1].time)[:FIRST]
 
     # -- tidying up ----------------------------------------------------------------------------------------------
 
@@ -169,7 +185,7 @@ class Stock:
         for one in going[:AT_ONCE]:
             self._journal.release(one[0], lambda digest=one[0]: self._needed(digest))  # type: ignore[misc]
             self._released.add(one)
-            self._brought.discard(one[0])
+            self.brought.discard(one[0])
         return len(going) > AT_ONCE
 
     def _needed(self, digest: str) -> bool:
@@ -186,6 +202,7 @@ class _File:
 
     def __init__(self, path: str) -> None:
         self._reader, self._at, self._records = LineReader(path), 0, list[Record]()
+        self.ends: dict[int, int] = {}
 
     def records(self) -> list[Record]:
         while data := self._reader.read(self._at, PIECE):
@@ -194,6 +211,7 @@ class _File:
                     parsed = parse_line(line, False, 0)
                     if parsed is not None:
                         self._records.append(Record(self._at, *parsed))
+                        self.ends[self._at] = self._at + len(line)
                 self._at += len(line)
         return self._records
 
