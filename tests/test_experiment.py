@@ -274,6 +274,16 @@ def test_the_same_twice_at_once_is_refused():
     assert [one["summary"] for one in trials()] == [{}, {}]
 
 
+def test_waiting_for_the_one_that_runs():
+    done = run(
+        TWICE.replace("STRICT", "False").replace("        over.wait(50)", "        over.wait(0.3)"), KLEIO_IF_RUNNING="wait"
+    )
+    second, first = trials()
+    assert f"goes on {second['id']}\n" == done.stdout
+    assert f"kleio: waiting for trial {first['short_id']}" in done.stderr
+    assert second["previous"] == first["id"]
+
+
 def test_nested_experiments():
     done = run(
         """
@@ -795,12 +805,17 @@ def test_a_hundred_in_a_row_leave_nothing_behind(home):
     run(
         """
 import os
+from kleio.client import experiment as module
+def descriptors(pid):
+    return len(os.listdir(f"/proc/{pid}/fd"))
 for k in range(100):
     with Experiment({"k": k}) as experiment:
         experiment.log_statistic(k=k)
     if k == 5:
-        before = len(os.listdir("/proc/self/fd"))
-assert len(os.listdir("/proc/self/fd")) == before
+        recorder = module._presence.recorder
+        before = descriptors("self"), descriptors(recorder)
+assert descriptors("self") == before[0]
+assert descriptors(recorder) < before[1] + 20  # the last ones are being closed
 """,
         KLEIO_QUIET="1",
     )

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from kleio.core.journal.base import Journal
+    from kleio.core.journals import Journals
     from kleio.core.reserving import Reserved
     from kleio.core.trial import Entry
 
@@ -73,7 +74,7 @@ class Recording:
         self,
         request: dict[str, Any],
         descriptors: list[int],
-        journals: Callable[[str, float], Journal],
+        journals: Journals,
         environments: dict[Any, dict[str, Any]],
         gone: Callable[[], bool],
         broken: Callable[[], None],
@@ -89,6 +90,7 @@ class Recording:
         self._writers: list[OutputWriter] = []
         self._reserved: Reserved | None = None
         self._journal: Journal | None = None
+        self._used: Journal | None = None
         self._recorder: Recorder | None = None
         self._gatherer: Gatherer | None = None
 
@@ -131,7 +133,7 @@ class Recording:
         if config["offline"] and not config["require-journal"]:
             return
         try:
-            self._journal = self._journals(config["journal"], config["timeout"])
+            self._journal = self._used = self._journals(config["journal"], config["timeout"])
         except JournalUnreachable as error:
             self._go_offline(error)
             return
@@ -404,6 +406,13 @@ class Recording:
     def close(self) -> None:
         """Let go of it; the script has, or is gone."""
         self._let_go(*self._descriptors)
+        try:
+            self._delete_spool()
+        finally:
+            if self._used is not None:
+                self._journals.release(self._used)
+
+    def _delete_spool(self) -> None:
         if self._reserved is None:
             return
         spool = self._reserved.spool
@@ -417,6 +426,8 @@ class Recording:
             if not spool.alive():  # else something in the background goes on logging: a later kleio ships that
                 spool.delete()
         os.close(self._reserved.recorder_lock)  # until here nobody takes the spool for one that was left
+        if self._recorder is not None:
+            self._recorder.close()
 
     def _let_go(self, *names: str) -> None:
         """Close descriptors of the script's: who reads what it prints waits for its end, and not for ours."""
@@ -426,7 +437,12 @@ class Recording:
 
     def recover_others(self) -> None:
         """Ship what other runs left here, now that nobody waits."""
-        self._survey.recover(self.say, lambda _: True)
+        if self._used is not None:
+            self._journals.hold(self._used)
+            try:
+                self._survey.recover(self.say, lambda _: True)
+            finally:
+                self._journals.release(self._used)
 
     @property
     def busy(self) -> bool:

@@ -79,6 +79,10 @@ class Recorder(threading.Thread):
         self.join()
         return self.complete
 
+    def close(self) -> None:
+        """Give its descriptor back, where the process goes on; call it after :meth:`finish`."""
+        os.close(self._fifo)
+
     def abandon(self) -> None:
         """Stop shipping at once; the spool keeps the rest."""
         self._abandoned.set()

@@ -17,7 +17,8 @@ import time
 from contextlib import suppress
 
 from kleio.core import messages
-from kleio.core.errors import JournalUnreachable, KleioError
+from kleio.core.errors import KleioError
+from kleio.core.journals import Journals
 from kleio.core.spool import hold
 
 TYPE_CHECKING = False
@@ -25,56 +26,12 @@ if TYPE_CHECKING:
     from typing import Any
 
     from kleio.core.experiments import Recording
-    from kleio.core.journal.base import Journal
 
 LINGER = 1.0
 """Seconds to wait for the next process."""
 GOOD_BYE, DYING = 5.0, 0.5
-AWAY = 15.0
-"""Seconds for which a journal that did not answer is not asked again: the next experiment need not wait for it too."""
 TERMINATED = 10.0
 """Seconds: a script that is gone so soon after SIGTERM came to us was meant by it too."""
-
-
-class Journals:
-    """The journals in use, one connection each."""
-
-    def __init__(self) -> None:
-        self._open: dict[str, tuple[Journal, tuple[int, int] | None]] = {}
-        self._away: dict[str, tuple[float, JournalUnreachable]] = {}
-        self._lock = threading.Lock()
-
-    def __call__(self, address: str, timeout: float) -> Journal:
-        """The journal at ``address``. Raises JournalError, JournalUnreachable."""
-        from kleio.core.journal import open_journal
-
-        with self._lock:
-            when, error = self._away.get(address, (0.0, None))
-            if error is not None and time.monotonic() - when < AWAY:
-                raise error
-            known = self._open.get(address)
-            if known and known[1] == _file(address):
-                return known[0]
-            try:
-                journal = open_journal(address, timeout=timeout)
-            except JournalUnreachable as error:
-                self._away[address] = time.monotonic(), error
-                raise
-            self._away.pop(address, None)
-            self._open[address] = journal, _file(address)
-            return journal
-
-
-def _file(address: str) -> tuple[int, int] | None:
-    """What tells one SQLite file from another that took its place."""
-    scheme, _, path = address.partition(":///")
-    if scheme != "sqlite":
-        return None
-    try:
-        found = os.stat(path.partition("?")[0])
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino
 
 
 class Server:
@@ -97,6 +54,7 @@ class Server:
         while True:
             if select.select([self._listener], [], [], LINGER / 2)[0]:
                 self._accept()
+            self._journals.tidy()
             if self._in_use():
                 idle = time.monotonic()
             elif time.monotonic() - idle > LINGER:
