@@ -174,6 +174,14 @@ def dirty(directory: Path) -> Iterator[None]:
     new.unlink()
 
 
+def hook(bench: Bench) -> Iterator[Figure]:
+    """What the start-up hook adds to a Python that parses nothing."""
+    where = [bench.python, "-c", "from kleio.core.config import HOOK; print(HOOK)"]
+    path = subprocess.run(where, env=bench.variables(), capture_output=True, text=True, check=True).stdout.strip()
+    plain, hooked = (["env", f"{name}={path}", "KLEIO_SPOOL=/", bench.python, "-c", "pass"] for name in ("OTHER", "PYTHONPATH"))
+    yield Figure("start-up hook added", bench.added(hooked, plain), "ms", wanted=1.0, limit=3.0)
+
+
 def client(bench: Bench) -> Iterator[Figure]:
     """What the logger's import adds to bare Python."""
     bare, logger = ([bench.python, "-c", code] for code in ("pass", "from kleio.client.logger import kleio_logger"))
@@ -309,7 +317,8 @@ def throughput(bench: Bench) -> Iterator[Figure]:
 
 
 FIGURES: dict[str, Callable[[Bench], Iterator[Figure]]] = {
-    "launch": launch, "import": client, "logging": logging, "stored": stored, "ls": listing, "throughput": throughput,
+    "launch": launch, "hook": hook, "import": client, "logging": logging, "stored": stored, "ls": listing,
+    "throughput": throughput,
 }  # fmt: skip
 
 

@@ -229,6 +229,11 @@ load()
     assert "traceback" not in trials()[0]["executions"][0]["exceptions"][0]
 
 
+def test_info_names_the_place_in_code_of_ones_own(tmp_path):
+    run(tmp_path, "import json\ndef load():\n    return json.loads('{')\nload()\n")
+    assert 'train.py", line 3, in load)' in kleio("info", trials()[0]["id"], check=0).stdout
+
+
 @pytest.mark.parametrize(
     ("text", "kind"),
     [

@@ -29,6 +29,8 @@ COLOURS = {
     "suspended": "yellow", "failover": "magenta",
 }  # fmt: skip
 FILES_SHOWN = 10
+INSTALLED = ("/site-packages/", "/dist-packages/", "/lib/python", '"<frozen ')
+"""In the paths of code that the user did not write."""
 KEYS_SHOWN = 200
 
 
@@ -193,13 +195,14 @@ def _parameter(one: Mapping[str, Any], name: str, dim: Callable[[str], str]) -> 
 
 
 def _raised(execution: Mapping[str, Any], dim: Callable[[str], str]) -> list[str]:
-    """What ended it, each exception once whatever the number of processes: its last line, and where."""
+    """What ended it, each exception once whatever the number of processes: its last line, and where in code of one's own."""
     found: dict[str, str] = {}
     for told in execution["exceptions"]:
         said = told["message"].strip().splitlines()
         line = f"{told['type']}: {said[0]}" if said else told["type"]
-        at = [one.strip() for one in told["traceback"].splitlines() if one.lstrip().startswith("File ")]
-        found[wording.printable(line)] = dim(wording.printable(f"({at[-1]})")) if at else ""
+        places = [one.strip() for one in told["traceback"].splitlines() if one.lstrip().startswith("File ")]
+        own = [one for one in places if not any(part in one for part in INSTALLED)] or places
+        found[wording.printable(line)] = dim(wording.printable(f"({own[-1]})")) if own else ""
     return [f"{line}  {where}".rstrip() for line, where in found.items()]
 
 

@@ -94,15 +94,16 @@ def report(parameters: Iterable[Parameter], words: Sequence[str] = (), left: Seq
 
 def leave(found: Spool, parameters: Iterable[Parameter], replaces: Sequence[str] = ()) -> None:
     """Put the finding into the spool, bounded."""
-    from hashlib import sha256
     from time import time
+    from zlib import adler32, crc32  # to tell reports apart is all they are for, and hashlib costs 3 ms
 
     from kleio.core.values import dumps
 
     data = _bounded(parameters) | {"replaces": sorted(replaces)}
     if not data["params"]:
         return
-    name = f"finding-parameters-{sha256(dumps(data).encode()).hexdigest()[:12]}"
+    text = dumps(data).encode()
+    name = f"finding-parameters-{crc32(text):08x}{adler32(text):08x}"
     if found.has(name):
         return
     if len(found.stems("finding-parameters-")) >= REPORTS:
