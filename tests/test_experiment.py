@@ -823,6 +823,25 @@ assert descriptors(recorder) < before[1] + 20  # the last ones are being closed
     until(lambda: not list((home / "spool").glob("*/" + "[0-9a-f]" * 32)))
 
 
+def test_of_a_parsed_command_line_only_the_parameters_count(here):
+    (here / "pyproject.toml").write_text('[tool.kleio]\nvolatile = ["--num-workers"]\n')
+    text = """
+import argparse
+parser = argparse.ArgumentParser()
+parser.add_argument("data")
+parser.add_argument("--lr", type=float, default=0.1)
+parser.add_argument("--num-workers", type=int, default=1)
+Experiment.add_argument_group(parser)
+with Experiment.from_parser(parser) as experiment:
+    print(experiment.execution)
+    assert experiment.execution == 4
+"""
+    ways = (["d.csv"], ["--lr", "0.1", "d.csv", "--tag", "x"], ["--num-workers=8", "--resume", "d.csv"], ["--lr=0.10", "d.csv"])
+    assert [run(text, *words).stdout for words in ways] == ["1\n", "2\n", "3\n", "4\n"]
+    assert run(text, "e.csv").stdout == "1\n"
+    assert [one["params"]["data"] for one in trials()] == ["e.csv", "d.csv"]
+
+
 @pytest.mark.parametrize("capture", ["fd", "sys", "no"])
 def test_under_pytest(capture, here):
     (here / "test_it.py").write_text(

@@ -134,6 +134,8 @@ class Experiment:
         self.done = False
         """With ``KLEIO_ONCE=1``: whether this work is completed already, and so is not recorded again."""
         self.sources: dict[str, str] = {}
+        self.parsed = False
+        """Whether the parameters are all that the command line says."""
         self.logger = _Recorder(self.strict)
         self._state = "new"
         self._pid = self._thread = self._task = 0
@@ -274,7 +276,7 @@ class Experiment:
         request = {
             "op": "begin", "pid": os.getpid(), "argv": origin.words(), "program": sys.executable, "cwd": _here(),
             "environment": environment, "options": options, "params": self.params, "sources": self.sources,
-            "experiment_id": self.experiment_id, "resume": self.resume, "cells": origin.cells(),
+            "parsed": self.parsed, "experiment_id": self.experiment_id, "resume": self.resume, "cells": origin.cells(),
             "capture": self.capture, "tee": tees, "descriptors": [name for name, _ in passed],
         }  # fmt: skip
         return request, [fd for _, fd in passed]

@@ -46,6 +46,7 @@ def from_parser(
         {name: _named(value) for name, value in found.items()}, **(options | {name: one for name, one in own.items() if one})
     )
     experiment.sources = {name: "command line" if name in given else "default" for name in found}
+    experiment.parsed = args is None
     return experiment
 
 

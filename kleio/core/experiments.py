@@ -9,9 +9,9 @@ from __future__ import annotations
 import json
 import os
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from kleio.core import cells, channels, code, gathering, identity, plan, redact, values
+from kleio.core import cells, channels, code, commandline, gathering, identity, plan, redact, values
 from kleio.core.config import IDENTITY_ENV, Config, spool_root
 from kleio.core.errors import AlreadyRunning, JournalUnreachable, KleioError, UsageError
 from kleio.core.journal.base import findable, place
@@ -182,18 +182,25 @@ class Recording:
         return str(self._request["program"])
 
     def _identify(self) -> identity.Work:
-        """The work: the script's command, and under the name "experiment" a digest of the parameters."""
+        """The work: the script's command, and under the name "experiment" a digest of the parameters.
+
+        Where the parameters are all that the command line says, that counts however it says it.
+        """
         config, given = self._config, self._given
         names = [*IDENTITY_ENV, *config["identity-env"]]
         chosen = {name: given.environment[name] for name in names if name in given.environment}
-        return identity.work(
+        volatile = {commandline.key_of(name) for name in config["volatile"]}
+        counting = {name: value for name, value in given.params.items() if name not in volatile}
+        work = identity.work(
             self._argv,
             project=self._code.project,
             root=self._code.root,
             cwd=config.cwd,
             volatile=config["volatile"],
-            variables=chosen | {"experiment": identity.digest(dict(given.params))},
+            variables=chosen | {"experiment": identity.digest(counting)},
         )
+        bare = self._request["parsed"]
+        return replace(work, argv=work.argv[: commandline.interpreter_words(work.argv)]) if bare else work
 
     def _document(self, digest: str) -> dict[str, Any] | None:
         try:
