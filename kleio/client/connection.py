@@ -66,7 +66,7 @@ class Presence:
         if self._stop < 0:
             reading, self._stop = os.pipe()
             self._stopped.acquire()
-            _thread.start_new_thread(self._watch, (reading,))
+            beside(self._watch, reading)
 
     def pause(self) -> bool:
         """Watch no more, and return when the thread is gone; whether there was one."""
@@ -110,6 +110,15 @@ class Presence:
         if self._stop >= 0:
             os.close(self._stop)
             self._stop = -1
+
+
+def beside(action: Callable[..., None], *arguments: Any) -> None:
+    """Do something in a thread that takes no signals: one that it took would not wake the script out of a sleep."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    try:
+        _thread.start_new_thread(action, arguments)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def connected(path: str) -> socket.socket:

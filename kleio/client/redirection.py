@@ -86,7 +86,9 @@ class Redirection:
             self._give_back()
             for ours, fds in self._rescue:
                 if lost:
-                    _thread.start_new_thread(_pump, (ours, onward.pop(fds[0])))
+                    from kleio.client.connection import beside
+
+                    beside(_pump, ours, onward.pop(fds[0]))
                 else:
                     os.close(ours)
             self._rescue = []
