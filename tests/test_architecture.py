@@ -116,7 +116,7 @@ def test_one_place_prints_and_one_place_exits(module):
             if called in ("sys.stdout", "sys.stderr"):
                 assert module in (*PRINTERS, *NO_LAUNCHER), where
         if isinstance(node, ast.Name) and node.id == "SystemExit":  # an experiment looks whether its script exits
-            assert module in ("kleio.cli.main", "kleio.client.experiment"), where
+            assert module in ("kleio.cli.main", "kleio.client.endings"), where
 
 
 def test_there_are_no_cycles():

@@ -434,7 +434,7 @@ def test_a_killed_recorder_costs_the_script_nothing():
     process = background(
         """
 import os, signal
-from kleio.client import experiment as module
+from kleio.client import opened as module
 with Experiment({"k": 1}) as experiment:
     print("recorded", flush=True)
     experiment.log_statistic(at=1)
@@ -676,7 +676,7 @@ def test_what_ends_the_whole_job_interrupts():
     process = background(
         """
 import os, signal, time
-from kleio.client import experiment as module
+from kleio.client import opened as module
 with Experiment({"k": 1}):
     os.kill(module._presence.recorder, signal.SIGTERM)
     Experiment({"k": 2}).start().end()
@@ -805,7 +805,7 @@ def test_a_hundred_in_a_row_leave_nothing_behind(home):
     run(
         """
 import os
-from kleio.client import experiment as module
+from kleio.client import opened as module
 def descriptors(pid):
     return len(os.listdir(f"/proc/{pid}/fd"))
 for k in range(100):

@@ -30,6 +30,12 @@ def record_last() -> None:
             _interrupted_again()
 
 
+def ending_script() -> BaseException | None:
+    """The exception that is ending the main program, if one is."""
+    error: BaseException | None = getattr(sys, "last_exc", None) or getattr(sys, "last_value", None)
+    return error if error is not None and _ended(error) else None
+
+
 def _interrupted_again() -> None:
     """Python dies of SIGINT only if its last program text ended so, and what is imported here evaluates some."""
     try:

@@ -18,7 +18,8 @@ import os
 import sys
 import time
 
-from kleio.client.logger import Logger, kleio_logger
+from kleio.client import opened
+from kleio.client.recorder import Recorder
 from kleio.core import errors
 from kleio.core.errors import KleioError
 from kleio.core.spool import Spool
@@ -28,75 +29,14 @@ if TYPE_CHECKING:
     import argparse
     import socket
     from collections.abc import Mapping, Sequence
-    from contextvars import ContextVar
     from types import TracebackType
     from typing import IO, Any
 
-    from kleio.client.connection import Presence
     from kleio.client.outputs import OutputDirectory
     from kleio.client.redirection import Redirection
 
 LARGEST_PARAMETERS = 1 << 20
 """Bytes: they are part of the trial, which every list of trials reads."""
-_MOST_SAID = 1000
-CHILD_VARIABLES = ("KLEIO_TRIAL_ID", "KLEIO_EXECUTION", "KLEIO_SPOOL", "KLEIO_STATISTICS", "KLEIO_OUTPUT_DIR")
-"""As :mod:`kleio.core.config` has them, which is not worth its import."""
-
-_changing = _thread.RLock()
-_open: list[Experiment] = []
-"""Those of this process, in the order in which they began."""
-_presence: Presence | None = None
-_innermost: ContextVar[Experiment | None] | None = None
-_outside: dict[str, Any] = {}
-"""What ``kleio_logger`` is while no experiment is open."""
-_before: dict[str, str] = {}
-_said: set[str] = set()
-_prepared = False
-
-
-class _Recorder(Logger):
-    """Writes to the spool of one experiment; or, before and without one, to nowhere, and silently."""
-
-    def __init__(self, strict: bool) -> None:
-        super().__init__(None, strict)
-        self._append = _nowhere
-
-    @property
-    def directory(self) -> str:
-        """The spool's; empty when nothing is recorded."""
-        return self._directory
-
-    def attach(self, spool: str) -> None:
-        self._directory, self._append = spool, None
-
-    def tell(self, message: str) -> None:
-        """Say it, once a process."""
-        if message not in _said:
-            if len(_said) < _MOST_SAID:
-                _said.add(message)
-            self._say(message)
-
-    def finish(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        """Nothing more is logged."""
-        if self._outside is not None:
-            self._outside.__exit__(kind, error, trace)
-        for writer in self._writers.values():
-            writer.close()
-        self._writers, self._append = {}, _nowhere
-
-    def forked(self) -> None:
-        self._forked()
-        if not self._directory:
-            self._append = _nowhere
-
-
-class _ByContext(Logger):
-    """``kleio_logger`` while experiments are open that are not inside each other: each thread or task writes to its own."""
-
-    def __getattribute__(self, name: str) -> Any:
-        if name in ("__class__", "__dict__"):
-            return super().__getattribute__(name)
-        return getattr(_current_logger(), name)
 
 
 class Experiment:
@@ -136,10 +76,10 @@ class Experiment:
         self.sources: dict[str, str] = {}
         self.parsed = False
         """Whether the parameters are all that the command line says."""
-        self.logger = _Recorder(self.strict)
+        self.logger = Recorder(self.strict)
         self._state = "new"
-        self._pid = self._thread = self._task = 0
-        self._outer: Experiment | None = None
+        self._pid = self.thread = self.task = 0
+        self.outer: Experiment | None = None
         self._connection: socket.socket | None = None
         self._lock = -1
         self._redirection: Redirection | None = None
@@ -154,7 +94,7 @@ class Experiment:
         """Begin it, where a ``with`` is not at hand: in a notebook, say."""
         if self._state != "new":
             raise KleioError("this Experiment has been used already; make another one, with the same parameters")
-        self._pid, self._thread, self._task, self._state = os.getpid(), _thread.get_ident(), _task(), "open"
+        self._pid, self.thread, self.task, self._state = os.getpid(), _thread.get_ident(), opened.task(), "open"
         try:
             if not self.norecord:
                 self._begin()
@@ -169,7 +109,7 @@ class Experiment:
             self._let_go()
             self._state = "over"
             raise
-        _enter(self)
+        opened.enter(self)
         return self
 
     def __enter__(self) -> Experiment:
@@ -187,7 +127,7 @@ class Experiment:
                 raise
             self.logger.tell(f"{self._called} is not recorded to its end: {problem}")
         finally:
-            _leave(self)
+            opened.leave(self)
             self._let_go()
 
     def __exit__(
@@ -217,15 +157,15 @@ class Experiment:
     # -- its beginning -------------------------------------------------------------------------------------------
 
     def _begin(self) -> None:
-        _prepare()
-        presence = _present()
+        opened.prepare()
+        presence = opened.present()
         request, descriptors = self._request()
         from kleio.client.connection import begin
 
         try:
             self._connection, answer, received = begin(presence.path, request, descriptors)
         except OSError:  # it has gone since the last experiment
-            presence = _present(anew=True)
+            presence = opened.present(anew=True)
             self._connection, answer, received = begin(presence.path, request, descriptors)
         for message in answer["said"]:
             self.logger.tell(message)
@@ -265,9 +205,9 @@ class Experiment:
         options["journal"] = self.journal
         if self.experiment_id and not self.resume and not self.name:
             options["name"] = self.experiment_id
-        self._outer = _current()
-        around = self._outer.variables if self._outer is not None else _variables_outside()
-        environment = {name: value for name, value in os.environ.items() if name not in CHILD_VARIABLES} | around
+        self.outer = opened.current()
+        around = self.outer.variables if self.outer is not None else opened.variables_outside()
+        environment = {name: value for name, value in os.environ.items() if name not in opened.CHILD_VARIABLES} | around
         fds, tees = wanted() if self.capture else ([], [])
         names = {1: "stdout", 2: "stderr"}
         passed = [(names[fd], fd) for fd in fds]
@@ -293,35 +233,30 @@ class Experiment:
             self._redirection.undo()
         if self.id is None or self._connection is None:
             return
-        ending = _ending(error)
+        from kleio.client.endings import ending
         from kleio.core import messages
 
+        ended = ending(error)
+
         try:
-            messages.send(self._connection, {"op": "end", "ending": ending})
+            messages.send(self._connection, {"op": "end", "ending": ended})
             answer = messages.receive(self._connection)
         except OSError:
             answer = None
         if answer is None:
-            self._keep_end(ending)
+            self._keep_end(ended)
             return
         for message in answer[0]["said"]:
             self.logger.tell(message)
 
     def _leave_exception(self, error: BaseException) -> None:
-        if isinstance(error, (KeyboardInterrupt, SystemExit)):
+        from kleio.client.endings import finding
+
+        left = finding(error)
+        if left is None:
             return
-        from traceback import format_exception
-
-        from kleio.core import redact
-
-        data = {
-            "type": _name_of(type(error)), "message": redact.text(str(error)[:10_000]),
-            "traceback": redact.text("".join(format_exception(error))[-100_000:]), "pid": os.getpid(),
-            "script": sys.argv[0] if sys.argv else "",
-        }  # fmt: skip
-        finding = {"kind": "exception", "time": time.time(), "data": data, "documents": {}, "blobs": [], "traces": []}
         try:
-            Spool(self.logger.directory).write("finding-exception", finding)
+            Spool(self.logger.directory).write("finding-exception", left)
         except OSError as problem:
             self.logger.tell(f"the exception is not recorded: {problem}")
 
@@ -374,9 +309,9 @@ class Experiment:
 
         What an exception kept from being written to its end is no artifact. ``meta`` are values to find it by.
         """
-        from kleio.client.artifact_file import opened
+        from kleio.client import artifact_file
 
-        return opened(self, name, mode, encoding, meta)
+        return artifact_file.opened(self, name, mode, encoding, meta)
 
     @property
     def output_dir(self) -> OutputDirectory:
@@ -426,173 +361,6 @@ class Experiment:
         return from_parser(cls, parser, args, options)
 
 
-# -- which is open -------------------------------------------------------------------------------------------------
-
-
-def _current() -> Experiment | None:
-    """The innermost one that is open around what runs now."""
-    one = _innermost.get() if _innermost is not None else None
-    while one is not None and one not in _open:
-        one = one._outer
-    if one is not None:
-        return one
-    import threading
-
-    task = _task()
-    for thread in (_thread.get_ident(), threading.main_thread().ident):
-        for one in reversed(_open):
-            if one._thread == thread and one._task in (0, task):
-                return one
-    return None
-
-
-def _task() -> int:
-    """A number for the task of asyncio that runs, 0 for none. A notebook runs its cells in tasks, which mean nothing."""
-    asyncio = sys.modules.get("asyncio")
-    if asyncio is None or "ipykernel" in sys.modules:
-        return 0
-    try:
-        return id(asyncio.current_task())
-    except RuntimeError:
-        return 0
-
-
-def _current_logger() -> Logger:
-    one = _current()
-    if one is not None:
-        return one.logger
-    logger = _Recorder(strict=False)
-    logger.tell("several experiments are open in other threads, and which is meant is not known: use experiment.log_statistic")
-    return logger
-
-
-def _variables_outside() -> dict[str, str]:
-    """Those of ``CHILD_VARIABLES`` that this process had before any experiment."""
-    return _before if _open else {name: os.environ[name] for name in CHILD_VARIABLES if name in os.environ}
-
-
-def _enter(experiment: Experiment) -> None:
-    global _innermost, _outside, _before  # noqa: PLW0603
-    from contextvars import ContextVar
-
-    with _changing:
-        if _innermost is None:
-            _innermost = ContextVar("kleio_experiment", default=None)
-        if not _open:
-            _outside, _before = kleio_logger.__dict__, _variables_outside()
-        if experiment._outer is None:
-            experiment._outer = _current()
-        _open.append(experiment)
-        _innermost.set(experiment)
-        _follow()
-
-
-def _leave(experiment: Experiment) -> None:
-    with _changing:
-        _open.remove(experiment)
-        if _innermost is not None and _innermost.get() is experiment:
-            _innermost.set(experiment._outer)
-        _follow()
-
-
-def _follow() -> None:
-    """Let ``kleio_logger`` write to the innermost experiment, at no cost to a call: it becomes that one's logger.
-
-    What is started is told of the same one; of none where it cannot be known which is meant.
-    """
-    inside_each_other = all(one._outer is _open[at] for at, one in enumerate(_open[1:]))
-    kleio_logger.__class__ = Logger if inside_each_other else _ByContext
-    kleio_logger.__dict__ = _open[-1].logger.__dict__ if _open else _outside
-    told = (_open[-1].variables if inside_each_other else {}) if _open else _before
-    for name in CHILD_VARIABLES:
-        if name in told:
-            os.environ[name] = told[name]
-        else:
-            os.environ.pop(name, None)
-
-
-def _nowhere(line: str) -> None:
-    """It is not recorded; that was said, or asked for."""
-
-
-# -- this process --------------------------------------------------------------------------------------------------
-
-
-def _present(anew: bool = False) -> Presence:
-    global _presence  # noqa: PLW0603
-    from kleio.client.connection import Presence, recorder
-
-    with _changing:
-        known = _presence
-        if known is None or known.pid != os.getpid() or known.lost or anew:
-            if known is not None and known.pid == os.getpid():
-                known.close()
-            try:
-                _presence = Presence(recorder(), _alarmed)
-            except (OSError, errors.SpoolError):  # it was about to end
-                _presence = Presence(recorder(), _alarmed)
-        assert _presence is not None
-        return _presence
-
-
-def _alarmed(lost: bool) -> None:
-    from kleio.client.redirection import abandon_all
-
-    abandon_all(lost)
-    if lost and _open:
-        _open[-1].logger.tell("the recorder process was killed; logging goes on, and what is printed is not recorded any more")
-
-
-def _prepare() -> None:
-    """Once a process tree: what happens at a fork, and at the end."""
-    global _prepared  # noqa: PLW0603
-    if _prepared:
-        return
-    _prepared = True
-    import atexit
-
-    from kleio.client.logger import _finish_imports as finish_imports
-
-    os.register_at_fork(before=finish_imports)
-    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_forked)
-    atexit.register(_end_all)
-
-
-_watched = False
-
-
-def _before_fork() -> None:
-    global _watched  # noqa: PLW0603
-    _watched = _presence is not None and _presence.pid == os.getpid() and _presence.pause()
-
-
-def _after_fork() -> None:
-    if _watched and _presence is not None and not _presence.lost:
-        _presence.watch()
-
-
-def _forked() -> None:
-    global _presence, _changing  # noqa: PLW0603
-    _changing = _thread.RLock()
-    redirection = sys.modules.get("kleio.client.redirection")
-    if redirection is not None:
-        redirection.forget_all()
-    for one in _open:
-        one.forget()
-    if _presence is not None:
-        _presence.forget()
-        _presence = None
-
-
-def _end_all() -> None:
-    """The script ends and left one open: as it ended itself."""
-    error = getattr(sys, "last_exc", None) or getattr(sys, "last_value", None)
-    for one in reversed(list(_open)):
-        one.end(error)
-    if _presence is not None and _presence.pid == os.getpid():
-        _presence.close()
-
-
 def _here() -> str:
     """The working directory as the user names it: through symbolic links, if the shell came that way."""
     named, real = os.environ.get("PWD", ""), os.getcwd()
@@ -602,22 +370,3 @@ def _here() -> str:
     except OSError:
         pass
     return real
-
-
-def _ending(error: BaseException | None) -> dict[str, Any]:
-    """How an experiment ended, as an execution has it."""
-    nothing: dict[str, Any] = {"exit_code": None, "signal": None}
-    if error is None:
-        return {**nothing, "status": "completed", "reason": "ended", "exit_code": 0}
-    if isinstance(error, KeyboardInterrupt):
-        return {**nothing, "status": "suspended", "reason": "Ctrl-C"}
-    if isinstance(error, SystemExit):
-        code = error.code if isinstance(error.code, int) else 0 if error.code is None else 1
-        return {**nothing, "status": "broken" if code else "completed", "reason": f"exit status {code}", "exit_code": code}
-    first = str(error).partition("\n")[0][:200]
-    reason = f"{_name_of(type(error))}: {first}" if first else _name_of(type(error))
-    return {**nothing, "status": "broken" if isinstance(error, Exception) else "interrupted", "reason": reason}
-
-
-def _name_of(kind: type[BaseException]) -> str:
-    return kind.__qualname__ if kind.__module__ in ("builtins", "__main__") else f"{kind.__module__}.{kind.__qualname__}"

@@ -1,0 +1,202 @@
+"""The experiments that are open in this process: which is the innermost, what ``kleio_logger`` is meanwhile, what forks do."""
+
+from __future__ import annotations
+
+import _thread
+import os
+import sys
+
+from kleio.client.logger import Logger, kleio_logger
+from kleio.client.recorder import Recorder
+from kleio.core import errors
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from contextvars import ContextVar
+    from typing import Any
+
+    from kleio.client.connection import Presence
+    from kleio.client.experiment import Experiment
+
+CHILD_VARIABLES = ("KLEIO_TRIAL_ID", "KLEIO_EXECUTION", "KLEIO_SPOOL", "KLEIO_STATISTICS", "KLEIO_OUTPUT_DIR")
+"""As :mod:`kleio.core.config` has them, which is not worth its import."""
+
+_changing = _thread.RLock()
+_open: list[Experiment] = []
+"""Those of this process, in the order in which they began."""
+_presence: Presence | None = None
+_innermost: ContextVar[Experiment | None] | None = None
+_outside: dict[str, Any] = {}
+"""What ``kleio_logger`` is while no experiment is open."""
+_before: dict[str, str] = {}
+"""What ``CHILD_VARIABLES`` are then."""
+_prepared = _watched = False
+
+
+class _ByContext(Logger):
+    """``kleio_logger`` while experiments are open that are not inside each other: each thread or task writes to its own."""
+
+    def __getattribute__(self, name: str) -> Any:
+        if name in ("__class__", "__dict__"):
+            return super().__getattribute__(name)
+        return getattr(current_logger(), name)
+
+
+def current() -> Experiment | None:
+    """The innermost one that is open around what runs now."""
+    one = _innermost.get() if _innermost is not None else None
+    while one is not None and one not in _open:
+        one = one.outer
+    if one is not None:
+        return one
+    import threading
+
+    now = task()
+    for thread in (_thread.get_ident(), threading.main_thread().ident):
+        for one in reversed(_open):
+            if one.thread == thread and one.task in (0, now):
+                return one
+    return None
+
+
+def task() -> int:
+    """A number for the task of asyncio that runs, 0 for none. A notebook runs its cells in tasks, which mean nothing."""
+    asyncio = sys.modules.get("asyncio")
+    if asyncio is None or "ipykernel" in sys.modules:
+        return 0
+    try:
+        return id(asyncio.current_task())
+    except RuntimeError:
+        return 0
+
+
+def current_logger() -> Logger:
+    one = current()
+    if one is not None:
+        return one.logger
+    logger = Recorder(strict=False)
+    logger.tell("several experiments are open in other threads, and which is meant is not known: use experiment.log_statistic")
+    return logger
+
+
+def variables_outside() -> dict[str, str]:
+    """Those of ``CHILD_VARIABLES`` that this process had before any experiment."""
+    return _before if _open else {name: os.environ[name] for name in CHILD_VARIABLES if name in os.environ}
+
+
+def enter(experiment: Experiment) -> None:
+    global _innermost, _outside, _before  # noqa: PLW0603
+    from contextvars import ContextVar
+
+    with _changing:
+        if _innermost is None:
+            _innermost = ContextVar("kleio_experiment", default=None)
+        if not _open:
+            _outside, _before = kleio_logger.__dict__, variables_outside()
+        if experiment.outer is None:
+            experiment.outer = current()
+        _open.append(experiment)
+        _innermost.set(experiment)
+        _follow()
+
+
+def leave(experiment: Experiment) -> None:
+    with _changing:
+        _open.remove(experiment)
+        if _innermost is not None and _innermost.get() is experiment:
+            _innermost.set(experiment.outer)
+        _follow()
+
+
+def _follow() -> None:
+    """Let ``kleio_logger`` write to the innermost experiment, at no cost to a call: it becomes that one's logger.
+
+    What is started is told of the same one; of none where it cannot be known which is meant.
+    """
+    inside_each_other = all(one.outer is _open[at] for at, one in enumerate(_open[1:]))
+    kleio_logger.__class__ = Logger if inside_each_other else _ByContext
+    kleio_logger.__dict__ = _open[-1].logger.__dict__ if _open else _outside
+    told = (_open[-1].variables if inside_each_other else {}) if _open else _before
+    for name in CHILD_VARIABLES:
+        if name in told:
+            os.environ[name] = told[name]
+        else:
+            os.environ.pop(name, None)
+
+
+# -- this process --------------------------------------------------------------------------------------------------
+
+
+def present(anew: bool = False) -> Presence:
+    global _presence  # noqa: PLW0603
+    from kleio.client.connection import Presence, recorder
+
+    with _changing:
+        known = _presence
+        if known is None or known.pid != os.getpid() or known.lost or anew:
+            if known is not None and known.pid == os.getpid():
+                known.close()
+            try:
+                _presence = Presence(recorder(), _alarmed)
+            except (OSError, errors.SpoolError):  # it was about to end
+                _presence = Presence(recorder(), _alarmed)
+        assert _presence is not None
+        return _presence
+
+
+def _alarmed(lost: bool) -> None:
+    from kleio.client.redirection import abandon_all
+
+    abandon_all(lost)
+    if lost and _open:
+        _open[-1].logger.tell("the recorder process was killed; logging goes on, and what is printed is not recorded any more")
+
+
+def prepare() -> None:
+    """Once a process tree: what happens at a fork, and at the end."""
+    global _prepared  # noqa: PLW0603
+    if _prepared:
+        return
+    _prepared = True
+    import atexit
+
+    from kleio.client.logger import _finish_imports as finish_imports
+
+    os.register_at_fork(before=finish_imports)
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_forked)
+    atexit.register(_end_all)
+
+
+
+def _before_fork() -> None:
+    global _watched  # noqa: PLW0603
+    _watched = _presence is not None and _presence.pid == os.getpid() and _presence.pause()
+
+
+def _after_fork() -> None:
+    if _watched and _presence is not None and not _presence.lost:
+        _presence.watch()
+
+
+def _forked() -> None:
+    global _presence, _changing  # noqa: PLW0603
+    _changing = _thread.RLock()
+    redirection = sys.modules.get("kleio.client.redirection")
+    if redirection is not None:
+        redirection.forget_all()
+    for one in _open:
+        one.forget()
+    if _presence is not None:
+        _presence.forget()
+        _presence = None
+
+
+def _end_all() -> None:
+    """The script ends and left one open: as it ended itself."""
+    from kleio.client.exceptions import ending_script
+
+    error = ending_script()
+    for one in reversed(list(_open)):
+        one.end(error)
+    if _presence is not None and _presence.pid == os.getpid():
+        _presence.close()
