@@ -414,8 +414,10 @@ subprocess.run([sys.executable, "-m", "kleio", "-q", sys.executable, "train.py",
 
 def test_words_of_somebody_elses_replace_nothing(tmp_path):
     script(tmp_path, SIMPLE.format(0.1))
-    kleio("sh", "-c", f"{PYTHON} train.py --lr 3", "name", "first", "--lr", "4", cwd=tmp_path, check=0)
-    assert told(trials()[0]) == {"_1": ("name", LINE), "_2": ("first", LINE), "lr": (3.0, LINE, 0.1)}
+    kleio("sh", "-c", f"{PYTHON} train.py --lr 3", "name", "first", "second", cwd=tmp_path, check=0)
+    assert told(trials()[0]) == {
+        "_1": ("name", LINE), "_2": ("first", LINE), "_3": ("second", LINE), "lr": (3.0, LINE, 0.1),
+    }  # fmt: skip
 
 
 def test_they_are_shown_while_it_runs(tmp_path, journal_uri):

@@ -171,6 +171,23 @@ def test_looking_for_a_module_is_not_importing_it():
     assert hooked == plain
 
 
+def test_others_who_look_through_all_finders_are_no_trouble():
+    text = """
+import importlib.util, sys
+class Other:
+    def find_spec(self, name, path=None, target=None):
+        for finder in sys.meta_path:
+            spec = finder.find_spec(name, path, target) if finder is not self else None
+            if spec is not None:
+                return spec
+sys.meta_path.insert(0, Other())
+import argparse
+print(type(argparse.__loader__).__name__, hasattr(argparse.ArgumentParser.parse_known_args, "__wrapped__"))
+"""
+    plain, hooked = both(PYTHON, "-W", "error", "-b", "-c", text)
+    assert (plain[0], hooked[0]) == ("SourceFileLoader False\n", "SourceFileLoader True\n")
+
+
 # -- where it is, and where not --------------------------------------------------------------------------------------
 
 PATH = "import os; print(os.environ.get('PYTHONPATH'))"
@@ -296,6 +313,8 @@ def test_however_the_program_is_named(tmp_path, words):
 
 def test_of_processes_that_the_script_starts_only_its_own_programs_tell(tmp_path):
     script(tmp_path, "1/0", "mine.py")
+    (tmp_path / "site-packages").mkdir()
+    script(tmp_path / "site-packages", "1/0", "tool.py")
     text = """
 import multiprocessing, subprocess, sys
 def work():
@@ -307,6 +326,7 @@ if __name__ == "__main__":
         worker.join()
     subprocess.run([sys.executable, "-m", "pip", "no such command"])
     subprocess.run([sys.executable, "-c", "1/0"])
+    subprocess.run([sys.executable, "site-packages/tool.py"])
     subprocess.run([sys.executable, "mine.py"])
 """
     run(tmp_path, text, check=0)

@@ -26,6 +26,7 @@ REPORTS = 100
 """Different reports of one execution: whoever changes parameters in a loop means statistics."""
 _SHORT = 100
 """Elements of an array that are listed."""
+_KLEIO = os.path.join(os.path.dirname(os.path.dirname(os.path.realpath(__file__))), "")
 _INSTALLED = ("site-packages", "dist-packages")
 _said: set[str] = set()
 
@@ -62,7 +63,7 @@ def _is_own(path: str | None) -> bool:
     if not path:
         return False
     real = os.path.realpath(path)
-    if any(part in _INSTALLED for part in real.split(os.sep)):
+    if real.startswith(_KLEIO) or any(part in _INSTALLED for part in real.split(os.sep)):
         return False
     prefixes = {sys.prefix, sys.base_prefix, sys.exec_prefix}
     inside = [os.path.join(os.path.realpath(prefix), part, "") for prefix in prefixes for part in ("bin", "lib", "lib64")]

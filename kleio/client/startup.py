@@ -49,16 +49,25 @@ class _Watching:
 
     def __init__(self) -> None:
         self._left = set(WATCHED)
+        self._looking: set[str] = set()
 
     def find_spec(self, name: str, path: "Any" = None, target: "ModuleType | None" = None) -> "ModuleSpec | None":
-        if name not in self._left:
+        if name not in self._left or name in self._looking:  # somebody else who looks through all finders, us included
             return None
+        self._looking.add(name)
+        try:
+            spec = self._found(name, path, target)
+        finally:
+            self._looking.discard(name)
+        if spec is not None and hasattr(spec.loader, "exec_module"):
+            spec.loader = _Attaching(self, spec.loader)  # type: ignore[assignment]
+        return spec
+
+    def _found(self, name: str, path: "Any", target: "ModuleType | None") -> "ModuleSpec | None":
         for finder in sys.meta_path:
             find = getattr(finder, "find_spec", None) if finder is not self else None
             spec: ModuleSpec | None = find(name, path, target) if find else None
             if spec is not None:
-                if hasattr(spec.loader, "exec_module"):
-                    spec.loader = _Attaching(self, spec.loader)  # type: ignore[assignment]
                 return spec
         return None
 
