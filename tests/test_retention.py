@@ -9,14 +9,17 @@ import sqlite3
 import subprocess
 
 import pytest
-from commands import PYTHON, kleio, script, start, trials
+from commands import PYTHON, kleio, script, start, trials, until
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kleio.core.config import Config, spool_root
 from kleio.core.journal import open_journal
 from kleio.core.journal.base import Trace
 from kleio.core.lineage import artifacts
 from kleio.core.retention import kept, measured, policy
+from kleio.core.shipping import LineStream, Source
+from kleio.core.spool import spools
 from kleio.core.statistics import Record
 
 IMPORT = "import json, os, sys\nfrom kleio.client.logger import kleio_logger as k\n"
@@ -249,6 +252,33 @@ def test_bytes_that_an_older_kleio_brought_stay(tmp_path, journal_uri):
     text = IMPORT + "for n in (1, 2, 3, 4):\n    k.log_artifact('a', b'%d' % n, keep_last=1)\n    k.flush()\n"
     kleio(PYTHON, script(tmp_path, text), cwd=tmp_path, check=0)
     assert stored(journal_uri, content=lambda n: b"%d" % n, among=range(1, 5)) == [2, 4]
+
+
+def test_what_a_killed_launcher_had_brought_is_released_later(tmp_path, journal_uri):
+    """Its bytes are there, and its trace; whoever goes on must not take them for an older kleio's, and keep them for ever."""
+    text = IMPORT + """
+if not k.load_artifacts("a"):
+    k.log_artifact("a", b"1", keep_last=1)
+    k.flush()
+    k.log_artifact("a", b"2", keep_last=1)
+    os.kill(os.getppid(), 9)
+    os.kill(os.getpid(), 9)
+k.log_artifact("a", b"3", keep_last=1)
+"""
+    process = start(PYTHON, script(tmp_path, text), cwd=tmp_path)
+    process.communicate(timeout=30)
+    (spool,) = spools(spool_root(Config()))
+    until(lambda: not spool.alive())
+    (digest,) = (name for name in os.listdir(spool.file("blobs")) if name == hashlib.sha256(b"2").hexdigest())
+    journal = open_journal(journal_uri)
+    (writer,) = (writer for writer, stream in spool.streams() if stream == "artifacts")
+    offset = list(LineStream(Source(spool, "t", "e"), writer, "artifacts", 0).everything())[1].offset
+    journal.leave([Trace(f"bytes:{digest}:{writer}:{offset}", spool.read("launch")["trial"]["id"], spool.execution)])
+    (tmp_path / "copy").write_bytes(b"2")
+    journal.put_blob(digest, str(tmp_path / "copy"))
+    journal.close()
+    kleio(PYTHON, "train.py", cwd=tmp_path, check=0)
+    assert stored(journal_uri, content=lambda n: b"%d" % n, among=range(1, 4)) == [3]
 
 
 RANK = IMPORT + """

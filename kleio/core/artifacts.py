@@ -19,14 +19,19 @@ STREAM = "artifacts"
 
 
 class View:
-    """What one trial has. ``waiting`` are records that are not in the journal yet, ``said`` is what was resumed from by
-    executions of whom it may not know that yet.
+    """What one trial has. ``logged`` is all that the execution ``live`` logged, what is not in the journal yet included;
+    ``said`` is what was resumed from by executions of whom the journal may not know that yet.
     """
 
     def __init__(
-        self, journal: Journal, entry: Entry, waiting: Iterable[Logged] = (), said: Mapping[str, Resumed] | None = None
+        self,
+        journal: Journal,
+        entry: Entry,
+        live: str | None = None,
+        logged: Iterable[Logged] = (),
+        said: Mapping[str, Resumed] | None = None,
     ) -> None:
-        own = {(*key, record.offset): (key, record) for key, record in (*had(journal, entry.trial), *waiting)}
+        own = {(*key, record.offset): (key, record) for key, record in (*had(journal, entry.trial, live), *logged)}
         self.known = own.keys()
         self.kept = kept(own.values(), turns(journal, parts(entry.trial), entry, said))
         self.digests = {str(record.values.get("sha256")) for _, record in self.kept}
@@ -38,14 +43,14 @@ def _dropped(known: Iterable[Logged], stay: Iterable[Logged]) -> list[Logged]:
     return [one for one in known if (one[0], one[1].offset) not in places]
 
 
-def needed(journal: Journal, digest: str, own: View, trial: str) -> bool:
-    """Whether anybody needs these bytes. ``own`` is what is known of ``trial``, the one that asks.
+def needed(journal: Journal, digest: str, views: dict[str, View | None]) -> bool:
+    """Whether anybody needs these bytes. ``views`` are what is known of some trials, and takes what is learnt of others.
 
     Nobody may rely on the answer who has not taken the bytes out of sight before
     (:meth:`~kleio.core.journal.base.Journal.release`). In doubt they are needed: for a record that is on its way, for a trial
-    that is about to be made.
+    that is about to be made. The views may be older than that: a record which they do not know has left its trace, which is
+    looked for now; and what they know to have been dropped stays so.
     """
-    views: dict[str, View | None] = {trial: own}
 
     def view(identity: str) -> View | None:
         if identity not in views:
@@ -58,7 +63,8 @@ def needed(journal: Journal, digest: str, own: View, trial: str) -> bool:
         there = view(one.trial)
         if not writer or there is None or (one.execution, writer, STREAM, int(offset)) not in there.known:
             return True
-    for identity in {one.trial for one in journal.traces(f"sha256:{digest}")} | {trial}:
+    trials = {one.trial for one in journal.traces(f"sha256:{digest}")} | views.keys()
+    for identity in trials:
         there = view(identity)
         if there is None or digest in there.digests:
             return True

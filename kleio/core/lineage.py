@@ -84,10 +84,12 @@ def clipped(segment: Segment, end: int) -> Segment:
     return replace(segment, end=end, payload=statistics.pack(records))
 
 
-def emitted(journal: Journal, trial: Trial, stream: str) -> Iterator[tuple[Key, Record]]:
-    """Every record of one kind that a trial sees, those of a writer together; what was given up included."""
+def emitted(journal: Journal, trial: Trial, stream: str, but: str | None = None) -> Iterator[tuple[Key, Record]]:
+    """Every record of one kind that a trial sees, those of a writer together; what was given up included. Not those of the
+    execution ``but``.
+    """
     for key, segments in seen(journal, trial, (stream,)):
-        for record in statistics.records(segments):
+        for record in statistics.records(segments) if key[0] != but else ():
             yield key, record
 
 
@@ -145,12 +147,14 @@ def artifacts(journal: Journal, entry: Entry, all_executions: bool = False) -> l
     return [record for _, record in resuming.counting(found, ends)]
 
 
-def had(journal: Journal, trial: Trial) -> Iterator[tuple[Key, Record]]:
-    """Every record of an artifact that a trial ever had: of what a branch inherits, not what had been dropped before it."""
+def had(journal: Journal, trial: Trial, but: str | None = None) -> Iterator[tuple[Key, Record]]:
+    """Every record of an artifact that a trial ever had: of what a branch inherits, not what had been dropped before it. Not
+    those of the execution ``but``.
+    """
     cut = trial.cut or {}
     inherited = {end[1] for end in cut.get("ends", ())} if "kept" in cut else set()
     given = {tuple(one) for one in cut.get("kept", ())}
-    for key, record in emitted(journal, trial, "artifacts"):
+    for key, record in emitted(journal, trial, "artifacts", but):
         if key[0] not in inherited or "keep" not in record.values or (*key[:2], record.offset) in given:
             yield key, record
 

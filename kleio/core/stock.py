@@ -22,6 +22,7 @@ import fcntl
 import os
 import time
 from contextlib import contextmanager, suppress
+from functools import partial
 
 from kleio.core.artifact import LOCK
 from kleio.core.artifacts import STREAM, View, needed
@@ -51,7 +52,7 @@ TRIES = 20
 
 class Stock:
     """Those of one spool. Used by one thread; ``bringing``, which others may look at, are the bytes that are on their way,
-    ``brought`` those that it was the first to bring.
+    ``tried`` says which of two was the first to bring which.
     """
 
     def __init__(self, source: Source, journal: Journal, other: Stock | None = None) -> None:
@@ -59,7 +60,8 @@ class Stock:
         self._source, self._journal = source, journal
         self._files: dict[str, _File] = {}
         self._done: set[tuple[str, int]] = set()
-        self.brought: set[str] = other.brought if other else set()
+        self.tried: dict[str, Stock] = other.tried if other else {}
+        self._stored: set[str] = set()
         self.bringing: str | None = None
         self._left: set[str] = set()
         self._untidy: set[str] = set()
@@ -89,6 +91,7 @@ class Stock:
             return
         known = self.logged()
         stay = {(key[1], record.offset) for key, record in kept(known)} if self._bounded else None
+        self._find_begun(new)
         self._leave(writer, new)
         for record in new:
             if stay is None or (writer, record.offset) in stay:
@@ -97,6 +100,14 @@ class Stock:
             self._done.add((writer, record.offset))
             self._untidy.add(str(record.values.get("sha256")))
         self.pending = True
+
+    def _find_begun(self, records: list[Record]) -> None:
+        """Where a launcher was killed it may have brought some of these bytes: then they are not an older kleio's."""
+        if self._source.over:
+            for digest in {str(record.values.get("sha256")) for record in records}:
+                left = self._journal.traces(f"{BYTES}{digest}:", prefix=True)
+                if any(one.execution == self._source.execution for one in left):
+                    self._stored.add(digest)
 
     def _leave(self, writer: str, records: list[Record]) -> None:
         """Let the execution be found by the content and by the names of what it logged, before anybody looks for bytes."""
@@ -115,6 +126,7 @@ class Stock:
         if not os.path.exists(path):
             return
         self.bringing = digest
+        first = self.tried.setdefault(digest, self) is self  # else the other knows whether they were there
         try:
             stored = self._journal.put_blob(digest, path)
         except JournalError:
@@ -124,8 +136,8 @@ class Stock:
         finally:
             self.bringing = None
         if stored:
-            self.brought.add(digest)
-        elif digest not in self.brought and "keep" in record.values:
+            self._stored.add(digest)
+        elif first and digest not in self._stored and "keep" in record.values:
             self._claim(digest, writer, record.offset)
 
     def _claim(self, digest: str, writer: str, offset: int) -> None:
@@ -182,19 +194,18 @@ class Stock:
             digest = str(record.values.get("sha256"))
             counted[digest] = counted.get(digest, 0) + 1
         going = [one for one in counted.items() if one[0] not in own.digests and one not in self._released]
+        views: dict[str, View | None] = {entry.id: own}
         for one in going[:AT_ONCE]:
-            self._journal.release(one[0], lambda digest=one[0]: self._needed(digest))  # type: ignore[misc]
+            self._journal.release(one[0], partial(needed, self._journal, one[0], views))
             self._released.add(one)
-            self.brought.discard(one[0])
+            self._stored.discard(one[0])
+            self.tried.pop(one[0], None)
         return len(going) > AT_ONCE
-
-    def _needed(self, digest: str) -> bool:
-        entry = self._journal.entry(self._source.trial)
-        return entry is None or needed(self._journal, digest, self._view(entry), entry.id)
 
     def _view(self, entry: Entry) -> View:
         said = resumed(self._source.spool)
-        return View(self._journal, entry, self.logged(), {self._source.execution: said} if said else {})
+        own = self._source.execution
+        return View(self._journal, entry, own, self.logged(), {own: said} if said else {})
 
 
 class _File:
