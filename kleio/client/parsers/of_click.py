@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from functools import wraps
+from weakref import ref
 
 from kleio.client.reporting import COMMAND_LINE, CONFIG_FILE, DEFAULT, ENVIRONMENT, NONE, Parameter, report, trouble
 
@@ -15,8 +16,8 @@ if TYPE_CHECKING:
 _SOURCES = {
     "COMMANDLINE": COMMAND_LINE, "PROMPT": COMMAND_LINE, "ENVIRONMENT": ENVIRONMENT, "DEFAULT_MAP": CONFIG_FILE,
 }  # fmt: skip
-_REAL = "kleio.client.words"
-"""In the ``meta`` that a context shares with its children: the words of the command line."""
+_real: list[ref[Any]] = []
+"""The outermost contexts that the command line was parsed in; a program may have several commands."""
 
 
 def attach(module: ModuleType) -> None:
@@ -41,8 +42,8 @@ def _tell(command: Any, context: Any, parent: Any, words: list[str]) -> None:
     if context.resilient_parsing:
         return  # somebody asks for completions
     if parent is None and words == sys.argv[1:]:
-        context.meta[_REAL] = words
-    if _REAL not in context.meta:
+        _real[:] = [*(one for one in _real if one() is not None), ref(context)]
+    if not any(one() is context.find_root() for one in _real):
         return
     above = set()
     while parent is not None:

@@ -83,7 +83,8 @@ def _tell(cfg: Any) -> None:
 
     lines = [str(one) for one in cfg.hydra.overrides.task]
     asked = {_key(line).partition("@")[0] for line in lines} - set(cfg.hydra.runtime.choices)
-    several = getattr(cfg.hydra.mode, "name", "") == "MULTIRUN" or not OmegaConf.is_missing(cfg.hydra.job, "num")
+    mode = getattr(OmegaConf.select(cfg, "hydra.mode"), "name", "RUN")
+    several = mode == "MULTIRUN" or not OmegaConf.is_missing(cfg.hydra.job, "num")
     values = _plain(cfg)
     values.pop("hydra", None)
     words = sys.argv[1:]
