@@ -123,6 +123,11 @@ print([one.meta["epoch"] for one in found], [one.open().read()[:3].decode() for 
 """
 
 
+@pytest.fixture
+def sqlite_uri(home):
+    return f"sqlite:///{home}/journal.db"
+
+
 def stored(uri, *, content=lambda n: b"%d " % n * 50_000, among=range(60)):
     """Which of the contents are in the journal."""
     journal = open_journal(uri, writing=False)
@@ -151,11 +156,11 @@ def test_a_long_training_keeps_what_was_asked_for(tmp_path, journal_uri, how):
     assert stored(journal_uri) == [3, 10, 11]
 
 
-def test_offline_nothing_is_dropped_before_it_must_and_sync_ships_what_is_kept(tmp_path, journal_uri):
+def test_offline_nothing_is_dropped_before_it_must_and_sync_ships_what_is_kept(tmp_path, sqlite_uri):
     done = kleio("--offline", PYTHON, script(tmp_path, TRAIN), "0", "12", cwd=tmp_path, check=0)
     assert done.stdout == "[3, 10, 11] ['3 3', '10 ', '11 ']\n"
     kleio("sync", check=0)
-    assert stored(journal_uri) == [3, 10, 11]
+    assert stored(sqlite_uri) == [3, 10, 11]
 
 
 STOPPING = IMPORT + """
@@ -205,7 +210,7 @@ def test_a_branch_keeps_what_its_parent_drops_and_is_told_what_had_been_dropped(
     assert kleio("run", branch, cwd=tmp_path, check=1).stdout == "10 [3, 13, 14]\n"
 
 
-def test_a_branch_of_the_moment_keeps_what_the_parent_drops_afterwards(tmp_path, journal_uri):
+def test_a_branch_of_the_moment_keeps_what_the_parent_drops_afterwards(tmp_path, sqlite_uri):
     (tmp_path / "how").write_text("")
     script(tmp_path, STOPPING)
     text = IMPORT + "print([one.open().read()[:2].decode() for one in k.load_artifacts('state')])\nraise SystemExit(1)\n"
@@ -216,7 +221,7 @@ def test_a_branch_of_the_moment_keeps_what_the_parent_drops_afterwards(tmp_path,
     branch = trials()[0]["id"]
     for _ in range(2):
         kleio("run", parent, cwd=tmp_path, check=1)
-    assert stored(journal_uri) == [3, 4, 13, 14]
+    assert stored(sqlite_uri) == [3, 4, 13, 14]
     assert kleio("run", branch, cwd=tmp_path, check=1).stdout == "['3 ', '4 ']\n"
     assert kleio("--fresh", "run", branch, cwd=tmp_path).stdout == "['3 ', '4 ']\n"
 
@@ -289,7 +294,7 @@ for n in range(40):
 """
 
 
-def test_several_processes_log_the_same_contents_under_one_name(tmp_path, journal_uri):
+def test_several_processes_log_the_same_contents_under_one_name(tmp_path, sqlite_uri):
     script(tmp_path, RANK, "rank.py")
     script(
         tmp_path,
@@ -302,11 +307,11 @@ def test_several_processes_log_the_same_contents_under_one_name(tmp_path, journa
     )  # fmt: skip
     done = kleio(PYTHON, "train.py", cwd=tmp_path, check=0)
     assert done.stdout.startswith("2 {'19'"), done.stdout
-    journal = open_journal(journal_uri)
+    journal = open_journal(sqlite_uri)
     records = artifacts(journal, journal.entry(trials()[0]["id"]))
     journal.close()
     assert {record.values["sha256"] for record in records} == {
-        hashlib.sha256(b"%d" % n).hexdigest() for n in stored(journal_uri, content=lambda n: b"%d" % n, among=range(20))
+        hashlib.sha256(b"%d" % n).hexdigest() for n in stored(sqlite_uri, content=lambda n: b"%d" % n, among=range(20))
     }
 
 
