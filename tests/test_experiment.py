@@ -340,6 +340,64 @@ print("outside")
             assert artifact(one["id"], "k") == str(one["params"]["k"]).encode()
 
 
+def test_a_fork_beside_threads_closes_nothing_twice():
+    script(
+        Path.cwd(),
+        """
+import os, threading
+from kleio.client import Experiment, kleio_logger
+inside, over = threading.Barrier(3), threading.Event()
+def one(k):
+    with Experiment({"k": k}) as experiment:
+        kleio_logger.log_statistic(k=k)
+        inside.wait(50)
+        if k == 0:
+            child = os.fork()
+            kleio_logger.log_statistic(k=k)
+            if not child:
+                os._exit(0)
+            os.waitpid(child, 0)
+            over.set()
+        over.wait(50)
+        kleio_logger.log_statistic(k=k)
+threads = [threading.Thread(target=one, args=(k,)) for k in range(3)]
+[thread.start() for thread in threads]
+[thread.join() for thread in threads]
+kleio_logger.log_statistic(launcher=1)
+""",
+    )
+    done = kleio(PYTHON, "train.py", check=0)
+    assert "Exception" not in done.stderr
+    counts = {one["params"].get("k"): one["summary"].get("k", {}).get("count") for one in trials()}
+    assert counts == {0: 4, 1: 2, 2: 2, None: None}
+
+
+def test_a_thread_that_logs_all_the_time_is_recorded_once():
+    run(
+        """
+import threading
+over, logged = threading.Event(), 0
+def log():
+    global logged
+    while not over.is_set():
+        kleio_logger.log_statistic(n=1)
+        logged += 1
+with Experiment({"around": 1}):
+    thread = threading.Thread(target=log)
+    thread.start()
+    for k in range(30):
+        with Experiment({"k": k}):
+            pass
+    over.set()
+    thread.join()
+print(logged)
+""",
+        KLEIO_STRICT="1",
+    )
+    assert {one["status"] for one in trials()} == {"completed"}
+    assert len(trials()) == 31
+
+
 def test_asyncio_tasks_do_not_mix_their_records():
     run(
         """
@@ -811,7 +869,7 @@ def descriptors(pid):
 for k in range(100):
     with Experiment({"k": k}) as experiment:
         experiment.log_statistic(k=k)
-    if k == 5:
+    if k == 20:
         recorder = module._presence.recorder
         before = descriptors("self"), descriptors(recorder)
 assert descriptors("self") == before[0]

@@ -39,7 +39,15 @@ class _ByContext(Logger):
     def __getattribute__(self, name: str) -> Any:
         if name in ("__class__", "__dict__"):
             return super().__getattribute__(name)
+        if name == "_writers":
+            return {}  # each experiment sees to its own after a fork
         return getattr(current_logger(), name)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if name in ("__class__", "__dict__"):
+            super().__setattr__(name, value)
+        elif name != "_writers":
+            setattr(current_logger(), name, value)
 
 
 def current() -> Experiment | None:
@@ -114,8 +122,13 @@ def _follow() -> None:
     What is started is told of the same one; of none where it cannot be known which is meant.
     """
     inside_each_other = all(one.outer is _open[at] for at, one in enumerate(_open[1:]))
-    kleio_logger.__class__ = Logger if inside_each_other else _ByContext
-    kleio_logger.__dict__ = _open[-1].logger.__dict__ if _open else _outside
+    state = _open[-1].logger.__dict__ if _open else _outside
+    if inside_each_other:
+        kleio_logger.__dict__ = state
+        kleio_logger.__class__ = Recorder if _open else Logger
+    else:  # in this order, so that no thread sees what is another's
+        kleio_logger.__class__ = _ByContext
+        kleio_logger.__dict__ = state
     told = (_open[-1].variables if inside_each_other else {}) if _open else _before
     for name in CHILD_VARIABLES:
         if name in told:
