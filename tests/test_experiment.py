@@ -754,6 +754,26 @@ def test_a_script_that_becomes_another_program_lets_go():
     assert (one["status"], one["executions"][0]["reason"]) == ("suspended", "its script let go of it")
 
 
+def test_the_size_of_the_terminal_is_followed():
+    script(
+        Path.cwd(),
+        """
+from kleio.client import Experiment
+import os, time
+with Experiment({"k": 1}):
+    print("ready", flush=True)
+    while os.get_terminal_size(1).columns != 47:
+        time.sleep(0.01)
+    print("seen", flush=True)
+""",
+    )
+    with Terminal(PYTHON, "train.py") as terminal:
+        terminal.until(b"ready")
+        terminal.resize(20, 47)
+        terminal.until(b"seen")
+        terminal.finish()
+
+
 def test_asking_on_the_terminal():
     script(
         Path.cwd(),
