@@ -920,6 +920,32 @@ with Experiment.from_parser(parser) as experiment:
     assert [one["params"]["data"] for one in trials()] == ["e.csv", "d.csv"]
 
 
+def test_one_that_is_not_open_says_that_nothing_is_recorded():
+    done = run(
+        """
+experiment = Experiment({"k": 1})
+experiment.summary({"loss": 1})
+experiment.summary({"loss": 2})
+with experiment:
+    with experiment.open("a.txt", "w") as f:
+        f.write("kept")
+    left_open = experiment.open("b.txt", "w")
+experiment.log_artifact("c.txt", b"lost")
+Experiment({"k": 2}, norecord=True).summary({"loss": 3})
+"""
+    )
+    said = [line for line in done.stderr.splitlines() if "reserved" not in line]
+    assert said == [
+        "kleio: a record is lost: the experiment k=1 has not begun: open it in a with, or call its start()",
+        "kleio: a record is lost: the experiment k=1 is over",
+    ]
+    found = kleio("info", trials()[0]["id"], check=0).stdout
+    assert "a.txt" in found
+    assert "b.txt" in found
+    assert "c.txt" not in found
+    assert trials()[0]["summary"] == {}
+
+
 @pytest.mark.parametrize("capture", ["fd", "sys", "no"])
 def test_under_pytest(capture, here):
     (here / "test_it.py").write_text(

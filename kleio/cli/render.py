@@ -116,7 +116,7 @@ def trials(found: Sequence[Mapping[str, Any]], with_project: bool) -> None:
         ("PROJECT", wording.project_of),
         ("TAGS", lambda one: ",".join(one["tags"])),
         ("NAME", lambda one: one["name"] or ""),
-        ("COMMAND", lambda one: wording.command(one["command"])),
+        ("COMMAND", lambda one: wording.work(one["command"], one["params"], one["param_sources"])),
         ("LAST", lambda one: _last(one["summary"], 3 if room is None else room // 20 - 3)),
     ]
     if room is not None and not any(one["name"] for one in found):

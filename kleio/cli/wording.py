@@ -38,6 +38,13 @@ def command(words: Sequence[str]) -> str:
     return shlex.join(words)
 
 
+def work(words: Sequence[str], params: Mapping[str, Any], sources: Mapping[str, str]) -> str:
+    """A command, and in brackets the first parameters of which only the script tells: ``python sweep.py (k=3)``."""
+    told = [f"{name}={number(value)}" for name, value in params.items() if sources.get(name) == "script"]
+    more = ["…"] if len(told) > 3 else []
+    return f"{command(words)} ({', '.join(told[:3] + more)})" if told else command(words)
+
+
 def when(stamp: str) -> str:
     """An ISO time as local time, to the second."""
     import datetime

@@ -39,7 +39,7 @@ def opened(experiment: Experiment, name: str, mode: str, encoding: str | None, m
     raw = io.FileIO(path, {"w": "w+", "x": "w+", "a": "a+", "r": "r+"}[kind[0]])
 
     def keep() -> None:
-        experiment.log_artifact(name, path, **meta)
+        experiment.logger.log_artifact(name, path, **meta)
 
     kept = _Kept(raw, path, keep)
     file: IO[Any] = kept if binary else _KeptText(kept, encoding or "utf-8")

@@ -291,14 +291,17 @@ class Experiment:
 
     def log_statistic(self, /, **values: Any) -> None:
         """As :meth:`kleio_logger.log_statistic <kleio.client.logger.Logger.log_statistic>`."""
+        self._expect_open()
         self.logger.log_statistic(**values)
 
     def log_artifact(self, filename: str, artifact: Any, *, wait: bool = False, **meta: Any) -> None:
         """As :meth:`kleio_logger.log_artifact <kleio.client.logger.Logger.log_artifact>`."""
+        self._expect_open()
         self.logger.log_artifact(filename, artifact, wait=wait, **meta)
 
     def summary(self, values: Mapping[str, Any] | None = None, /, **more: Any) -> None:
         """Final values: a statistic, so that the trial's summary has them."""
+        self._expect_open()
         found = {str(name): value for name, value in {**(values or {}), **more}.items()}
         line = self.logger.line(found)
         if line is not None:
@@ -311,7 +314,14 @@ class Experiment:
         """
         from kleio.client import artifact_file
 
+        self._expect_open()
         return artifact_file.opened(self, name, mode, encoding, meta)
+
+    def _expect_open(self) -> None:
+        """Say so where nothing is recorded because nobody opened it, or it is over."""
+        if self._state != "open" and not self.norecord:
+            what = "is over" if self._state == "over" else "has not begun: open it in a with, or call its start()"
+            self.logger._refuse(KleioError(f"{self._called} {what}"))
 
     @property
     def output_dir(self) -> OutputDirectory:
