@@ -389,6 +389,21 @@ def test_another_list_is_another_hash_code_of_the_same_run(tmp_path):
     assert traced(one)[0][0] == traced(other)[0][0]
 
 
+def test_in_an_experiment_it_is_the_experiment_that_is_found(project, journal_uri):
+    text = PARSE.partition("args =")[0]
+    text += (
+        "from kleio.client import Experiment\n"
+        "for k in range(2):\n"
+        "    with Experiment({'k': k}):\n"
+        "        print(parser.parse_args(['--lr', str(k)]).hash_code)\n"
+    )
+    script(project, text, "sweep.py")
+    printed = subprocess.run([PYTHON, "sweep.py"], stdout=subprocess.PIPE, text=True, check=True).stdout.split()
+    assert kleio(PYTHON, "sweep.py", check=0).stdout.split() == printed
+    found = [{info(one)["params"].get("k") for one, _ in traced(code)} for code in printed]
+    assert found == [{0}, {1}]
+
+
 # -- nothing breaks --------------------------------------------------------------------------------------------------
 
 

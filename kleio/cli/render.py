@@ -171,6 +171,7 @@ def trial(one: Mapping[str, Any], also: About) -> None:
     _section(bold("exceptions"), [(f"{e['number']}", line) for e in one["executions"] for line in _raised(e, dim)])
     _summaries(bold("statistics"), one["summary"])
     _fields([("scopes", also.scopes)], dim)
+    _section(bold("analyses"), [(str(author["trial"])[:7], _analysis(author, keys)) for author, keys in also.analyses])
     _section(bold("artifacts"), _by_name(also.artifacts, [e["output"] for e in one["executions"] if e["output"]]))
     _section(bold("resources"), _resources(also.resources))
     _section(bold("files written"), _files(also.files))
@@ -306,6 +307,13 @@ def _summaries(title: str, summary: Mapping[str, Mapping[str, Any]]) -> None:
         sys.stdout.write(f"{head}  {values}".rstrip() + "\n")
     if left > 0:
         sys.stdout.write(f"  … and {left:,} more (--json)\n")
+
+
+def _analysis(author: Mapping[str, Any], keys: Mapping[str, int]) -> str:
+    """Which of the statistics somebody computed later."""
+    counts = [f"{key} ({count:,})" for key, count in islice(keys.items(), FILES_SHOWN)]
+    more = [f"and {len(keys) - FILES_SHOWN:,} more"] if len(keys) > FILES_SHOWN else []
+    return wording.printable(f"by {author['user']}: {', '.join(counts + more)}")
 
 
 def _by_name(artifacts: Sequence[Mapping[str, Any]], outputs: Sequence[str]) -> list[tuple[str, str]]:

@@ -42,7 +42,7 @@ def scrub(
     looked_for = Pattern(_typed() if pattern == "-" else pattern, regex)
     journal = open_journal(config["journal"], timeout=config["timeout"], writing=not dry_run)
     entry = resolve(journal, trial)
-    scrubbing.refuse(entry, spool_root(config))
+    scrubbing.refuse(journal, entry, spool_root(config))
     asked = not (dry_run or yes)
     if asked and not (sys.stdin and sys.stdin.isatty()):
         raise UsageError("this is for good, and nobody is there to be asked; look with --dry-run, then say --yes")

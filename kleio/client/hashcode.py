@@ -35,7 +35,7 @@ class Run:
     def __init__(self) -> None:
         self.status: int | None = None
         self._directory = _here()
-        self._codes: set[str] = set()
+        self._left: set[tuple[str, str]] = set()
         self._spool: Spool | None = None
         self._lock: int | None = None
         self._process = os.getpid()
@@ -61,14 +61,23 @@ class Run:
         script = hashcode.script_name(root, _script(), sys.prefix)
         counted = hashcode.counted(arguments, options, volatile)
         code = hashcode.hash_code(project, root, fingerprint, script, counted, rest, volatile)
-        if self._spool is not None and code not in self._codes and len(self._codes) < MOST:
-            self._codes.add(code)
-            self._leave(f"hash-{code}", None, {}, (f"{hashcode.TRACE}{code}",))
-            if self._lock is not None:  # else whoever launched this looks after its parameters
+        spool = self._recorded_in()
+        if spool is not None and (spool.path, code) not in self._left and len(self._left) < MOST:
+            self._left.add((spool.path, code))
+            _leave(spool, f"hash-{code}", None, {}, (f"{hashcode.TRACE}{code}",))
+            if spool is self._spool:  # else whoever launched this looks after its parameters
                 shown = hashcode.shown(hashcode.counted(arguments, options, ()), root)
                 sources = {name: "command line" if name in given else "default" for name in shown}
-                self._leave(f"parameters-{code}", "parameters", {"params": shown, "sources": sources})
+                _leave(spool, f"parameters-{code}", "parameters", {"params": shown, "sources": sources})
         return code
+
+    def _recorded_in(self) -> Spool | None:
+        """That of the trial that this is a part of, of an experiment that is open, or of this run itself."""
+        if not kleio_logger.active:
+            return self._spool
+        from kleio.core.spool import Spool
+
+        return Spool(kleio_logger._directory)
 
     def _settings(self) -> Config:
         """The settings; where there is no home directory, those that do not need one."""
@@ -88,7 +97,8 @@ class Run:
     def _code(self) -> tuple[str, str, str]:
         """Project, root and fingerprint: those of the launch under kleio, else what is here."""
         if self._version is None:
-            launch = self._launched()
+            spool = self._recorded_in()
+            launch = spool.read("launch") if spool else None
             if launch is not None:
                 trial = launch["trial"]
                 self._version = trial["project"], launch["root"], str(trial["code"]["fingerprint"])
@@ -96,14 +106,6 @@ class Run:
                 version = self._captured()
                 self._version = version.project, version.root, version.fingerprint
         return self._version
-
-    def _launched(self) -> dict[str, Any] | None:
-        if not kleio_logger.active:
-            return None
-        from kleio.core.spool import Spool
-
-        self._spool = Spool(kleio_logger._directory)
-        return self._spool.read("launch")
 
     def _captured(self) -> CodeVersion:
         """The code as it is now, and the record of this run where one is wanted."""
@@ -133,17 +135,6 @@ class Run:
         home = config.directory("state") != NOWHERE
         return bool(alone and home and not _is_inner() and not os.environ.get("KLEIO_SPOOL") and config["unlaunched"])
 
-    def _leave(self, name: str, kind: str | None, data: dict[str, Any], traces: Sequence[str] = ()) -> None:
-        """Put a finding (:mod:`kleio.core.findings`) into the spool."""
-        import time
-
-        assert self._spool is not None
-        finding = {"kind": kind, "time": time.time(), "data": data, "documents": {}, "blobs": [], "traces": list(traces)}
-        try:
-            self._spool.write(f"finding-{name}", finding)
-        except OSError as error:
-            kleio_logger._refuse(error, "the run cannot be found by its hash code")
-
     def _end(self) -> None:
         """At the end of the process: how it ended, as far as Python tells. Of ``sys.exit`` it does not."""
         if self._spool is None or os.getpid() != self._process:
@@ -163,6 +154,17 @@ class Run:
                 unlaunched.end(self._spool, Ending(0), "ended; its exit status is not known without kleio", known=False)
         except Exception as failure:  # noqa: BLE001 - the process ends as it would have
             kleio_logger._say(f"the end of this run is not recorded: {failure}")
+
+
+def _leave(spool: Spool, name: str, kind: str | None, data: dict[str, Any], traces: Sequence[str] = ()) -> None:
+    """Put a finding (:mod:`kleio.core.findings`) into the spool."""
+    import time
+
+    finding = {"kind": kind, "time": time.time(), "data": data, "documents": {}, "blobs": [], "traces": list(traces)}
+    try:
+        spool.write(f"finding-{name}", finding)
+    except OSError as error:
+        kleio_logger._refuse(error, "the run cannot be found by its hash code")
 
 
 def _asked(config: Config) -> Repository | None:

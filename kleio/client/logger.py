@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import Any, BinaryIO
 
+    from kleio.client.analysis import Analysis
     from kleio.client.resources import Resource
     from kleio.client.scope import Scope
 
@@ -30,15 +31,23 @@ _PATIENCE = 0.05  # seconds between looks for an answer, at most
 class Statistic(dict):  # type: ignore[type-arg]
     """The values of one ``log_statistic`` call, inherited ones included; ``time`` is when, in seconds since the epoch.
 
-    ``scope`` is what it was logged in, a :class:`LoggedScope`, or None.
+    ``scope`` is what it was logged in, a :class:`LoggedScope`, or None. ``author`` is None, or who computed it later in another
+    trial: ``{"user", "trial", "execution"}``.
     """
 
-    __slots__ = ("scope", "time")
+    __slots__ = ("author", "scope", "time")
 
-    def __init__(self, values: Mapping[str, Any], time: float, scope: LoggedScope | None = None) -> None:
+    def __init__(
+        self,
+        values: Mapping[str, Any],
+        time: float,
+        scope: LoggedScope | None = None,
+        author: dict[str, Any] | None = None,
+    ) -> None:
         super().__init__(values)
         self.time = time
         self.scope = scope
+        self.author = author
 
 
 class LoggedScope(dict):  # type: ignore[type-arg]
@@ -315,11 +324,7 @@ class Logger:
         """
         if not self._directory:
             return []
-        answer = self.ask({"op": "statistics", "keys": list(keys), "where": where, "all": all_executions})
-        scopes = [LoggedScope(one) for one in answer["scopes"]]
-        return [
-            Statistic(values, when / 1e9, scopes[at] if at is not None else None) for when, values, at in answer["records"]
-        ]
+        return self.statistics_of({"keys": list(keys), "where": where, "all": all_executions})
 
     def load_scopes(self, /, *keys: str, all_executions: bool = False, **where: Any) -> list[LoggedScope]:
         """The scopes that have all of ``keys`` and the values in ``where``, own or inherited, in the order of their starts.
@@ -340,8 +345,7 @@ class Logger:
         """
         if not self._directory:
             return []
-        answer = self.ask({"op": "artifacts", "name": filename, "where": dict(where or {}), "all": all_executions})
-        return [LoggedArtifact(self, values, when, execution) for when, values, execution in answer["records"]]
+        return self.artifacts_of({"name": filename, "where": dict(where or {}), "all": all_executions})
 
     def latest_artifact(self, filename: str, where: Mapping[str, Any] | None = None) -> LoggedArtifact | None:
         """The newest of :meth:`load_artifacts`, None when there is none."""
@@ -363,6 +367,15 @@ class Logger:
                 self._refuse(error, "where this execution goes on from is not recorded")
         return artifact
 
+    def analysis(self, trial: str) -> Analysis:
+        """Another trial, to be read, and to be given statistics at its own times. ``trial`` is its id or a beginning of it.
+
+        Raises KleioError for a trial that is not known, or an ambiguous id. Without ``kleio`` nothing is known of it.
+        """
+        from kleio.client.analysis import Analysis
+
+        return Analysis(self, trial)
+
     def load_config(self) -> dict[str, Any]:
         """The trial's parameters, as far as they are known by now; empty without ``kleio``."""
         if not self._directory:
@@ -370,6 +383,20 @@ class Logger:
         from kleio.client.logged_config import load_config
 
         return load_config(self._directory)
+
+    def statistics_of(self, request: dict[str, Any]) -> list[Statistic]:
+        """Those that a request asks for. Raises KleioError."""
+        answer = self.ask({"op": "statistics", **request})
+        scopes = [LoggedScope(one) for one in answer["scopes"]]
+        return [
+            Statistic(values, when / 1e9, scopes[at] if at is not None else None, author)
+            for when, values, at, author in answer["records"]
+        ]
+
+    def artifacts_of(self, request: dict[str, Any]) -> list[LoggedArtifact]:
+        """Those that a request asks for. Raises KleioError."""
+        answer = self.ask({"op": "artifacts", **request})
+        return [LoggedArtifact(self, values, when, execution) for when, values, execution in answer["records"]]
 
     def ask(self, request: dict[str, Any], timeout: float | None = None) -> dict[str, Any]:
         """Put a request to the launcher and wait for its answer. Raises KleioError when there will be none."""

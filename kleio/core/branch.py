@@ -7,7 +7,7 @@ import re
 import time
 from dataclasses import astuple, dataclass, replace
 
-from kleio.core import output, redact, statistics
+from kleio.core import analyses, output, redact, statistics
 from kleio.core.artifacts import View
 from kleio.core.commandline import parameters, typed
 from kleio.core.errors import KleioError, UsageError
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from typing import Any
 
+    from kleio.core.analyses import Inherited
     from kleio.core.journal.base import Journal, Summary
     from kleio.core.lookup import Key
     from kleio.core.statistics import Record
@@ -37,7 +38,7 @@ class Cut:
 
     ``changed`` says in words what differs on this edge; it is told, and is no part of the identity. No more is ``kept``: of the
     artifacts with a policy (:mod:`kleio.core.retention`), those that were still there, as (execution, writer, offset); None
-    where there are no such artifacts.
+    where there are no such artifacts. ``analyses`` are what the branch has of those of its parent.
     """
 
     criterion: str
@@ -45,6 +46,7 @@ class Cut:
     parts: tuple[Part, ...]
     changed: tuple[str, ...] = ()
     kept: tuple[tuple[str, str, int], ...] | None = None
+    analyses: tuple[Inherited, ...] = ()
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -53,6 +55,7 @@ class Cut:
 
     def as_dict(self) -> dict[str, Any]:
         known = {} if self.kept is None else {"kept": [list(one) for one in self.kept]}
+        known |= {"analyses": [list(astuple(one)) for one in self.analyses]} if self.analyses else {}
         return self.identity | {"changed": list(self.changed)} | known
 
     @classmethod
@@ -60,7 +63,8 @@ class Cut:
         """That of a trial which is a branch."""
         cut = trial.cut or {}
         kept = tuple((one[0], one[1], one[2]) for one in cut["kept"]) if "kept" in cut else None
-        return cls(cut["criterion"], cut["by"], tuple(parts(trial)), tuple(cut.get("changed", ())), kept)
+        changed = tuple(cut.get("changed", ()))
+        return cls(cut["criterion"], cut["by"], tuple(parts(trial)), changed, kept, tuple(analyses.inherited(trial)))
 
 
 # -- making a cut --------------------------------------------------------------------------------------------------
@@ -82,7 +86,7 @@ def cut(journal: Journal, entry: Entry, criterion: str, by: str) -> Cut:
     """
     there = whole(journal, entry)
     if criterion == END:
-        return Cut(END, by, tuple(there))
+        return Cut(END, by, tuple(there), analyses=tuple(analyses.bequeathed(journal, entry, None)))
     name, equals, value = criterion.partition("=")
     moment = _matched(journal, entry, there, name, typed(value)) if equals and name else _at_time(criterion, entry)
     if moment.execution is not None:
@@ -92,7 +96,7 @@ def cut(journal: Journal, entry: Entry, criterion: str, by: str) -> Cut:
     kept = tuple(part for part in ends if part.end > 0)
     if not kept:
         raise KleioError(f"nothing of trial {entry.id[:SHORT]} lies before {criterion}; it {_lasted(entry)}")
-    return Cut(criterion, by, kept)
+    return Cut(criterion, by, kept, analyses=tuple(analyses.bequeathed(journal, entry, moment.time)))
 
 
 def _matched(journal: Journal, entry: Entry, there: list[Part], name: str, value: Any) -> Moment:
@@ -281,6 +285,7 @@ def inherited_summaries(journal: Journal, parent: str, child: str, cut: Cut) -> 
             yield replace(whole, trial=child)
         else:
             yield replace(summary_of(journal, part, child, end), writer=part.writer)
+    yield from analyses.summaries(journal, child, cut.analyses)
 
 
 def endowed(journal: Journal, cut: Cut, givers: Sequence[Entry], child: str, execution: str) -> Cut:

@@ -142,9 +142,14 @@ def logged(
 
 def artifacts(journal: Journal, entry: Entry, all_executions: bool = False) -> list[Record]:
     """The artifacts that a trial has, in the order of their times; what was given up only with ``all_executions``."""
+    return [record for _, record in having(journal, entry, all_executions)]
+
+
+def having(journal: Journal, entry: Entry, all_executions: bool = False) -> Iterator[tuple[Key, Record]]:
+    """The same, each with where it was logged."""
     found = retention.kept(had(journal, entry.trial), turns(journal, parts(entry.trial), entry))
     ends = {} if all_executions else limits(journal, parts(entry.trial), entry)
-    return [record for _, record in resuming.counting(found, ends)]
+    return resuming.counting(found, ends)
 
 
 def had(journal: Journal, trial: Trial, but: str | None = None) -> Iterator[tuple[Key, Record]]:

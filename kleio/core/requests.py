@@ -10,13 +10,15 @@ import os
 import shutil
 from itertools import chain
 
-from kleio.core import lineage, resuming
+from kleio.core import analyses, lineage, resuming
 from kleio.core.errors import JournalError
 from kleio.core.findings import resumed
+from kleio.core.lookup import resolve
 from kleio.core.retention import kept
 from kleio.core.scopes import resolved
 from kleio.core.shipping import RESOURCES, LineStream, Source
-from kleio.core.spool import spools
+from kleio.core.spool import ANALYSIS, spools
+from kleio.core.statistics import Record
 from kleio.core.trial import Trial
 
 TYPE_CHECKING = False
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
     from kleio.core.retention import Logged
     from kleio.core.scopes import Scope
     from kleio.core.spool import Spool
-    from kleio.core.statistics import Record
+    from kleio.core.trial import Entry
 
 
 class Answerer:
@@ -61,6 +63,9 @@ class Answerer:
                 return self._flushed(request["extents"])
             if request["op"] == "blob":
                 return {"path": self._blob(request["sha256"])}
+            if request["op"] == "trial":
+                entry = self._other(request)
+                return {"id": entry.id, "params": entry.params}
             if request["op"] == "artifacts":
                 return {"records": [one for one in self._artifacts(request) if _matches(one[1], request)]}
             if request["op"] == RESOURCES:
@@ -70,20 +75,38 @@ class Answerer:
             return {"error": str(error)}
 
     def _statistics(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Statistics as (time, values, number of the scope among ``scopes``), or the scopes alone."""
+        """Statistics as (time, values, number of the scope among ``scopes``, author), or the scopes alone."""
         found, scopes = resolved(self._counting("statistics", request))
         if request["op"] == "scopes":
             return {"scopes": _told(one for one in scopes if _matches(one.values, request))}
-        records = sorted((one for one in found if _matches(one[0].values, request)), key=lambda one: one[0].time)
-        used = list({id(scope): scope for _, scope in records if scope is not None}.values())
+        own = ((record, scope, None) for record, scope in found)
+        said = ((record, None, author) for record, author in self._analyses(request))
+        records = sorted((one for one in (*own, *said) if _matches(one[0].values, request)), key=lambda one: one[0].time)
+        used = list({id(scope): scope for _, scope, _ in records if scope is not None}.values())
         places = {id(scope): at for at, scope in enumerate(used)}
         return {
-            "records": [[record.time, dict(record.values), places.get(id(scope))] for record, scope in records],
+            "records": [[record.time, dict(record.values), places.get(id(scope)), by] for record, scope, by in records],
             "scopes": _told(used),
         }
 
+    def _analyses(self, request: dict[str, Any]) -> Iterator[tuple[Record, dict[str, Any]]]:
+        """What was said later of the trial that is asked about, each statistic with its author: by others, then by this run."""
+        trial = self._other(request).trial if "trial" in request else self._trial()
+        for record, author in analyses.of(self._journal, trial) if self._journal else ():
+            if author["execution"] != self._source.execution:
+                yield record, author
+        own = self._source
+        user = (own.spool.read("launch") or {}).get("execution", {}).get("user")
+        for _, record in _logged(own, ANALYSIS):
+            if record.values.get("trial") == trial.id:
+                said = Record(record.offset, record.values["at"], record.values["values"])
+                yield said, {"user": user, "trial": own.trial, "execution": own.execution}
+
     def _artifacts(self, request: dict[str, Any]) -> list[list[Any]]:
         """Artifacts as (time, values, execution), in the order of their times."""
+        if "trial" in request:
+            others = lineage.having(self._journal_here(), self._other(request), bool(request.get("all")))
+            return [[record.time, dict(record.values), key[0]] for key, record in others]
         found: Iterable[Logged] = kept(chain(self._earlier("artifacts"), _logged(self._source, "artifacts")), self._turns())
         if not request.get("all"):
             found = resuming.counting(found, self._limits())
@@ -107,10 +130,24 @@ class Answerer:
 
     def _counting(self, stream: str, request: dict[str, Any]) -> Iterator[tuple[Key, Record]]:
         """What the trial logged: earlier executions from the journal, this one from the spool. Without what an execution gave
-        up by resuming from before it, unless all is asked for.
+        up by resuming from before it, unless all is asked for. Of another trial what the journal has.
         """
+        if "trial" in request:
+            entry, journal = self._other(request), self._journal_here()
+            others = lineage.emitted(journal, entry.trial, stream)
+            ends = {} if request.get("all") else lineage.limits(journal, lineage.parts(entry.trial), entry)
+            return resuming.counting(others, ends)
         found = chain(self._earlier(stream), _logged(self._source, stream))
         return found if request.get("all") else resuming.counting(found, self._limits())
+
+    def _other(self, request: dict[str, Any]) -> Entry:
+        """The trial that a request names."""
+        return resolve(self._journal_here(), request["trial"])
+
+    def _journal_here(self) -> Journal:
+        if self._journal is None:
+            raise JournalError("this run is offline, and other trials are in the journal")
+        return self._journal
 
     def _limits(self) -> dict[str, int]:
         """Up to when what each execution logged counts."""

@@ -12,7 +12,7 @@ import re
 import tempfile
 from dataclasses import dataclass, field, replace
 
-from kleio.core import output, resources, statistics
+from kleio.core import analyses, output, resources, statistics
 from kleio.core.errors import KleioError, Scrubbed
 from kleio.core.journal.base import BYTES, Selection, Trace
 from kleio.core.journal.replacement import Replacement
@@ -20,7 +20,7 @@ from kleio.core.lookup import SHORT, by_stream, is_alive
 from kleio.core.pattern import blot
 from kleio.core.scrub_code import CodeScrub
 from kleio.core.shipping import UNREADABLE
-from kleio.core.spool import LINE_STREAMS, OUTPUT_STREAMS, spools
+from kleio.core.spool import ANALYSIS, LINE_STREAMS, OUTPUT_STREAMS, spools
 from kleio.core.trial import Event, Trial
 
 TYPE_CHECKING = False
@@ -37,13 +37,13 @@ KIND = "scrubbed"
 """Of the event that remains."""
 ROUNDS = 3
 """How often what was recorded meanwhile is scrubbed as well."""
-LINES = (*LINE_STREAMS, *(f"{UNREADABLE}-{stream}" for stream in LINE_STREAMS))
+LINES = (*LINE_STREAMS, ANALYSIS, *(f"{UNREADABLE}-{stream}" for stream in (*LINE_STREAMS, ANALYSIS)))
 
 # What a record hangs together by, under these names: ids, digests and states.
 _BODY = ("id", "work_key", "created", "parent", "previous", "within", "redacted", "repeats", "params", "code", "cut")
 _CODE = ("fingerprint", "commit", "document")
 _EVENT = ("status", "exit_code", "signal", "started", "pid", "machine", "environment", "wrote", "code", "count", "params",
-          "defaults")  # fmt: skip
+          "defaults", "execution", "trial")  # fmt: skip
 _NAMED = {"artifacts": ("sha256", "size", "keep"), "resources": ("sha256", "size", "listing", "kind", "files")}
 _NAMING = ("path:", "file:", "name:", "job:")
 
@@ -77,14 +77,21 @@ class Found:
         return found
 
 
-def refuse(entry: Entry, root: str) -> None:
-    """Raise KleioError for a trial of which something may still come: it runs, or a spool under ``root`` is not shipped."""
+def refuse(journal: Journal, entry: Entry, root: str) -> None:
+    """Raise KleioError for a trial of which something may still come: it runs, is being analysed, or a spool under ``root`` is
+    not shipped.
+    """
     short = entry.id[:SHORT]
     if is_alive(entry, root):
         raise KleioError(f"trial {short} is running; scrub it when it has ended")
     for spool in spools(root):
         if ((spool.read("launch") or {}).get("trial") or {}).get("id") == entry.id:
             raise KleioError(f"records of trial {short} wait on this machine, and may hold it too; ship them first: kleio sync")
+    other = analyses.going_on(journal, entry, root)
+    if other:
+        raise KleioError(
+            f"trial {other[:SHORT]} is analysing trial {short}; scrub it when that has ended, and has been shipped (kleio sync)"
+        )
 
 
 def find(journal: Journal, entry: Entry, pattern: Pattern) -> Found:
@@ -276,7 +283,7 @@ class _Scrubbing:
         old = self._entry.trial.as_dict()
         named = ("project",) if re.fullmatch("[0-9a-f]{40,64}", old["project"]) else ()  # by its root commit
         new, count = self._pattern.cleaned(old, (*_BODY, *named))
-        for name, kept, numbers in (("params", (), True), ("code", _CODE, False), ("cut", ("ends", "kept"), False)):
+        for name, kept, numbers in (("params", (), True), ("code", _CODE, False), ("cut", ("ends", "kept", "analyses"), False)):
             new[name], more = self._pattern.cleaned(old[name], kept, numbers)
             count += more
         if count:

@@ -15,12 +15,13 @@ from dataclasses import dataclass
 from kleio.core import output, statistics
 from kleio.core.journal.base import Segment, Summary, Trace
 from kleio.core.resources import INPUT
-from kleio.core.spool import LINE_STREAMS, SHARED, LineReader, parse_line
+from kleio.core.spool import ANALYSIS, LINE_STREAMS, SHARED, LineReader, parse_line
 from kleio.core.statistics import Record, Summariser
+from kleio.core.trial import ANALYSED, Event
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from kleio.core.journal.base import Journal
     from kleio.core.spool import Spool
@@ -89,9 +90,9 @@ class Stream(ABC):
         """The contents that they tell were read, by which the execution is found again."""
         yield from ()
 
-    def summary(self) -> Summary | None:
+    def summaries(self) -> Iterable[Summary]:
         """Of everything read so far."""
-        return None
+        return ()
 
 
 class LineStream(Stream):
@@ -218,11 +219,110 @@ class LineStream(Stream):
         super()._seal()
         self._records, self._unreadable = [], []
 
-    def summary(self) -> Summary | None:
-        if self._stream != "statistics" or not self._summary.keys:
-            return None
+    def summaries(self) -> Iterable[Summary]:
+        if self._stream == "statistics" and self._summary.keys:
+            own = self._source
+            yield Summary(own.trial, own.execution, self.writer, self._read_to, self._summary.keys)
+
+
+class Analysed:
+    """A trial that is analysed: what is said of it and not sealed, from the offset ``start`` on, and all of it summarised.
+
+    The journal had what lies before ``known`` when shipping began.
+    """
+
+    __slots__ = ("end", "known", "new", "records", "size", "start", "summary")
+
+    def __init__(self, known: int) -> None:
+        self.known = self.start = known
+        self.end = self.size = 0
+        self.new = False
+        self.records: list[Record] = []
+        self.summary = Summariser()
+
+    def take(self, record: Record, size: int) -> None:
+        """One more line, of ``size`` bytes."""
+        self.summary.add(record)
+        self.end = record.offset + size
+        if record.offset >= self.known:
+            self.records.append(record)
+            self.new, self.size = True, self.size + size
+
+    def sent(self, end: int) -> None:
+        """The journal has all before ``end``."""
+        self.new = False
+        if self.size >= SEALED:
+            self.start, self.records, self.size = end, [], 0
+
+
+class AnalysisStream(LineStream):
+    """What one process says of other trials: each line goes to the trial that it names.
+
+    Each of them gets a stream of its own in the journal, with the offsets of the one file, whose segments follow each other
+    without a gap whoever else is named between. ``begin`` is called when a trial is first named, with the time in seconds; it
+    says up to which offset the journal has what is said of it, or None if there is no such trial.
+    """
+
+    def __init__(self, source: Source, writer: str, stream: str, begin: Callable[[str, float], int | None]) -> None:
+        self._begin = begin
+        self._trials: dict[str, Analysed] = {}
+        self._taken: list[tuple[str, float, Record, bytes]] = []
+        super().__init__(source, writer, stream, 0)
+
+    def _take(self, line: bytes, at: int, now: int) -> None:
+        try:
+            parsed = parse_line(line, False, now)
+            if parsed is not None:
+                said = parsed[1]
+                record = Record(at, int(said["at"]), dict(said["values"]))
+                statistics.pack([record])
+                self._taken.append((str(said["trial"]), parsed[0] / 1e9, record, line))
+        except Exception:  # noqa: BLE001 - as above
+            self._set_aside(at, now, line.decode("utf-8", "replace"))
+
+    def _new(self) -> Iterator[Segment]:
+        while self._read(LINES_PIECE) or self._taken:
+            self._hand_out()
+            if self._unreadable or any(one.new for one in self._trials.values()):
+                break  # else the journal has all of this already
+        else:
+            return
         own = self._source
-        return Summary(own.trial, own.execution, self.writer, self._read_to, self._summary.keys)
+        for trial, one in self._trials.items():
+            if one.new:
+                packed = statistics.pack(one.records)
+                yield Segment(trial, own.execution, self.writer, self._stream, one.start, self._read_to, packed)
+        if self._unreadable:
+            yield self._segment(f"{UNREADABLE}-{self._stream}", statistics.pack(self._unreadable))
+
+    def _hand_out(self) -> None:
+        """Give each line that was read to its trial. An error of the journal leaves the rest for the next time."""
+        while self._taken:
+            trial, when, record, line = self._taken[0]
+            one = self._trials.get(trial) or self._first(trial, when)
+            if one is None:
+                self._set_aside(record.offset, record.time, line.decode("utf-8", "replace"))
+            else:
+                one.take(record, len(line))
+            self._taken.pop(0)
+
+    def _first(self, trial: str, when: float) -> Analysed | None:
+        known = self._begin(trial, when)
+        if known is None:
+            return None
+        self._trials[trial] = Analysed(known)
+        return self._trials[trial]
+
+    def sent(self) -> None:
+        super().sent()
+        for one in self._trials.values():
+            if one.new:
+                one.sent(self._read_to)
+
+    def summaries(self) -> Iterable[Summary]:
+        own = self._source
+        for trial, one in self._trials.items():
+            yield Summary(trial, own.execution, self.writer, one.end, one.summary.keys)
 
 
 class OutputStream(Stream):
@@ -268,18 +368,30 @@ class Shipper:
     def _discover(self) -> None:
         for writer, stream in self._source.spool.streams():
             if self._wanted(stream) and (writer, stream) not in self.streams:
-                shipped = self._known.get((writer, stream), 0)
-                self.streams[writer, stream] = (
-                    LineStream(self._source, writer, stream, shipped, self._ahead.get((writer, stream), ()))
-                    if stream in LINE_STREAMS
-                    else OutputStream(self._source, writer, stream, shipped)
-                )
+                self.streams[writer, stream] = self._stream(writer, stream)
+
+    def _stream(self, writer: str, stream: str) -> Stream:
+        if stream == ANALYSIS:
+            return AnalysisStream(self._source, writer, stream, lambda trial, when: self._analyse(trial, when, writer))
+        shipped = self._known.get((writer, stream), 0)
+        if stream in LINE_STREAMS:
+            return LineStream(self._source, writer, stream, shipped, self._ahead.get((writer, stream), ()))
+        return OutputStream(self._source, writer, stream, shipped)
+
+    def _analyse(self, trial: str, when: float, writer: str) -> int | None:
+        """Tell a trial who analyses it; up to where the journal has that already, or None where there is no such trial."""
+        if self._journal.entry(trial) is None:
+            return None
+        own = self._source
+        user = (own.spool.read("launch") or {}).get("execution", {}).get("user")
+        data = {"user": user, "trial": own.trial, "execution": own.execution}
+        self._journal.record(trial, Event(f"{ANALYSED}-{own.execution}", ANALYSED, when, data=data))
+        return self._journal.extents(own.execution, trial).get((writer, ANALYSIS), 0)
 
     def summarise(self) -> None:
         """Send every summary again: a launcher may have been killed between its records and them."""
         for stream in self.streams.values():
-            summary = stream.summary()
-            if summary:
+            for summary in stream.summaries():
                 self._journal.summarise(summary)
 
     def behind(self) -> bool:
@@ -306,8 +418,7 @@ class Shipper:
             return self._tidied()
         self._journal.append(batch)
         for stream in ready:
-            summary = stream.summary()
-            if summary:
+            for summary in stream.summaries():
                 self._journal.summarise(summary)
             stream.sent()
         self._tidied()

@@ -12,7 +12,7 @@ One directory an execution, 0700::
     recorder.lock         flock held by whoever ships: the launcher, later perhaps another kleio
     wake                  a FIFO: one byte makes the recorder look at once
     shared.statistics     $KLEIO_STATISTICS: anybody appends one JSON object a line
-    WRITER.STREAM         lines, "NANOSECONDS [MARK] JSON", of one process: statistics, artifacts, resources
+    WRITER.STREAM         lines, "NANOSECONDS [MARK] JSON", of one process: statistics, artifacts, resources, analysis
     launcher.STREAM       output, stdout or stderr as read, and launcher.STREAM.times beside it
     blobs/SHA256          bytes of artifacts, complete
     requests/ answers/    what load_* and flush() ask of the launcher, and what it answers
@@ -40,6 +40,8 @@ COMPLETE = "complete"
 """The document that a script leaves by saying that it has done its work."""
 LAUNCHER = "launcher"
 LINE_STREAMS = ("statistics", "artifacts", "resources")
+ANALYSIS = "analysis"
+"""The stream of lines that are statistics of other trials, each naming its own."""
 OUTPUT_STREAMS = ("output", "stdout", "stderr")
 LARGEST_RECORD = 8 << 20  # bytes; a record must fit in one MongoDB document with room to spare
 
@@ -174,7 +176,7 @@ class Spool:
         """The (writer, stream) of every stream file there is now."""
         for name in sorted(os.listdir(self.path)):
             writer, _, stream = name.partition(".")
-            if stream in LINE_STREAMS or (writer == LAUNCHER and stream in OUTPUT_STREAMS):
+            if stream in (*LINE_STREAMS, ANALYSIS) or (writer == LAUNCHER and stream in OUTPUT_STREAMS):
                 yield writer, stream
 
     def alive(self) -> bool:

@@ -36,6 +36,9 @@ class Status(str, Enum):
 HELD = (Status.RESERVED, Status.RUNNING)
 """Statuses that claim a live owner; without one they read as failover."""
 
+ANALYSED = "analysed"
+"""The kind of an event of a trial, but of none of its executions: that another run said statistics of it."""
+
 _RANK = {"reserved": 0, "running": 1, "failover": 2, "ended": 3, "switchover": 4, "acknowledged": 4}
 """Within one token: a late end overrules the failover that somebody inferred from silence."""
 
@@ -45,8 +48,8 @@ class Event:
     """Something that happened to a trial, once.
 
     ``token`` is the fencing token of the reservation it happened under, 0 for what needs none. ``kind`` is one of
-    reserved, running, ended, failover, switchover, acknowledged, and of annotated, environment, parameters, exception, wrote
-    and output, which leave the status alone. ``time`` is seconds since the epoch, by the clock of who says it.
+    reserved, running, ended, failover, switchover, acknowledged, and of annotated, analysed, environment, parameters,
+    exception, wrote and output, which leave the status alone. ``time`` is seconds since the epoch, by the clock of who says it.
     """
 
     id: str
