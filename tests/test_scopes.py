@@ -174,6 +174,85 @@ shared.commit(b=100, kind="main")
     assert len({number for _, number in found if number}) >= 2
 
 
+def test_scopes_that_begin_and_end_in_several_threads_disturb_nobody(tmp_path):
+    done = run(
+        tmp_path,
+        """
+import sys, threading
+sys.setswitchinterval(1e-6)
+root = k.scope(a=1)
+kept = [root.scope(s=n) for n in range(300)]
+for one in kept: one.add(q=1)
+over = threading.Event()
+def opens():
+    while not over.is_set():
+        one = root.scope(o=1); one.add(x=1); one.commit()
+def closes():
+    for n in range(200):
+        with root.scope(c=n) as one: one.add(y=1)
+opening = [threading.Thread(target=opens) for _ in range(2)]
+closing = [threading.Thread(target=closes) for _ in range(2)]
+[t.start() for t in opening + closing]; [t.join() for t in closing]
+over.set(); [t.join() for t in opening]
+""",
+    )
+    assert "Error" not in done.stderr
+    found, scopes = logged(f"sqlite:///{os.environ['KLEIO_HOME']}/journal.db")
+    assert sorted(values["c"] for values, _ in found if "c" in values) == sorted([*range(200)] * 2)
+    assert sum(len(scope.uncommitted) for scope in scopes) == 300
+
+
+def test_values_of_a_scope_are_metadata_whatever_their_names(tmp_path):
+    done = run(
+        tmp_path,
+        """
+k.scope(filename="f", artifact=1, wait=0, keep_last=1, keep_best=3, self=4).log_artifact("x", b"1", n=1)
+k.scope(keep_last=1).log_artifact("x", b"2", n=2)
+for one in k.load_artifacts("x"): print(one.meta)
+""",
+    )
+    assert done.stdout.splitlines() == [
+        "{'filename': 'f', 'artifact': 1, 'wait': 0, 'keep_last': 1, 'keep_best': 3, 'self': 4, 'n': 1}",
+        "{'keep_last': 1, 'n': 2}",
+    ]
+
+
+def test_very_deep_scopes_and_a_clock_that_is_set_back(tmp_path):
+    done = run(
+        tmp_path,
+        """
+import os, time
+one = k.scope(depth=0)
+for depth in range(1, 3000): one = one.scope(depth=depth)
+one.log_statistic(x=1); one.log_artifact("a", b"")
+if os.fork() == 0:
+    one.log_statistic(x=2)
+    os._exit(0)
+os.wait()
+now = time.time_ns
+with k.scope(back=1): time.time_ns = lambda: now() - 50_000_000_000
+time.time_ns = now
+print([one["depth"] for one in k.load_statistic("x")], k.load_artifacts("a")[0].meta, k.load_scopes(back=1)[0].duration)
+""",
+    )
+    assert done.stdout == "[2999, 2999] {'depth': 2999} 0.0\n"
+
+
+def test_info_counts_the_scopes_that_count(tmp_path):
+    text = """
+import sys
+k.resume_from(k.latest_artifact("ck"))
+if k.execution == 1:
+    k.scope(a=1); k.log_artifact("ck", b"1"); k.scope(a=2).scope(b=3)
+sys.exit(k.execution == 1)
+"""
+    run(tmp_path, text, check=1)
+    run(tmp_path, text)
+    (trial,) = trials()
+    assert "scopes     1\n" in kleio("info", trial["id"], check=0).stdout
+    assert "scopes     3\n" in kleio("info", "--all-executions", trial["id"], check=0).stdout
+
+
 def test_a_branch_cuts_at_a_value_that_a_scope_has(tmp_path, journal_uri):
     run(
         tmp_path,

@@ -67,7 +67,8 @@ class LoggedScope(dict):  # type: ignore[type-arg]
         self.own: dict[str, Any] = told["own"]
         self.start = told["started"] / 1e9 if told["started"] is not None else None
         self.end = told["ended"] / 1e9 if told["ended"] is not None else None
-        self.duration = self.end - self.start if self.start is not None and self.end is not None else None
+        over = self.start is not None and self.end is not None
+        self.duration = max(self.end - self.start, 0.0) if over else None  # type: ignore[operator]  # clocks are set back
         self.error: dict[str, Any] | None = told["error"]
         self.uncommitted: list[dict[str, Any]] = told["uncommitted"]
 
@@ -220,6 +221,12 @@ class Logger:
         Of the artifacts of this name the newest ``keep_last`` stay, and the one whose ``meta`` has the smallest value under the
         name ``keep_best``, or the largest if the name follows a minus sign, as in ``"-accuracy"``; the others are dropped.
         """
+        self.keep_artifact(filename, artifact, meta, wait, keep_last, keep_best)
+
+    def keep_artifact(
+        self, filename: str, artifact: Any, meta: Mapping[str, Any], wait: bool, keep_last: int | None, keep_best: str | None
+    ) -> None:
+        """The same, whatever the names in ``meta``."""
         if not self._directory:
             return
         from kleio.client.artifacts import log

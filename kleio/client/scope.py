@@ -43,7 +43,15 @@ class Scope:
     @property
     def values(self) -> dict[str, Any]:
         """Its values, and those that it inherits."""
-        return {**(self.parent.values if self.parent else {}), **self._values}
+        found: dict[str, Any] = {}
+        for scope in reversed(list(self.chain())):
+            found |= scope.own
+        return found
+
+    @property
+    def own(self) -> dict[str, Any]:
+        """Its values without those that it inherits."""
+        return dict(self._values)
 
     def scope(self, /, **values: Any) -> Scope:
         """One inside this one, which inherits its values."""
@@ -73,20 +81,32 @@ class Scope:
         """Begin a statistic, or add to the one that this thread or task has begun; :meth:`commit` records it."""
         if not _unfinished:
             _watch()
-        _unfinished[id(self)] = self
         self._added.setdefault(_who(), {}).update(values)
+        _unfinished[id(self)] = self
 
     def commit(self, /, **values: Any) -> None:
         """Record as one statistic what this thread or task has added, and ``values``; nothing if there is neither."""
         added = self._added.pop(_who(), {})
         if not self._added:
             _unfinished.pop(id(self), None)
+            if self._added:  # another thread has just begun one
+                _unfinished[id(self)] = self
         if added or values:
             self.log_statistic(**{**added, **values})
 
-    def log_artifact(self, filename: str, artifact: Any, /, **meta: Any) -> None:
+    def log_artifact(
+        self,
+        filename: str,
+        artifact: Any,
+        /,
+        *,
+        wait: bool = False,
+        keep_last: int | None = None,
+        keep_best: str | None = None,
+        **meta: Any,
+    ) -> None:
         """Keep a copy of ``artifact`` as :meth:`Logger.log_artifact` does, with the scope's values among its metadata."""
-        self._logger.log_artifact(filename, artifact, **{**self.values, **meta})
+        self._logger.keep_artifact(filename, artifact, {**self.values, **meta}, wait, keep_last, keep_best)
 
     # -- its end -------------------------------------------------------------------------------------------------
 
@@ -100,8 +120,9 @@ class Scope:
 
     def close(self, error: BaseException | None = None) -> None:
         """It ends here, because of ``error`` if that is given. What is still uncommitted in it, or inside it, is kept apart."""
-        for scope in [one for one in _unfinished.values() if self in one.chain()]:
-            scope.give_up()
+        for scope in list(_unfinished.values()):  # at once: other threads go on adding
+            if self in scope.chain():
+                scope.give_up()
         self._tell("-", None, error)
 
     def give_up(self) -> None:
@@ -129,15 +150,24 @@ class Scope:
         if not logger.active or self.parent is None:
             return ""
         if self._writer is None or self._writer is not logger.statistics:
-            outside = self.parent.mark()
-            number = next(_numbers) if self._origin else self.number
-            told: dict[str, Any] = {"values": self._values, "parent": int(outside[1:]) if outside else None}
-            if self._origin is not None:
-                told["origin"] = self._origin
-            self._put(f"@+{number} ", told)
-            self._writer, self._mark = logger.statistics, f"@{number} "
-            if self._origin is None and self._writer is not None:
-                self._origin = [self._writer.name, number]
+            outside = ""
+            for scope in reversed(list(self.chain())):
+                outside = scope.begin(outside)
+        return self._mark
+
+    def begin(self, outside: str) -> str:
+        """Tell of it in the stream of this process, unless that was done; ``outside`` marks its parent there."""
+        logger = self._logger
+        if self.parent is None or (self._writer is not None and self._writer is logger.statistics):
+            return self._mark
+        number = next(_numbers) if self._origin else self.number
+        told: dict[str, Any] = {"values": self._values, "parent": int(outside[1:]) if outside else None}
+        if self._origin is not None:
+            told["origin"] = self._origin
+        self._put(f"@+{number} ", told)
+        self._writer, self._mark = logger.statistics, f"@{number} "
+        if self._origin is None and self._writer is not None:
+            self._origin = [self._writer.name, number]
         return self._mark
 
     def _tell(self, what: str, values: dict[str, Any] | None, error: BaseException | None = None) -> None:

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from kleio.core import analyses, lineage, resources, resuming
 from kleio.core.collecting import in_words
 from kleio.core.lookup import files_written
-from kleio.core.scopes import resolved
 from kleio.core.shipping import RESOURCES, UNREADABLE
 
 TYPE_CHECKING = False
@@ -51,7 +50,7 @@ def about(journal: Journal, entry: Entry, all_executions: bool = False) -> About
         ancestors=lineage.ancestors(journal, entry),
         branches=lineage.children(journal, entry.id),
         scrubs=[event.data for event in entry.events if event.kind == "scrubbed"],
-        scopes=_in_words(resolved(lineage.marked(journal, entry.trial))[1]),
+        scopes=_in_words(lineage.scopes(journal, entry, all_executions)),
         remarks=list(_remarks(journal, entry)),
         experiment=entry.trial.experiment,
         analyses=analyses.told(journal, entry),

@@ -93,7 +93,13 @@ def emitted(journal: Journal, trial: Trial, stream: str, but: str | None = None)
             yield key, record
 
 
-def marked(journal: Journal, trial: Trial) -> Iterator[tuple[Key, Record]]:
+def scopes(journal: Journal, entry: Entry, all_executions: bool = False) -> Scopes:
+    """The scopes of what a trial sees; of what was given up only with ``all_executions``."""
+    ends = {} if all_executions else limits(journal, parts(entry.trial), entry)
+    return resolved(resuming.counting(_marked(journal, entry.trial), ends))[1]
+
+
+def _marked(journal: Journal, trial: Trial) -> Iterator[tuple[Key, Record]]:
     """What a trial's statistics tell of scopes; segments that tell nothing are not even looked into."""
     for key, segments in seen(journal, trial, ("statistics",)):
         for record in statistics.records(one for one in segments if statistics.is_marked(one.payload)):
