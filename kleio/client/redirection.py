@@ -19,6 +19,8 @@ _lock = _thread.RLock()
 _active: list[Redirection] = []
 """Those of this process, the innermost last."""
 _PIECE = 1 << 16
+LINGER = 2.0
+"""Seconds for which what is printed is waited for to be passed on, where the recorder is gone."""
 
 
 class Redirection:
@@ -29,6 +31,7 @@ class Redirection:
         self.saved: dict[int, int] = {}
         self._ours: dict[int, tuple[int, int]] = {}
         self._rescue: list[tuple[int, list[int]]] = []
+        self._relays: list[_thread.LockType] = []
         self._tees: list[Tee] = []
         flush()
         with _lock:
@@ -61,6 +64,8 @@ class Redirection:
             for ours, _ in self._rescue:
                 os.close(ours)
             self._rescue = []
+        for passed_on in self._relays:
+            passed_on.acquire(timeout=LINGER)  # a program in the background may go on printing
 
     def _give_back(self) -> None:
         at = _active.index(self)
@@ -78,22 +83,24 @@ class Redirection:
         self.saved = {}
 
     def abandon(self, lost: bool) -> None:
-        """Nobody hears us any more: print as if we were not there, what is still on its way first."""
+        """The recorder is ``lost``: pass on in its place what is printed, in order. Else nobody takes it: print as if we were
+        not there.
+        """
+        from kleio.client.connection import beside
+
         with _lock:
             if self not in _active:
                 return
-            onward = {fd: os.dup(saved) for fd, saved in self.saved.items()}
-            self._give_back()
-            for ours, fds in self._rescue:
-                if lost:
-                    from kleio.client.connection import beside
-
-                    beside(_pump, ours, onward.pop(fds[0]))
-                else:
+            rescue, self._rescue = self._rescue, []
+            for ours, fds in rescue if lost else ():
+                passed_on = _thread.allocate_lock()
+                passed_on.acquire()
+                self._relays.append(passed_on)
+                beside(_pump, ours, os.dup(self.saved[fds[0]]), passed_on)
+            if not lost:
+                self._give_back()
+                for ours, _ in rescue:
                     os.close(ours)
-            self._rescue = []
-            for descriptor in onward.values():
-                os.close(descriptor)
 
     def forget(self) -> None:
         """In a child after a fork: it goes on printing where it did, and gives nothing back."""
@@ -112,7 +119,7 @@ def _file(fd: int) -> tuple[int, int]:
     return found.st_dev, found.st_ino
 
 
-def _pump(source: int, onward: int) -> None:
+def _pump(source: int, onward: int, ended: _thread.LockType) -> None:
     """In the recorder's place, to the end."""
     try:
         while data := os.read(source, _PIECE):
@@ -124,6 +131,7 @@ def _pump(source: int, onward: int) -> None:
     finally:
         os.close(source)
         os.close(onward)
+        ended.release()
 
 
 def abandon_all(lost: bool) -> None:
