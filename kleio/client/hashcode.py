@@ -39,7 +39,7 @@ class Run:
         self._spool: Spool | None = None
         self._lock: int | None = None
         self._process = os.getpid()
-        self._version: tuple[str, str, str] | None = None
+        self._version: tuple[str, str] | None = None
         self._config: Config | None = None
 
     def hash_code(
@@ -51,16 +51,16 @@ class Run:
     ) -> str:
         """The hash code of these arguments, of which some were ``given``; the run can be found by it."""
         try:
-            project, root, fingerprint = self._code()
+            root, fingerprint = self._code()
             volatile = self._settings()["volatile"]
         except Exception as error:  # noqa: BLE001 - the script goes on, whatever is amiss with settings, git or the disk
             kleio_logger._refuse(error, "the hash code does not count the code, and the run is not recorded")
-            project, root, fingerprint, volatile = "", "/", "", ()
+            root, fingerprint, volatile = "/", "", ()
         from kleio.core import hashcode
 
         script = hashcode.script_name(root, _script(), sys.prefix)
         counted = hashcode.counted(arguments, options, volatile)
-        code = hashcode.hash_code(project, root, fingerprint, script, counted, rest, volatile)
+        code = hashcode.hash_code(root, fingerprint, script, counted, rest, volatile)
         spool = self._recorded_in()
         if spool is not None and (spool.path, code) not in self._left and len(self._left) < MOST:
             self._left.add((spool.path, code))
@@ -94,17 +94,16 @@ class Run:
                 kleio_logger._refuse(error, "this run is not recorded")
         return self._config
 
-    def _code(self) -> tuple[str, str, str]:
-        """Project, root and fingerprint: those of the launch under kleio, else what is here."""
+    def _code(self) -> tuple[str, str]:
+        """Root and fingerprint: those of the launch under kleio, else what is here."""
         if self._version is None:
             spool = self._recorded_in()
             launch = spool.read("launch") if spool else None
             if launch is not None:
-                trial = launch["trial"]
-                self._version = trial["project"], launch["root"], str(trial["code"]["fingerprint"])
+                self._version = launch["root"], str(launch["trial"]["code"]["fingerprint"])
             else:
                 version = self._captured()
-                self._version = version.project, version.root, version.fingerprint
+                self._version = version.root, version.fingerprint
         return self._version
 
     def _captured(self) -> CodeVersion:

@@ -1,8 +1,8 @@
 """The hash code of a run: a short text that a script puts into the names of its files, by which the run is found again.
 
-A digest of the project, of the code as it counts (the fingerprint: commit, uncommitted changes and untracked sources), of the
-script, and of the arguments as it understood them. So it does not matter how they were written, in which order, from which
-directory of the project, on which machine, or whether ``kleio`` stood before the command. A secret does not count: nothing
+A digest of the code as it counts (the fingerprint: commit, uncommitted changes, untracked sources), of the script, and of the
+arguments as it understood them. So it does not matter how they were written, in which order, from which directory of the
+project, in which clone of it, on which machine, or whether ``kleio`` stood before the command. A secret does not count: nothing
 of it can be guessed from the code.
 """
 
@@ -29,7 +29,6 @@ _EXACT = 1 << 53
 
 
 def hash_code(
-    project: str,
     root: str,
     fingerprint: str,
     script: str,
@@ -41,7 +40,7 @@ def hash_code(
     words = commandline.without(redact.command(rest), volatile)
     return identity.digest(
         {
-            "version": VERSION, "project": project, "code": fingerprint, "script": script,
+            "version": VERSION, "code": fingerprint, "script": script,
             "arguments": {name: canonical(value, root) for name, value in arguments.items()},
             "rest": [canonical(word, root) for word in words],
         }
