@@ -319,18 +319,20 @@ def test_trials_that_run_at_once_with_the_same_contents_never_lose_any(tmp_path,
     """Each drops what another is just bringing; in the end each has all that it lists."""
     text = IMPORT + """
 print("ready", flush=True)
-open("go").read()
+open("go" + sys.argv[1]).read()
 for n in range(60):
     k.log_artifact("state", b"%d " % (n % 5), keep_last=2, n=n)
     if n % 7 == int(sys.argv[1]): k.flush()
 """
     script(tmp_path, text)
-    os.mkfifo(tmp_path / "go")
+    gates = [tmp_path / f"go{n}" for n in range(4)]  # one each: a gate that another had opened could be shut by then
+    for gate in gates:
+        os.mkfifo(gate)
     running = [start(PYTHON, "train.py", str(n), cwd=tmp_path, KLEIO_IF_RUNNING="wait") for n in range(4)]
     for one in running:
         assert one.stdout.readline() == "ready\n"
-    with open(tmp_path / "go", "w"):
-        pass
+    for gate in gates:
+        gate.write_text("")
     for one in running:
         _, complaints = one.communicate(timeout=60)
         assert one.returncode == 0, complaints
