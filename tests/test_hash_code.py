@@ -285,6 +285,7 @@ def test_under_kleio_the_trial_is_found_by_it(project, journal_uri):
     assert shown[1].strip() == f"its hash code is {code}"
     assert "a hash code in it" in kleio("trace", "f" * 16, check=1).stderr
     assert len(trials()) == 1
+    assert f"  hash code  {code}\n" in kleio("info", trial["id"], check=0).stdout
 
 
 def test_without_kleio_it_is_found_at_once_and_shipped_by_the_next_command(project, journal_uri):

@@ -158,6 +158,7 @@ def trial(one: Mapping[str, Any], also: About) -> None:
             ("directory", one["cwd"]),
             ("created", wording.when(one["created"])),
             ("continues", wording.cut_line(one)),
+            ("hash code", _hash_codes(also.hash_codes)),
             ("previous", one["previous"]),
             ("within", one["within"]),
             ("code", wording.code_line(one["code"])),
@@ -185,6 +186,12 @@ def trial(one: Mapping[str, Any], also: About) -> None:
         out(wording.printable(f"not kept with the code: {left['path']} ({left['size']:,} bytes, {left['why']})") + "\n")
     _scrubs(also.scrubs)
     out(dim(_next_commands(one, also.experiment)) + "\n")
+
+
+def _hash_codes(found: Sequence[str]) -> str:
+    """The last of them: of parsers that come one after the other, that knows the most."""
+    several = f"  (the last of {len(found)})" if len(found) > 1 else ""
+    return f"{found[-1]}{several}" if found else ""
 
 
 def _parameter(one: Mapping[str, Any], name: str, dim: Callable[[str], str]) -> str:

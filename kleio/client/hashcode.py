@@ -64,7 +64,7 @@ class Run:
         spool = self._recorded_in()
         if spool is not None and (spool.path, code) not in self._left and len(self._left) < MOST:
             self._left.add((spool.path, code))
-            _leave(spool, f"hash-{code}", None, {}, (f"{hashcode.TRACE}{code}",))
+            _leave(spool, f"hash-{code}", hashcode.KIND, {"hash_code": code}, (f"{hashcode.TRACE}{code}",))
             if spool is self._spool:  # else whoever launched this looks after its parameters
                 shown = hashcode.shown(hashcode.counted(arguments, options, ()), root)
                 sources = {name: "command line" if name in given else "default" for name in shown}
@@ -155,7 +155,7 @@ class Run:
             kleio_logger._say(f"the end of this run is not recorded: {failure}")
 
 
-def _leave(spool: Spool, name: str, kind: str | None, data: dict[str, Any], traces: Sequence[str] = ()) -> None:
+def _leave(spool: Spool, name: str, kind: str, data: dict[str, Any], traces: Sequence[str] = ()) -> None:
     """Put a finding (:mod:`kleio.core.findings`) into the spool."""
     import time
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from kleio.core import analyses, lineage, resources, resuming
+from kleio.core import analyses, hashcode, lineage, resources, resuming
 from kleio.core.collecting import in_words
 from kleio.core.lookup import files_written
 from kleio.core.shipping import RESOURCES, UNREADABLE
@@ -24,7 +24,7 @@ class About:
     """``artifacts`` are those that the trial sees, in the order of their times, ``resources`` the (path, record, change in
     words) that it read, ``files`` the (path, size, …) that it wrote, ``ancestors`` the oldest first; ``unreadable`` counts
     lines of statistics; ``remarks`` are lines of text. ``analyses`` are who said something of it in another
-    trial, and how many values of each key.
+    trial, and how many values of each key; ``hash_codes`` are those by which it is found, the oldest first.
     """
 
     artifacts: list[dict[str, Any]] = field(default_factory=list)
@@ -38,6 +38,7 @@ class About:
     remarks: list[str] = field(default_factory=list)
     experiment: bool = False
     analyses: list[tuple[dict[str, Any], dict[str, int]]] = field(default_factory=list)
+    hash_codes: list[str] = field(default_factory=list)
 
 
 def about(journal: Journal, entry: Entry, all_executions: bool = False) -> About:
@@ -54,6 +55,7 @@ def about(journal: Journal, entry: Entry, all_executions: bool = False) -> About
         remarks=list(_remarks(journal, entry)),
         experiment=entry.trial.experiment,
         analyses=analyses.told(journal, entry),
+        hash_codes=hashcode.told(entry.events),
     )
 
 

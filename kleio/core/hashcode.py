@@ -15,14 +15,18 @@ from kleio.core import commandline, identity, redact
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
     from typing import Any
+
+    from kleio.core.trial import Event
 
 VERSION = 1
 LENGTH = 16
 """Hex digits, 64 bits: among a million runs of a project the chance that any two share one is below 1 in 30 million."""
 TRACE = "hash:"
 """The kind of trace that a run with a hash code leaves."""
+KIND = "hash-code"
+"""The kind of event that tells of one."""
 DEEPEST = 50
 _ADDRESS = re.compile(r" at 0x[0-9A-Fa-f]+")
 _EXACT = 1 << 53
@@ -45,6 +49,12 @@ def hash_code(
             "rest": [canonical(word, root) for word in words],
         }
     )[:LENGTH]  # fmt: skip
+
+
+def told(events: Iterable[Event]) -> list[str]:
+    """The hash codes of a trial, the oldest first, each once."""
+    own = sorted((event for event in events if event.kind == KIND), key=lambda event: event.time)
+    return list(dict.fromkeys(event.data["hash_code"] for event in own))
 
 
 def counted(arguments: Mapping[str, Any], options: Mapping[str, Collection[str]], volatile: Collection[str]) -> dict[str, Any]:
