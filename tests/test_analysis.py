@@ -12,7 +12,7 @@ import pytest
 from commands import PYTHON, info, kleio, script, start, trials, until
 
 from kleio.client.analysis import _nanoseconds
-from kleio.client.logger import LoggedArtifact, Statistic
+from kleio.client.loaded import LoggedArtifact, Statistic
 from kleio.core import analyses
 from kleio.core.errors import JournalUnreachable
 from kleio.core.journal import open_journal

@@ -21,7 +21,7 @@ from repositories import repository
 
 from kleio.cli.commands import COMMANDS
 from kleio.client import Experiment, kleio_logger
-from kleio.client.logger import LoggedScope
+from kleio.client.loaded import LoggedScope
 from kleio.client.scope import Scope
 from kleio.core import lineage
 from kleio.core.journal import open_journal

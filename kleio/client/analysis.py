@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+from kleio.client import loaded
 from kleio.core.spool import ANALYSIS
 
 TYPE_CHECKING = False
@@ -12,7 +13,8 @@ if TYPE_CHECKING:
     from datetime import datetime
     from typing import Any
 
-    from kleio.client.logger import LoggedArtifact, Logger, Statistic
+    from kleio.client.loaded import LoggedArtifact, Statistic
+    from kleio.client.logger import Logger
 
 LATEST = 1 << 40
 """Seconds since the epoch; nothing is later."""
@@ -57,7 +59,8 @@ class Analysis:
         """As :meth:`Logger.load_statistic`, of the trial; what this script has said of it is included."""
         if not self._logger.active:
             return []
-        return self._logger.statistics_of({"trial": self.id, "keys": list(keys), "where": where, "all": all_executions})
+        request = {"trial": self.id, "keys": list(keys), "where": where, "all": all_executions}
+        return loaded.statistics(self._logger, request)
 
     def load_artifacts(
         self, filename: str, where: Mapping[str, Any] | None = None, *, all_executions: bool = False
@@ -66,7 +69,7 @@ class Analysis:
         if not self._logger.active:
             return []
         request = {"trial": self.id, "name": filename, "where": dict(where or {}), "all": all_executions}
-        return self._logger.artifacts_of(request)
+        return loaded.artifacts(self._logger, request)
 
     def __repr__(self) -> str:
         return f"Analysis({self.id!r})"

@@ -7,7 +7,8 @@ import time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from kleio.client.logger import LoggedArtifact, Logger
+    from kleio.client.loaded import LoggedArtifact
+    from kleio.client.logger import Logger
     from kleio.core.spool import Spool
 
 
