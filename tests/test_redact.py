@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import json
 import time
 from pathlib import Path
 
 import pytest
 
 import kleio
+from kleio.core import secret_defaults
 from kleio.core.redact import GONE, address, command, is_secret, is_secret_file, secret_in, secret_in_file, text, variables
 
 KEY = "sk-" + "a1B2" * 8
@@ -320,6 +322,100 @@ def test_a_secret_in_a_file(path, line, why):
 )  # fmt: skip
 def test_no_secret_in_a_file(path, line):
     assert secret_in(path, f"first line\n{line}\nlast line\n".encode()) is None
+
+
+DEFAULTS = [
+    'p.add_argument("--api-key", default="{}")',
+    'p.add_argument("-k", "--api-key", type=str, help="a (long) one, default=none", default="{}")',
+    'p.add_argument(\n    "--api-key",\n    # it\'s mine\n    default="{}",\n)',
+    '@click.option("--api-key", "-k", default=lambda: os.environ.get("KEY", "{}"))',
+    "flags.DEFINE_string('api_key', '{}', 'the key')",
+    'flags.DEFINE_string(name="api_key", default="{}", help="x")',
+    'os.environ.get("API_KEY", "{}")',
+    'key = os.getenv("API_KEY") or "{}"',
+    'const key = process.env.API_KEY || "{}"',
+    'config.pop("api_key", default="{}")',
+    'setattr(args, "api_key", "{}")',
+    'api_key: str = field(default="{}")',
+    'api_key: str = typer.Option("{}", help="x")',
+    'api_key: Annotated[str, typer.Option(help="x")] = "{}"',
+    'api_key = SecretStr("{}")',
+    'api_key = os.environ.get("KEY", "{}")',
+    'def main(api_key="{}", lr=1): ...',
+    'api_key: str = "{}"',
+]
+
+
+@pytest.mark.parametrize("line", DEFAULTS)
+def test_the_default_of_a_secret_in_source(line):
+    said = line.format("Zr8kq2LmPx7V")
+    assert secret_in("a.py", said.encode()).startswith("a value for")
+    assert text(said) == line.format(GONE)
+    cell = json.dumps({"source": said.splitlines(keepends=True)}, indent=1)
+    assert secret_in("a.ipynb", cell.encode()).startswith("a value for")
+    patch = "\n".join(f"+{one}" for one in said.splitlines())
+    assert secret_in("a.py", patch.encode()).startswith("a value for")
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["", "changeme", "your-api-key", "your-api-key1", "xxx", "xxxxxxxx12", "<token>", "<token12345>", "${TOKEN}", "${TOKEN12345}"],
+)
+@pytest.mark.parametrize("line", DEFAULTS[:-2])
+def test_a_default_that_only_stands_for_a_secret(line, value):
+    said = line.format(value)
+    assert secret_in("a.py", said.encode()) is None
+    assert text(said) == said
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        'p.add_argument("--api-key", default=None); p.add_argument("--model", default="gpt2-xl-1558")',
+        'p.add_argument("--api-key", help="abcd12345")\np.add_argument("--name", default="abcd12345")',
+        'p.add_argument("--token", "--model-token2", choices=["abcd12345"])',
+        'p.add_argument("--api-key", default=os.environ.get("OPENAI_API_KEY1"))',
+        'p.add_argument("--model", metavar="TOKEN", default="gpt2-xl-1558")',
+        'if key in ("password", "username12"): ...',
+        'NAMES = ["api_key", "base_url_2", "timeout_33"]',
+        'token = tokenizer.decode("abcd12345")',
+        'password = getpass("Password12: ")',
+        'token = table["abcd12345"]',
+        'def f(password, name="abcd12345"): ...',
+        'def f(token: str, name="abcd12345"): ...',
+        'os.getenv("DB_PASSWORD") == "abcd12345"',
+        'os.getenv("DB_PASSWORD")\nx or "abcd12345"',
+        'author = "me" or "abcd12345"',
+        'Token("token", type="abcd12345")',
+    ],
+)  # fmt: skip
+def test_what_is_no_default_of_a_secret(said):
+    assert secret_in("a.py", said.encode()) is None
+    assert text(said) == said
+
+
+def test_a_default_that_is_a_word_is_taken_out_of_commands_and_messages():
+    """Of files only what looks drawn is held back, as where it is assigned."""
+    for said in ('p.add_argument("--password", default="{}")', "getenv('DB_PASSWORD', '{}')", "['run', '--password', '{}']"):
+        assert text(said.format("correct horse")) == said.format(GONE)
+        assert secret_in("a.py", said.format("swordfish").encode()) is None
+    said = 'p.add_argument("--auth", default="basic")'
+    assert text(said) == said
+
+
+@pytest.mark.parametrize(
+    "part", ['"pw",', 'getenv("pw",', "pw=f(", "pw=#", "pw='", 'pw="""', 'add_argument("--pw", default=', "pw:X["]
+)
+def test_reading_on_from_many_names_is_bounded(part, monkeypatch):
+    """Of a text twice as long twice as much is read: so many tokens at first, and few behind each name after that."""
+    read = []
+    original = secret_defaults.Source._tokens
+    monkeypatch.setattr(
+        secret_defaults.Source, "_tokens", lambda self, start: (read.append(1) or one for one in original(self, start))
+    )
+    many = 40_000 // len(part)
+    secret_in("a.py", (part * many).encode())
+    assert len(read) <= secret_defaults._TOGETHER + secret_defaults._MOST + many * secret_defaults._FEW
 
 
 LONG = [

@@ -11,6 +11,7 @@ import os
 import re
 from itertools import chain
 
+from kleio.core.secret_defaults import Source
 from kleio.core.secret_names import KEYS, PAIRS, SEGMENTS, WORDS, glued, is_secret
 
 TYPE_CHECKING = False
@@ -40,7 +41,10 @@ _ADDRESS = (
     r"""|hooks\.slack\.com/services/T\w+/B\w+/\w{20})"""
 )
 _PRIVATE = r"-----BEGIN [A-Z ]{0,40}PRIVATE KEY(?: BLOCK)?-----(?s:.{0,600})"
-_AFTER = {"shell": r"([\w-]{0,60})[= :]", "": r"""([\w.-]{0,60})\\?["']?\]?[ \t]{0,20}[=:]"""}
+_AFTER = {
+    "shell": r"([\w-]{0,60})[= :]",
+    "": r"""([\w.-]{0,60})(?:\\?["']?\]?[ \t]{0,20}(?:[=:]|(?<!\w)or\b|\|\||\?\?)|\\?["'][,)])""",
+}
 _LITERALS = {
     "config": r"""\\?["']?[ \t]{0,20}(?:=>|:=|=(?!=)|:(?=[ \t"']))[ \t]{0,80}(?:\\?"([^"\n\\]{0,500})|\\?'([^'\n\\]{0,500})"""
     r"""|([^\s"'\[{,}\]](?:[^\n]{0,200}?(?=,\s|[}\]]|\s\#|\s{0,9}(?:\n|\Z)))))""",
@@ -197,12 +201,13 @@ def _value_in(path: str, plain: str, content: bytes) -> str | None:
     kind = _kind(path)
     after = re.compile(_AFTER["shell" if kind == "shell" else ""])
     vocabulary = kind == "config" and content.count(b'":') > _VOCABULARY
+    source = Source(plain)
     for at in _hits(content.lower().decode("latin-1")):
         if plain.startswith(("KEY-----", "KEY BLOCK-----"), at) and _private_key(plain, at):
             return "a private key"
         found = after.match(plain, at)
         name = _name_around(plain, at, found.end(1)) if found else ""
-        if found and name and _assigned(kind, plain, name, found.end(1), vocabulary):
+        if found and name and _assigned(kind, plain, source, name, found.end(1), vocabulary):
             return f"a value for {name.strip('-._')}"
     return None
 
@@ -234,7 +239,7 @@ def _name_around(plain: str, at: int, end: int) -> str:
     return plain[start:end]
 
 
-def _assigned(kind: str, plain: str, name: str, end: int, vocabulary: bool) -> bool:
+def _assigned(kind: str, plain: str, source: Source, name: str, end: int, vocabulary: bool) -> bool:
     """Whether ``name``, which ends at ``end``, is a secret's and followed by one."""
     start = end - len(name)
     if name.lower() == "authorization":
@@ -245,16 +250,26 @@ def _assigned(kind: str, plain: str, name: str, end: int, vocabulary: bool) -> b
     if kind == "shell" and plain[end : end + 1] == " " and not name.startswith("--"):
         return False
     how = "query" if plain[max(start - 1, 0) : start] in ("?", "&", ";") else kind
+    if how not in ("config", "shell"):
+        return any(_is_literal(name, value) for value in _literals(how, plain, source, start, end))
     found = re.compile(_LITERALS[how]).match(plain, end)
-    if found is None and how == "prose":
-        found = re.compile(_LITERALS["source"]).match(plain, end)
     if found is None:
         return False
-    value = (found[1] or found[2] or found[3] or "").strip()
-    if how not in ("config", "shell"):
-        return _is_literal(name, value)
     line = plain[plain.rfind("\n", max(start - 200, 0), start) + 1 : start].lstrip()
+    value = (found[1] or found[2] or found[3] or "").strip()
     return _is_scalar(name, value, prose=line.startswith(("#", ";", "//")), index=vocabulary and found[3] is not None)
+
+
+def _literals(how: str, plain: str, source: Source, start: int, end: int) -> Iterator[str]:
+    """What may be the value of the name ``plain[start:end]``."""
+    for expression in (how, "source") if how == "prose" else (how,):
+        found = re.compile(_LITERALS[expression]).match(plain, end)
+        if found is not None:
+            yield (found[1] or found[2] or found[3] or "").strip()
+            break
+    if how != "query":
+        values = (plain[place:to] for place, to, _ in source.defaults(start, end))
+        yield from (value for value in values if re.fullmatch(r"[^\s\\]{8,500}", value))
 
 
 def _is_scalar(name: str, value: str, prose: bool, index: bool) -> bool:
@@ -274,6 +289,24 @@ def _is_literal(name: str, value: str) -> bool:
     if _placeholder(value) or not (re.search(r"[A-Za-z]", value) and re.search(r"[0-9]", value)):
         return False
     return _last(name) not in ("", *_VAGUE) or _random(value)
+
+
+def without_defaults(text: str, gone: str) -> str:
+    """``text`` with ``gone`` in the place of what calls and options in it give to secret names."""
+    plain = text.encode("ascii", "replace").decode()  # as long as the text is, in capitals and in small letters
+    places = set()
+    source = Source(plain)
+    for at in _hits(plain.lower()):
+        found = re.compile(_AFTER[""]).match(plain, at)
+        name = _name_around(plain, at, found.end(1)) if found else ""
+        if found and is_secret(name):
+            for start, end, sure in source.defaults(found.end(1) - len(name), found.end(1)):
+                value = text[start:end]
+                if _is_scalar(name, value, prose=False, index=False) if sure else _is_literal(name, value):
+                    places.add((start, end))
+    for start, end in sorted(places, reverse=True):
+        text = text[:start] + gone + text[end:]
+    return text
 
 
 def looks_secret(name: str, value: str) -> bool:
