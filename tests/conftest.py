@@ -38,6 +38,19 @@ def home(tmp_path, monkeypatch):
     return directory / "kleio"
 
 
+@pytest.fixture
+def workplace(request, tmp_path, monkeypatch, home):
+    """An empty working directory; the journal is the one that the test asks for, else a file."""
+    if "journal_uri" in request.fixturenames:
+        request.getfixturevalue("journal_uri")
+    else:
+        monkeypatch.setenv("KLEIO_JOURNAL", f"sqlite:///{home}/journal.db")
+    directory = tmp_path / "work"
+    directory.mkdir()
+    monkeypatch.chdir(directory)
+    return directory
+
+
 # The server dies with the process that started it, even of kill -9: PR_SET_PDEATHSIG, which execv keeps. A
 # preexec_fn could do the same, but not in a process with threads.
 GUARDED = """

@@ -2,74 +2,18 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import signal
-import subprocess
 import sys
 from pathlib import Path
 
-import numpy
 import pytest
-from commands import PYTHON, info, kleio, script, trials, until
-from processes import Terminal, recorded
+from commands import PYTHON, info, kleio, script, trials
+from experiments import artifact, background, run, statuses
 
-from kleio.core import statistics
-from kleio.core.journal import open_journal
-from kleio.core.lookup import by_stream
-
+pytestmark = pytest.mark.usefixtures("workplace")
 on_both_journals = pytest.mark.usefixtures("journal_uri")
-
-
-@pytest.fixture(autouse=True)
-def here(request, tmp_path, monkeypatch, home):
-    if "journal_uri" in request.fixturenames:
-        request.getfixturevalue("journal_uri")
-    else:
-        monkeypatch.setenv("KLEIO_JOURNAL", f"sqlite:///{home}/journal.db")
-    directory = tmp_path / "work"
-    directory.mkdir()
-    monkeypatch.chdir(directory)
-    return directory
-
-
-def run(text, *words, check=0, name="train.py", **environment):
-    """Run a script that has ``Experiment`` imported."""
-    path = script(Path.cwd(), "from kleio.client import Experiment, kleio_logger\n" + text, name)
-    done = subprocess.run(
-        [PYTHON, path.name, *words],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        env=os.environ | environment,
-        stdin=subprocess.DEVNULL,
-    )
-    assert done.returncode == check, f"{done.returncode}\n{done.stdout}\n{done.stderr}"
-    return done
-
-
-def background(text, *words, name="train.py"):
-    path = script(Path.cwd(), "from kleio.client import Experiment, kleio_logger\n" + text, name)
-    return subprocess.Popen(
-        [PYTHON, path.name, *words],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
-    )  # fmt: skip
-
-
-def artifact(trial, name):
-    """The bytes of the newest one."""
-    journal = open_journal(os.environ["KLEIO_JOURNAL"], writing=False)
-    records = [one for _, segments in by_stream(journal, trial, ("artifacts",)) for one in statistics.records(segments)]
-    digest = [one.values["sha256"] for one in records if one.values["name"] == name][-1]
-    with journal.blob(digest) as file:
-        content = file.read()
-    journal.close()
-    return content
-
-
-def statuses():
-    return [one["status"] for one in reversed(trials())]
 
 
 @on_both_journals
@@ -463,139 +407,6 @@ if not child:
     assert outer["summary"]["last"]["count"] == 1
 
 
-@on_both_journals
-def test_a_killed_script_loses_nothing_and_its_experiment_is_broken():
-    process = background(
-        """
-import os, time
-with Experiment({"k": 1}) as experiment:
-    for at in range(1000):
-        print("line", at)
-        experiment.log_statistic(at=at)
-    experiment.log_artifact("model", b"weights")
-    print("last", flush=True)
-    os.killpg(0, 9)
-"""
-    )
-    process.communicate(timeout=60)
-    assert process.returncode == -9
-    one = until(lambda: [one for one in trials() if one["status"] == "broken"])[0]
-    assert one["executions"][0]["reason"] == "its process is gone: killed, or left without an end"
-    assert one["summary"]["at"]["count"] == 1000
-    assert kleio("cat", one["id"], check=0).stdout.endswith("line 999\nlast\n")
-    assert artifact(one["id"], "model") == b"weights"
-    assert kleio("sync", check=0).stdout == ""
-
-
-@on_both_journals
-def test_a_killed_recorder_costs_the_script_nothing():
-    process = background(
-        """
-import os, signal
-from kleio.client import opened as module
-with Experiment({"k": 1}) as experiment:
-    print("recorded", flush=True)
-    experiment.log_statistic(at=1)
-    input()
-    os.kill(module._presence.recorder, signal.SIGKILL)
-    while not module._presence.lost:
-        pass
-    for _ in range(20000):
-        print("afterwards")
-    experiment.log_statistic(at=2)
-with Experiment({"k": 2}) as experiment:
-    print("again")
-"""
-    )
-    assert process.stdout.readline() == "recorded\n"
-    out, err = process.communicate("go\n", timeout=60)
-    assert out == "afterwards\n" * 20000 + "again\n"
-    assert err.count("kleio: the recorder process was killed; logging goes on") == 1
-    kleio("sync")
-    second, first = trials()
-    assert (first["status"], second["status"]) == ("completed", "completed")
-    assert first["summary"]["at"]["count"] == 2
-
-
-def test_ctrl_c_on_the_terminal_does_not_reach_the_recorder():
-    script(
-        Path.cwd(),
-        """
-from kleio.client import Experiment
-import sys, time, os
-with Experiment({"k": 1}) as experiment:
-    print(sys.stdout.isatty(), os.isatty(2), os.get_terminal_size(1), flush=True)
-    print("ready", flush=True)
-    time.sleep(60)
-""",
-    )
-    with Terminal(PYTHON, "train.py") as terminal:
-        terminal.until(b"ready")
-        terminal.type(b"\x03")
-        seen = terminal.finish()
-    assert b"True True os.terminal_size(columns=101, lines=33)" in seen
-    assert b"KeyboardInterrupt" in seen
-    assert trials()[0]["status"] == "suspended"
-    assert b"ready" in recorded()
-
-
-def test_the_terminal_is_given_back():
-    script(
-        Path.cwd(),
-        """
-from kleio.client import Experiment
-import os, termios
-before = os.fstat(1), os.ttyname(1), termios.tcgetattr(1)
-for k in range(2):
-    with Experiment({"k": k}):
-        assert os.isatty(1) and os.ttyname(1) != before[1]
-        print("inside", k)
-    print("outside", k)
-assert (os.fstat(1).st_ino, os.ttyname(1), termios.tcgetattr(1)) == (before[0].st_ino, before[1], before[2])
-print("same", flush=True)
-""",
-    )
-    with Terminal(PYTHON, "train.py") as terminal:
-        seen = terminal.finish()
-    order = [word for word in seen.decode().split("\r\n") if word and not word.startswith("kleio")]
-    assert order == ["inside 0", "outside 0", "inside 1", "outside 1", "same"]
-
-
-def test_a_reader_that_goes_ends_the_script_as_ever(tmp_path):
-    path = script(
-        Path.cwd(),
-        """
-import signal
-signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-from kleio.client import Experiment
-with Experiment({"k": 1}):
-    while True:
-        print("x" * 1000)
-""",
-    )
-    process = subprocess.Popen([PYTHON, path.name], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-    process.stdout.read(100)
-    process.stdout.close()
-    assert process.wait(60) == -signal.SIGPIPE
-
-
-def test_a_program_that_outlives_its_experiment_goes_on_printing():
-    done = run(
-        """
-import subprocess, sys
-with Experiment({"k": 1}):
-    print("inside")
-    program = subprocess.Popen(["sh", "-c", "read go; echo late; exit 7"], stdin=subprocess.PIPE)
-print("outside", flush=True)
-program.communicate(b"go\\n")
-sys.exit(program.returncode)
-""",
-        check=7,
-    )
-    assert done.stdout == "inside\noutside\nlate\n"
-    assert kleio("cat", trials()[0]["id"], check=0).stdout == "inside\n"
-
-
 def test_an_experiment_by_itself_is_no_command():
     run("with Experiment({'k': 1}):\n    raise ValueError")
     one = trials()[0]
@@ -632,7 +443,7 @@ assert not [name for name in os.environ if name.startswith("KLEIO_TRIAL")]
     assert {name: one["last"] for name, one in trials()[0]["summary"].items()} == {"child": 1, "shell": 2}
 
 
-def test_what_is_left_in_the_output_directory_becomes_artifacts(here):
+def test_what_is_left_in_the_output_directory_becomes_artifacts(workplace):
     done = run(
         """
 for k in range(2):
@@ -644,43 +455,9 @@ with Experiment({"k": 3}, norecord=True) as experiment:
 """
     )
     second, first = trials()
-    assert done.stdout.split() == [f"{here}/results/first/", f"{here}/results/{second['short_id']}/"]
+    assert done.stdout.split() == [f"{workplace}/results/first/", f"{workplace}/results/{second['short_id']}/"]
     assert artifact(first["id"], "output/plot.txt") == b"plot 0"
     assert artifact(second["id"], "output/plot.txt") == b"plot 1"
-
-
-def test_odd_parameters():
-    done = run(
-        """
-import datetime, math, numpy, pathlib
-loop = {}
-loop["loop"] = loop
-odd = {"a.b": 1, "$set": 2, "with space": 3, "ü😀": 4, "nan": math.nan, "big": 10**30, "array": numpy.arange(3),
-       "day": datetime.date(2026, 1, 2), "path": pathlib.Path("a"), "set": {3, 1, 2}, "nested": {"x": (1, 2)},
-       "api_key": "geheim"}
-for params in (odd, {"loop": loop}, {"object": object()}, {"large": "x" * (10 << 20)}, {str(at): at for at in range(200000)}):
-    with Experiment(params) as e:
-        e.log_statistic(a=1)
-        print(e.id is None)
-"""
-    )
-    assert done.stdout.split() == ["False", "True", "True", "True", "True"]
-    assert done.stderr.count("is not recorded: ") == 4
-    (one,) = trials()
-    assert one["params"] == {
-        "a.b": 1, "$set": 2, "with space": 3, "ü😀": 4, "nan": "NaN", "big": 10**30, "array": [0, 1, 2],
-        "day": "2026-01-02", "path": "a", "set": [1, 2, 3], "nested": {"x": [1, 2]}, "api_key": "<redacted>",
-    }  # fmt: skip
-
-
-def test_the_journal_is_away(home):
-    text = "for k in range(2):\n    with Experiment({'k': k}) as e:\n        e.log_statistic(a=k)\n        print(k)"
-    away = "mongodb://127.0.0.1:9/kleio"
-    done = run(text, KLEIO_JOURNAL=away, KLEIO_TIMEOUT="0.3")
-    assert done.stdout == "0\n1\n"
-    assert done.stderr.count("recorded offline") == 1
-    assert len(list((home / "spool").glob("*/" + "[0-9a-f]" * 32))) == 2
-    assert "127.0.0.1:9" in kleio("sync").stdout
 
 
 def test_from_a_parser():
@@ -705,85 +482,6 @@ with Experiment.from_parser(parser, tags=["always"]) as experiment:
     assert (one["tags"], one["name"], one["note"]) == (["a", "b"], "first", "why")
     assert run(text, "d.csv", "--norecord").stderr == ""
     assert len(trials()) == 1
-
-
-def test_nothing_is_left_for_python_to_warn_of():
-    path = script(
-        Path.cwd(),
-        """
-from kleio.client import Experiment
-import os
-for k in range(2):
-    with Experiment({"k": k}) as experiment:
-        with experiment.open("a", "w") as f:
-            f.write("a")
-        child = os.fork()
-        if not child:
-            os._exit(0)
-        os.waitpid(child, 0)
-Experiment({"k": 2}).start()
-""",
-    )
-    done = subprocess.run([PYTHON, "-X", "dev", "-W", "error", path.name], capture_output=True, text=True, timeout=60)
-    assert done.returncode == 0, done.stderr
-    assert [line for line in done.stderr.splitlines() if not line.startswith("kleio: trial reserved")] == []
-    assert statuses() == ["completed"] * 3
-
-
-def test_what_ends_the_whole_job_interrupts():
-    process = background(
-        """
-import os, signal, time
-from kleio.client import opened as module
-with Experiment({"k": 1}):
-    os.kill(module._presence.recorder, signal.SIGTERM)
-    Experiment({"k": 2}).start().end()
-    print("goes on", flush=True)
-    os.kill(os.getpid(), signal.SIGTERM)
-"""
-    )
-    process.communicate(timeout=60)
-    assert process.returncode == -signal.SIGTERM
-    until(lambda: trials()[1]["status"] == "interrupted")
-    assert trials()[1]["executions"][0]["reason"] == "SIGTERM, and its process is gone"
-
-
-def test_a_script_that_becomes_another_program_lets_go():
-    run("import os\nwith Experiment({'k': 1}):\n    os.execlp('sh', 'sh', '-c', 'sleep 2; echo other')")
-    (one,) = trials()
-    assert (one["status"], one["executions"][0]["reason"]) == ("suspended", "its script let go of it")
-
-
-def test_the_size_of_the_terminal_is_followed():
-    script(
-        Path.cwd(),
-        """
-from kleio.client import Experiment
-import os, time
-with Experiment({"k": 1}):
-    print("ready", flush=True)
-    while os.get_terminal_size(1).columns != 47:
-        time.sleep(0.01)
-    print("seen", flush=True)
-""",
-    )
-    with Terminal(PYTHON, "train.py") as terminal:
-        terminal.until(b"ready")
-        terminal.resize(20, 47)
-        terminal.until(b"seen")
-        terminal.finish()
-
-
-def test_asking_on_the_terminal():
-    script(
-        Path.cwd(),
-        "from kleio.client import Experiment\nwith Experiment({'k': 1}):\n    print('hello', input('name? '))\n",
-    )
-    with Terminal(PYTHON, "train.py") as terminal:
-        terminal.until(b"name? ")
-        terminal.type(b"ada\n")
-        assert b"hello ada" in terminal.finish()
-    assert b"name? hello ada" in recorded()
 
 
 def test_code_that_is_edited_between_two_is_noticed():
@@ -817,52 +515,6 @@ kleio_logger.log_statistic(launcher=2)
     assert sorted(sorted(one["summary"]) for one in trials()) == [["experiment"], ["launcher"]]
 
 
-@pytest.mark.parametrize("where", [">log", ">log 2>&1", ">&-", ">&- 2>&-", "| cat", ">/dev/null"])
-def test_wherever_output_goes(where, here):
-    script(here, "from kleio.client import Experiment\nwith Experiment({'k': 1}):\n    print('inside')\nprint('outside')\n")
-    done = subprocess.run(f"{PYTHON} train.py {where}", shell=True, capture_output=True, text=True, timeout=60)
-    assert done.returncode == 0, done.stderr
-    said = "inside\noutside\n"
-    if "log" in where:
-        text = (here / "log").read_text()
-        assert [line for line in text.splitlines() if not line.startswith("kleio:")] == said.split()
-    elif "cat" in where:
-        assert done.stdout == said
-    assert statuses() == ["completed"]
-    assert kleio("cat", trials()[0]["id"], check=0).stdout == ("" if ">&-" in where else "inside\n")
-
-
-def test_a_stream_of_the_users_own():
-    done = run(
-        """
-import contextlib, io, sys
-class Tee:
-    def __init__(self, stream):
-        self.stream, self.kept = stream, []
-    def write(self, text):
-        self.kept.append(text)
-        return self.stream.write(text)
-    def flush(self):
-        self.stream.flush()
-sys.stdout = Tee(sys.stdout)
-with Experiment({"k": 1}):
-    print("through a tee")
-    with contextlib.redirect_stdout(io.StringIO()) as inner:
-        print("kept by the script")
-assert sys.stdout.kept[0] == "through a tee"
-with contextlib.redirect_stdout(io.StringIO()) as outer:
-    with Experiment({"k": 2}):
-        print("in memory")
-    print("not recorded")
-assert outer.getvalue() == "in memory\\nnot recorded\\n"
-"""
-    )
-    assert done.stdout == "through a tee\n"
-    second, first = trials()
-    assert kleio("cat", first["id"], check=0).stdout == "through a tee\n"
-    assert kleio("cat", second["id"], check=0).stdout == "in memory\n"
-
-
 def test_workers_of_joblib():
     run(
         """
@@ -879,30 +531,8 @@ Parallel(n_jobs=2)(delayed(work)(k) for k in range(3))
     assert {tuple(one["command"]) for one in trials()} == {("python", "train.py")}
 
 
-def test_a_hundred_in_a_row_leave_nothing_behind(home):
-    run(
-        """
-import os
-from kleio.client import opened as module
-def descriptors(pid):
-    return len(os.listdir(f"/proc/{pid}/fd"))
-for k in range(100):
-    with Experiment({"k": k}) as experiment:
-        experiment.log_statistic(k=k)
-    if k == 20:
-        recorder = module._presence.recorder
-        before = descriptors("self"), descriptors(recorder)
-assert descriptors("self") == before[0]
-assert descriptors(recorder) < before[1] + 20  # the last ones are being closed
-""",
-        KLEIO_QUIET="1",
-    )
-    assert len(trials()) == 100
-    until(lambda: not list((home / "spool").glob("*/" + "[0-9a-f]" * 32)))
-
-
-def test_of_a_parsed_command_line_only_the_parameters_count(here):
-    (here / "pyproject.toml").write_text('[tool.kleio]\nvolatile = ["--num-workers"]\n')
+def test_of_a_parsed_command_line_only_the_parameters_count(workplace):
+    (workplace / "pyproject.toml").write_text('[tool.kleio]\nvolatile = ["--num-workers"]\n')
     text = """
 import argparse
 parser = argparse.ArgumentParser()
@@ -920,65 +550,7 @@ with Experiment.from_parser(parser) as experiment:
     assert [one["params"]["data"] for one in trials()] == ["e.csv", "d.csv"]
 
 
-def test_one_that_is_not_open_says_that_nothing_is_recorded():
-    done = run(
-        """
-experiment = Experiment({"k": 1})
-experiment.summary({"loss": 1})
-experiment.summary({"loss": 2})
-with experiment:
-    with experiment.open("a.txt", "w") as f:
-        f.write("kept")
-    left_open = experiment.open("b.txt", "w")
-experiment.log_artifact("c.txt", b"lost")
-Experiment({"k": 2}, norecord=True).summary({"loss": 3})
-"""
-    )
-    said = [line for line in done.stderr.splitlines() if "reserved" not in line]
-    assert said == [
-        "kleio: a record is lost: the experiment k=1 has not begun: open it in a with, or call its start()",
-        "kleio: a record is lost: the experiment k=1 is over",
-    ]
-    found = kleio("info", trials()[0]["id"], check=0).stdout
-    assert "a.txt" in found
-    assert "b.txt" in found
-    assert "c.txt" not in found
-    assert trials()[0]["summary"] == {}
-
-
-@pytest.mark.parametrize("capture", ["fd", "sys", "no"])
-def test_under_pytest(capture, here):
-    (here / "test_it.py").write_text(
-        """
-import os
-from kleio.client import Experiment
-
-def test_it(capfd):
-    with Experiment({"k": 1}) as experiment:
-        print("python")
-        os.write(1, b"c level\\n")
-        experiment.log_statistic(a=1)
-    assert "python\\n" in capfd.readouterr().out
-    assert experiment.id
-
-def test_other():
-    with Experiment({"k": 2}) as experiment:
-        print("shown")
-    assert 0
-"""
-    )
-    done = subprocess.run(
-        [PYTHON, "-m", "pytest", "-p", "no:cacheprovider", f"--capture={capture}", "test_it.py"],
-        capture_output=True, text=True, timeout=60,
-    )  # fmt: skip
-    assert "1 failed, 1 passed" in done.stdout, done.stdout + done.stderr
-    assert done.stdout.count("shown\n") == 1
-    found = {one["params"]["k"]: one for one in trials()}
-    assert kleio("cat", found[2]["id"], check=0).stdout == "shown\n"
-    assert sorted(kleio("cat", found[1]["id"], check=0).stdout.split("\n")) == ["", "c level", "python"]
-
-
-def test_in_a_notebook(here):
+def test_in_a_notebook(workplace):
     import nbclient
     import nbformat
 
@@ -991,7 +563,8 @@ def test_in_a_notebook(here):
         "print('still here')",
     ]
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(one) for one in cells])
-    nbclient.NotebookClient(notebook, timeout=60, kernel_name="python3", resources={"metadata": {"path": str(here)}}).execute()
+    at = {"metadata": {"path": str(workplace)}}
+    nbclient.NotebookClient(notebook, timeout=60, kernel_name="python3", resources=at).execute()
     third, second, first = trials()
     assert (first["status"], second["status"], third["status"]) == ("completed", "completed", "broken")
     assert first["command"] == ["jupyter"]
@@ -1002,38 +575,8 @@ def test_in_a_notebook(here):
     assert shown.count("python\\\\n") + shown.count("python\\n") >= 1
     assert "ZeroDivisionError" in shown
     assert "still here" in shown
-    kleio("checkout", third["id"], here / "back", check=0)
-    kept = (here / "back" / "notebook-cells.py").read_text()
+    kleio("checkout", third["id"], workplace / "back", check=0)
+    kept = (workplace / "back" / "notebook-cells.py").read_text()
     assert "factor = 2" in kept
     assert "1 / 0" in kept
     assert "still here" not in kept
-
-
-def test_the_k_means_loop_of_meticulous():
-    done = run(
-        """
-import numpy as np
-from sklearn.cluster import KMeans
-from sklearn.datasets import load_iris
-
-data = load_iris().data
-
-def fit(k):
-    global centroids
-    model = KMeans(k, n_init=1, random_state=0).fit(data)
-    centroids = model.cluster_centers_
-    return model.inertia_
-
-for k in range(1, 10):
-    with Experiment({"k": k}, tags=["kmeans"]) as experiment:   # output captured, one trial each
-        experiment.summary({"loss": fit(k)})
-        with experiment.open("centroids.npy", "wb") as f:
-            np.save(f, centroids)
-"""
-    )
-    assert "Traceback" not in done.stderr
-    found = trials()[::-1]
-    assert [one["params"]["k"] for one in found] == list(range(1, 10))
-    losses = [one["summary"]["loss"]["last"] for one in found]
-    assert losses == sorted(losses, reverse=True)
-    assert numpy.load(io.BytesIO(artifact(found[2]["id"], "centroids.npy"))).shape == (3, 4)

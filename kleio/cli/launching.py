@@ -7,8 +7,8 @@ import sys
 
 from kleio.cli.render import complain
 from kleio.core.config import Config
-from kleio.core.errors import CommandNotFound, KleioError, UsageError
-from kleio.core.repository import Repository
+from kleio.core.errors import CommandNotFound, UsageError
+from kleio.core.repository import Repository, here
 from kleio.core.signals import Signals
 
 TYPE_CHECKING = False
@@ -31,10 +31,7 @@ def launch(
 
     After a ``repeat`` the process goes on, and the journal is closed; else it ends, and closing would take time.
     """
-    try:
-        config = Config(options, cwd=_here())
-    except FileNotFoundError:
-        raise KleioError("the working directory does not exist any more; change to another") from None
+    config = Config(options, cwd=here())
     config.check()
     if config["code"] == "recorded" and trial is None:
         raise UsageError("--code recorded goes with a trial that was recorded: kleio exec --code recorded ID")
@@ -53,17 +50,6 @@ def launch(
     finally:
         if repeat:
             launcher.close()
-
-
-def _here() -> str:
-    """The working directory as the user names it: through symbolic links, if the shell came that way."""
-    named, real = os.environ.get("PWD", ""), os.getcwd()
-    try:
-        if os.path.isabs(named) and os.path.samefile(named, real):
-            return os.path.normpath(named)
-    except OSError:
-        pass
-    return real
 
 
 def _quiet(message: str) -> None:

@@ -6,7 +6,7 @@ import os
 import sys
 
 from kleio.cli.commands import COMMANDS, LAUNCHING
-from kleio.core.errors import KleioError
+from kleio.core.errors import KleioError, in_words
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def _failed(error: KleioError | OSError, launching: bool) -> int:
     from kleio.cli.render import complain
 
     if isinstance(error, OSError):
-        complain(f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}")
+        complain(in_words(error))
         return KleioError.launching if launching else KleioError.reading
     for line in (str(error), *error.ways_on):
         complain(line)

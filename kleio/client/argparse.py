@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 
 from kleio.client.hashcode import run
+from kleio.client.reporting import EXPERIMENT
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ class ArgumentParser(argparse.ArgumentParser):
             namespace, rest = parse()
         finally:
             self._within = False
-        arguments = {name: value for name, value in vars(namespace).items() if name != NAME}
+        arguments = {name: value for name, value in vars(namespace).items() if name != NAME and not name.startswith(EXPERIMENT)}
         options: dict[str, list[str]] = {}
         for action in actions:
             options.setdefault(action.dest, []).extend(action.option_strings)

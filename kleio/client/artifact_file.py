@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import os
 
+from kleio.core.descriptors import opener
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,7 +38,7 @@ def opened(experiment: Experiment, name: str, mode: str, encoding: str | None, m
         except FileNotFoundError:
             if kind[0] == "r":
                 raise
-    raw = io.FileIO(path, {"w": "w+", "x": "w+", "a": "a+", "r": "r+"}[kind[0]])
+    raw = io.FileIO(path, {"w": "w+", "x": "w+", "a": "a+", "r": "r+"}[kind[0]], opener=opener)
 
     def keep() -> None:
         experiment.logger.log_artifact(name, path, **meta)

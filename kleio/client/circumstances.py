@@ -6,6 +6,7 @@ import os
 import sys
 import time
 
+from kleio.core.errors import in_words
 from kleio.core.spool import Spool
 
 TYPE_CHECKING = False
@@ -62,9 +63,10 @@ def _info() -> str:
     params = [(f"  {name}", value) for name, value in trial.get("params", {}).items()]
     parts = [*_lines(facts), *(["\nparameters\n", *_lines(params)] if params else ())]
     try:
-        parts += _uncommitted(os.getcwd())
+        here = _here()
+        parts += _uncommitted(here) if here else ()
     except Exception as error:  # noqa: BLE001 - a script may, say, take the end of git for that of a process of its own
-        parts.append(f"\nuncommitted changes are not known: {error}\n")
+        parts.append(f"\nuncommitted changes are not known: {in_words(error)}\n")
     return "".join(parts)
 
 
@@ -82,7 +84,15 @@ def _date() -> str:
 def _machine() -> list[tuple[str, Any]]:
     from kleio.core.config import user_name
 
-    return [("host", os.uname().nodename), ("user", user_name()), ("directory", os.getcwd())]
+    return [("host", os.uname().nodename), ("user", user_name()), ("directory", _here())]
+
+
+def _here() -> str | None:
+    """The working directory; None when it has been deleted."""
+    try:
+        return os.getcwd()
+    except FileNotFoundError:
+        return None
 
 
 def _code(launch: dict[str, Any]) -> list[tuple[str, Any]]:
@@ -92,7 +102,8 @@ def _code(launch: dict[str, Any]) -> list[tuple[str, Any]]:
         from kleio.core import gitfiles
         from kleio.core.repository import root_around
 
-        root = root_around(os.getcwd())
+        here = _here()
+        root = root_around(here) if here else None
         commit, branch = gitfiles.head(root) if root else (None, None)
         document = {"commit": commit, "branch": branch}
     return [("commit", document.get("commit")), ("branch", document.get("branch"))]

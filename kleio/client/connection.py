@@ -10,6 +10,7 @@ import socket
 import sys
 
 import kleio
+from kleio.core.descriptors import clear, far
 from kleio.core.errors import KleioError, SpoolError
 from kleio.core.spool import hold
 
@@ -64,7 +65,7 @@ class Presence:
     def watch(self) -> None:
         """Begin to watch the recorder. Not with threading: neither the end of the script nor its count of threads changes."""
         if self._stop < 0:
-            reading, self._stop = os.pipe()
+            reading, self._stop = map(clear, os.pipe())
             self._stopped.acquire()
             beside(self._watch, reading)
 
@@ -124,6 +125,7 @@ def beside(action: Callable[..., None], *arguments: Any) -> None:
 def connected(path: str) -> socket.socket:
     """A connection to the recorder. Raises OSError."""
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    connection = socket.socket(fileno=clear(connection.detach()))
     try:
         connection.connect(path)
     except BaseException:
@@ -182,8 +184,6 @@ def _start(path: str, package: str) -> None:
     """Start a recorder that serves at ``path``, which takes connections when this returns."""
     if not sys.executable or not os.path.basename(sys.executable).startswith(("python", "pypy")):
         raise KleioError(f"no recorder process can be started: this Python says its interpreter is {sys.executable!r}")
-    import fcntl
-
     try:
         os.unlink(path)
     except FileNotFoundError:
@@ -191,7 +191,7 @@ def _start(path: str, package: str) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
         listener.bind(path)
         listener.listen(128)
-        moved = fcntl.fcntl(listener.fileno(), fcntl.F_DUPFD_CLOEXEC, 10)
+        moved = far(listener.fileno())
         try:
             places = [os.path.abspath(one) for one in sys.path[1:] if one and isinstance(one, str)]
             program = _START.format(path=places, package=package)
@@ -229,4 +229,4 @@ def begin(path: str, request: dict[str, Any], descriptors: list[int]) -> tuple[s
     except BaseException:
         connection.close()
         raise
-    return connection, *answer
+    return connection, answer[0], [clear(descriptor) for descriptor in answer[1]]

@@ -19,12 +19,19 @@ def ending(error: BaseException | None) -> dict[str, Any]:
     if isinstance(error, KeyboardInterrupt):
         return {**nothing, "status": "suspended", "reason": "Ctrl-C"}
     if isinstance(error, SystemExit):
-        code = error.code if isinstance(error.code, int) else 0 if error.code is None else 1
+        code = _exit_code(error.code)
         return {**nothing, "status": "broken" if code else "completed", "reason": f"exit status {code}", "exit_code": code}
     told = described(error)
     first = str(told["message"]).partition("\n")[0][:200]
     reason = f"{told['type']}: {first}" if first else told["type"]
     return {**nothing, "status": "broken" if isinstance(error, Exception) else "interrupted", "reason": reason}
+
+
+def _exit_code(said: object) -> int:
+    """What the process exits with, as far as it is the script that ends: a text is printed, and of a number a byte remains."""
+    if said is None:
+        return 0
+    return said & 0xFF if isinstance(said, int) else 1
 
 
 def finding(error: BaseException) -> dict[str, Any] | None:

@@ -8,7 +8,8 @@ from __future__ import annotations
 import os
 import sys
 
-from kleio.client.reporting import script, shortened, spool
+from kleio.client.reporting import on_stderr, script, shortened, spool
+from kleio.core.errors import told
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -69,20 +70,27 @@ def record(error: BaseException) -> None:
 
 def described(error: BaseException) -> dict[str, Any]:
     """An exception in words: ``type``, ``message`` and ``traceback``, with those that led to it; bounded."""
-    from traceback import TracebackException
-
     kind = type(error)
     name = kind.__qualname__ if kind.__module__ in ("builtins", "__main__") else f"{kind.__module__}.{kind.__qualname__}"
-    try:
-        message = str(error)
-    except Exception:  # noqa: BLE001 - its own method
-        message = "(its message cannot be had)"
-    lines = TracebackException(kind, error, error.__traceback__).format()
-    text = "".join(shortened(line, LONGEST // 2) for line in lines)
     return {
         "type": name,
-        "message": shortened(message, LONGEST // 2),
-        "traceback": shortened(text, LONGEST),
+        "message": shortened(told(error), LONGEST // 2),
+        "traceback": shortened("".join(shortened(line, LONGEST // 2) for line in _traceback(error)), LONGEST),
         "pid": os.getpid(),
         "script": script(),
     }
+
+
+def shown(error: BaseException) -> None:
+    """Put an exception on stderr as Python does."""
+    on_stderr("".join(_traceback(error)))
+
+
+def _traceback(error: BaseException) -> list[str]:
+    """Its lines, as Python prints them. Exceptions, and what loads their source, have methods of their own."""
+    from traceback import TracebackException
+
+    try:
+        return list(TracebackException(type(error), error, error.__traceback__).format())
+    except Exception:  # noqa: BLE001 - as above
+        return [f"{type(error).__name__}: {told(error)}\n"]

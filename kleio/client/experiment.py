@@ -13,30 +13,21 @@ goes on unrecorded; with ``strict`` it is raised.
 
 from __future__ import annotations
 
-import _thread
 import os
-import sys
-import time
 
-from kleio.client import opened
-from kleio.client.recorder import Recorder
-from kleio.core import errors
-from kleio.core.errors import KleioError
-from kleio.core.spool import Spool
+from kleio.core.errors import KleioError, UsageError, in_words
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
-    import socket
     from collections.abc import Mapping, Sequence
     from types import TracebackType
     from typing import IO, Any
 
     from kleio.client.outputs import OutputDirectory
-    from kleio.client.redirection import Redirection
+    from kleio.client.session import Session
 
-LARGEST_PARAMETERS = 1 << 20
-"""Bytes: they are part of the trial, which every list of trials reads."""
+# The rest of the client is loaded with the first Experiment that is made, or begins: scripts import this that may not make any.
 
 
 class Experiment:
@@ -64,8 +55,10 @@ class Experiment:
         capture: bool = True,
         journal: str | None = None,
     ) -> None:
-        self.params: dict[str, Any] = dict(params or {})
-        self.name, self.tags, self.description = name, [tags] if isinstance(tags, str) else list(tags), description
+        from kleio.client.recorder import Recorder
+
+        self.params, self._mistake = _named(params)
+        self.name, self.tags, self.description = name, tags, description
         self.experiment_id, self.resume, self.norecord = experiment_id, resume, norecord
         self.reraise, self.capture, self.journal = reraise, capture, journal
         self.strict = strict or os.environ.get("KLEIO_STRICT", "") not in ("", "0")
@@ -76,15 +69,17 @@ class Experiment:
         self.sources: dict[str, str] = {}
         self.parsed = False
         """Whether the parameters are all that the command line says."""
+        self.hash_code: str | None = None
+        """Of a command line that was parsed by ``kleio.client.argparse``."""
         self.logger = Recorder(self.strict)
         self._state = "new"
+        self._again = 0
+        """How often it was begun once more while it was open."""
         self._pid = self.thread = self.task = 0
         self.outer: Experiment | None = None
-        self._connection: socket.socket | None = None
-        self._lock = -1
-        self._redirection: Redirection | None = None
         self.variables: dict[str, str] = {}
         """For what is started inside: programs that log, and a kleio that makes a trial of its own within this one."""
+        self._session: Session | None = None
         self._files: list[Any] = []
         self._output: OutputDirectory | None = None
 
@@ -92,19 +87,23 @@ class Experiment:
 
     def start(self) -> Experiment:
         """Begin it, where a ``with`` is not at hand: in a notebook, say."""
+        from _thread import get_ident
+
+        from kleio.client import opened
+
         if self._state != "new":
-            raise KleioError("this Experiment has been used already; make another one, with the same parameters")
-        self._pid, self.thread, self.task, self._state = os.getpid(), _thread.get_ident(), opened.task(), "open"
+            self._refuse(UsageError("it has been used already; make another one, with the same parameters"))
+            self._again += self._state == "open"
+            return self
+        self._pid, self.thread, self.task, self._state = os.getpid(), get_ident(), opened.task(), "open"
         try:
             if not self.norecord:
                 self._begin()
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, the script goes on
             self._let_go()
             if self.strict:
                 self._state = "over"
-                raise
-            ways = "".join(f"\nkleio: {way}" for way in getattr(error, "ways_on", ()))
-            self.logger.tell(f"{self._called} is not recorded: {error}{ways}")
+            self._refuse(error)
         except BaseException:
             self._let_go()
             self._state = "over"
@@ -119,16 +118,21 @@ class Experiment:
         """End it: completed, or, because of ``error``, broken."""
         if self._state != "open" or self._pid != os.getpid():
             return
+        if self._again:
+            self._again -= 1
+            return
         self._state = "over"
+        from kleio.client import opened
+
         try:
-            self._finish(error)
-        except Exception as problem:
-            if self.strict:
-                raise
-            self.logger.tell(f"{self._called} is not recorded to its end: {problem}")
+            failed = self._finish(error)
         finally:
             opened.leave(self)
             self._let_go()
+        for problem in failed:
+            if self.strict or not isinstance(problem, Exception):
+                raise problem
+            self.logger.tell(f"{self._called} is not recorded to its end: {in_words(problem)}")
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -138,11 +142,53 @@ class Experiment:
         if error is None or not isinstance(error, Exception) or self.reraise:
             self.end(error)
             return False
-        from traceback import print_exception
+        from kleio.client.exceptions import shown
 
-        print_exception(error)
+        shown(error)
         self.end(error)
         return True
+
+    def _begin(self) -> None:
+        from kleio.client.session import Session
+
+        if self._mistake is not None:
+            raise self._mistake
+        self._session = session = Session(self.logger)
+        session.begin(self)
+        self.id, self.done, self.variables = session.trial, session.done, session.variables
+        if session.done or (self.resume and not self.params):
+            self.params = session.params
+
+    def _finish(self, error: BaseException | None) -> list[BaseException]:
+        """Step by step, each whatever became of those before it. What failed: first what is to stop the script."""
+        steps = [*(file.end for file in self._files), self.logger.finish]
+        if self._session is not None:
+            session = self._session
+            steps = [*steps[:-1], session.leave_exception, self.logger.finish, session.give_back, session.tell_end]
+        failed: list[BaseException] = []
+        for step in steps:
+            try:
+                step(error)
+            except BaseException as problem:  # noqa: BLE001 - Ctrl-C too has to wait for the streams to be given back
+                failed.append(problem)
+        return sorted(failed, key=lambda one: isinstance(one, Exception))
+
+    def _let_go(self) -> None:
+        if self._session is not None:
+            self._session.let_go()
+
+    def forget(self) -> None:
+        """In a child after a fork: it may log, and the rest is the parent's."""
+        self._let_go()
+        self.logger.forked()
+        self._files = []
+
+    def _refuse(self, error: Exception) -> None:
+        """It is not recorded, which is said, or raised."""
+        if self.strict:
+            raise error
+        ways = "".join(f"\nkleio: {way}" for way in getattr(error, "ways_on", ()))
+        self.logger.tell(f"{self._called} is not recorded: {in_words(error)}{ways}")
 
     @property
     def _called(self) -> str:
@@ -153,134 +199,6 @@ class Experiment:
         except Exception:  # noqa: BLE001 - a value's own methods may raise anything
             shown = ""
         return f"the experiment {shown}" if shown else "the experiment"
-
-    # -- its beginning -------------------------------------------------------------------------------------------
-
-    def _begin(self) -> None:
-        opened.prepare()
-        presence = opened.present()
-        request, descriptors = self._request()
-        from kleio.client.connection import begin
-
-        try:
-            self._connection, answer, received = begin(presence.path, request, descriptors)
-        except OSError:  # it has gone since the last experiment
-            presence = opened.present(anew=True)
-            self._connection, answer, received = begin(presence.path, request, descriptors)
-        for message in answer["said"]:
-            self.logger.tell(message)
-        if "refused" in answer:
-            kind: type[KleioError] = getattr(errors, answer["kind"] or "KleioError", KleioError)
-            raise kind(answer["refused"], tuple(answer["ways_on"]))
-        if answer.get("done"):
-            self.done, self.params = True, dict(answer["params"])
-            return
-        self.id, self._lock = answer["trial"], received[0]
-        if self.resume and not self.params:
-            self.params = dict(answer["params"])
-        if received[1:]:
-            from kleio.client.redirection import Redirection
-
-            presence.watch()
-            self._redirection = Redirection(answer["channels"], received[1:])
-        self.logger.attach(answer["spool"])
-        self.variables = dict(answer["variables"])
-
-    def _request(self) -> tuple[dict[str, Any], list[int]]:
-        from kleio.client import origin
-        from kleio.client.redirection import wanted
-        from kleio.core.values import dumps
-
-        size = 0
-        for name, value in self.params.items():
-            try:
-                size += len(dumps({name: value}))
-            except Exception as error:  # noqa: BLE001 - a value's own methods may raise anything
-                raise KleioError(f"its parameter {name!r} cannot be: {error}") from None
-            if size > LARGEST_PARAMETERS:
-                raise KleioError(
-                    f"its parameters take more than {LARGEST_PARAMETERS:,} bytes; what is large is an artifact: log_artifact"
-                )
-        options: dict[str, Any] = {"name": self.name, "note": self.description, "tag": tuple(self.tags)}
-        options["journal"] = self.journal
-        if self.experiment_id and not self.resume and not self.name:
-            options["name"] = self.experiment_id
-        self.outer = opened.current()
-        around = self.outer.variables if self.outer is not None else opened.variables_outside()
-        environment = {name: value for name, value in os.environ.items() if name not in opened.CHILD_VARIABLES} | around
-        fds, tees = wanted() if self.capture else ([], [])
-        names = {1: "stdout", 2: "stderr"}
-        passed = [(names[fd], fd) for fd in fds]
-        if 2 in fds and "stderr" not in tees:
-            passed.append(("messages", 2))
-        request = {
-            "op": "begin", "pid": os.getpid(), "argv": origin.words(), "program": sys.executable, "cwd": _here(),
-            "environment": environment, "options": options, "params": self.params, "sources": self.sources,
-            "parsed": self.parsed, "experiment_id": self.experiment_id, "resume": self.resume, "cells": origin.cells(),
-            "capture": self.capture, "tee": tees, "descriptors": [name for name, _ in passed],
-        }  # fmt: skip
-        return request, [fd for _, fd in passed]
-
-    # -- its end -------------------------------------------------------------------------------------------------
-
-    def _finish(self, error: BaseException | None) -> None:
-        for file in list(self._files):
-            file.end(error)
-        if self.id is not None and error is not None:
-            self._leave_exception(error)
-        self.logger.finish(type(error) if error else None, error, error.__traceback__ if error else None)
-        if self._redirection is not None:
-            self._redirection.undo()
-        if self.id is None or self._connection is None:
-            return
-        from kleio.client.endings import ending
-        from kleio.core import messages
-
-        ended = ending(error)
-
-        try:
-            messages.send(self._connection, {"op": "end", "ending": ended})
-            answer = messages.receive(self._connection)
-        except OSError:
-            answer = None
-        if answer is None:
-            self._keep_end(ended)
-            return
-        for message in answer[0]["said"]:
-            self.logger.tell(message)
-
-    def _leave_exception(self, error: BaseException) -> None:
-        from kleio.client.endings import finding
-
-        left = finding(error)
-        if left is None:
-            return
-        try:
-            Spool(self.logger.directory).write("finding-exception", left)
-        except OSError as problem:
-            self.logger.tell(f"the exception is not recorded: {problem}")
-
-    def _keep_end(self, ending: dict[str, Any]) -> None:
-        """The recorder has gone: whoever ships what is in the spool finds there how it ended."""
-        try:
-            Spool(self.logger.directory).write("ending", {"time": time.time(), "data": ending})
-        except OSError:
-            pass
-        self.logger.tell("the recorder process was killed; what was logged waits in the spool, ship it with: kleio sync")
-
-    def _let_go(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
-        if self._lock >= 0:
-            os.close(self._lock)
-            self._lock = -1
-
-    def forget(self) -> None:
-        """In a child after a fork: it may log, and the rest is the parent's."""
-        self._let_go()
-        self.logger.forked()
-        self._files = []
 
     # -- what is recorded ----------------------------------------------------------------------------------------
 
@@ -302,7 +220,11 @@ class Experiment:
     def summary(self, values: Mapping[str, Any] | None = None, /, **more: Any) -> None:
         """Final values: a statistic, so that the trial's summary has them."""
         self._expect_open()
-        found = {str(name): value for name, value in {**(values or {}), **more}.items()}
+        try:
+            found = {str(name): value for name, value in {**(values or {}), **more}.items()}
+        except Exception as error:  # noqa: BLE001 - what is no mapping; a name's own method may raise anything
+            self.logger._refuse(error, "a summary is lost: its values are to be a dict")
+            return
         line = self.logger.line(found)
         if line is not None:
             self.logger.put(line)
@@ -371,12 +293,12 @@ class Experiment:
         return from_parser(cls, parser, args, options)
 
 
-def _here() -> str:
-    """The working directory as the user names it: through symbolic links, if the shell came that way."""
-    named, real = os.environ.get("PWD", ""), os.getcwd()
+def _named(params: Any) -> tuple[dict[str, Any], UsageError | None]:
+    """The parameters by their names; what is wrong with them, if that cannot be."""
     try:
-        if os.path.isabs(named) and os.path.samefile(named, real):
-            return os.path.normpath(named)
-    except OSError:
-        pass
-    return real
+        return dict(() if params is None else params), None
+    except Exception:  # noqa: BLE001 - whatever was given may raise anything
+        given = type(params).__name__
+    return {}, UsageError(
+        f'its parameters are to be a dict, as in Experiment({{"lr": 0.1}}) or Experiment(vars(args)), and not of type {given}'
+    )

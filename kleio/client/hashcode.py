@@ -34,6 +34,8 @@ class Run:
 
     def __init__(self) -> None:
         self.status: int | None = None
+        self.recorded = True
+        """Whether it leaves a record of its own; an experiment that is made of the arguments is record enough."""
         self._directory = _here()
         self._left: set[tuple[str, str]] = set()
         self._spool: Spool | None = None
@@ -64,7 +66,7 @@ class Run:
         spool = self._recorded_in()
         if spool is not None and (spool.path, code) not in self._left and len(self._left) < MOST:
             self._left.add((spool.path, code))
-            _leave(spool, f"hash-{code}", hashcode.KIND, {"hash_code": code}, (f"{hashcode.TRACE}{code}",))
+            mark(spool, code)
             if spool is self._spool:  # else whoever launched this looks after its parameters
                 shown = hashcode.shown(hashcode.counted(arguments, options, ()), root)
                 sources = {name: "command line" if name in given else "default" for name in shown}
@@ -130,7 +132,7 @@ class Run:
 
     def _is_to_be_recorded(self, config: Config) -> bool:
         """Not where a launcher on another machine does, and of several processes of one run only by the first."""
-        alone = all(os.environ.get(name) in (None, "", "0") for name in RANKS)
+        alone = self.recorded and all(os.environ.get(name) in (None, "", "0") for name in RANKS)
         home = config.directory("state") != NOWHERE
         return bool(alone and home and not _is_inner() and not os.environ.get("KLEIO_SPOOL") and config["unlaunched"])
 
@@ -153,6 +155,13 @@ class Run:
                 unlaunched.end(self._spool, Ending(0), "ended; its exit status is not known without kleio", known=False)
         except Exception as failure:  # noqa: BLE001 - the process ends as it would have
             kleio_logger._say(f"the end of this run is not recorded: {failure}")
+
+
+def mark(spool: Spool, code: str) -> None:
+    """Let the run be found by its hash code."""
+    from kleio.core import hashcode
+
+    _leave(spool, f"hash-{code}", hashcode.KIND, {"hash_code": code}, (f"{hashcode.TRACE}{code}",))
 
 
 def _leave(spool: Spool, name: str, kind: str, data: dict[str, Any], traces: Sequence[str] = ()) -> None:

@@ -11,7 +11,7 @@ import os
 import sys
 import time
 
-from kleio.core.errors import KleioError
+from kleio.core.errors import KleioError, in_words
 from kleio.core.spool import COMPLETE, LARGEST_RECORD, Spool, Writer, is_held, on_this_host
 
 TYPE_CHECKING = False
@@ -384,12 +384,12 @@ class Logger:
     def _refuse(self, error: Exception, what: str = "a record is lost") -> None:
         if self._strict:
             raise error
-        self._say(f"{what}: {error}")
+        self._say(f"{what}: {in_words(error)}")
 
     def _say(self, message: str) -> None:
-        if message not in self._said and sys.stderr is not None:
+        if message not in self._said:
             self._said.add(message)
-            sys.stderr.write(f"kleio: {message}\n")
+            _on_stderr(f"kleio: {message}\n")
 
 
 def _finish_imports() -> None:
@@ -438,8 +438,15 @@ def _report(directory: str) -> None:
 
 
 def _print(line: str) -> None:
-    if sys.stderr is not None:
-        sys.stderr.write(f"kleio_logger: {line}\n")
+    _on_stderr(f"kleio_logger: {line}\n")
+
+
+def _on_stderr(text: str) -> None:
+    try:
+        if sys.stderr is not None:
+            sys.stderr.write(text)
+    except Exception:  # noqa: BLE001, S110 - closed, or an object of the script's own, and the script matters more
+        pass
 
 
 def _ignore(line: str) -> None:

@@ -11,6 +11,7 @@ import sys
 from _thread import allocate_lock
 
 from kleio.client.logger import Logger, kleio_logger
+from kleio.core.errors import KleioError, in_words
 from kleio.core.spool import Spool
 
 TYPE_CHECKING = False
@@ -62,7 +63,7 @@ def _find(trial: str) -> OutputDirectory:
     run = f"{os.getpid()}-{os.urandom(8).hex()}"
     try:
         found = _claimed(path, run, "run", given=True) if path else _own(run)
-    except OSError as error:  # the working directory is gone
+    except (OSError, KleioError) as error:  # the working directory is gone
         found = _elsewhere("run")
         kleio_logger._refuse(error, f"there is no place for files here, they go to {found}")
         found = _claimed(found, run, "run")
@@ -89,9 +90,9 @@ def of_trial(path: str, trial: str, execution: str, logger: Logger) -> OutputDir
 def _own(run: str) -> str:
     """Without a launcher: ``results/NAME`` of the project that the working directory is in."""
     from kleio.core.outputs import RESULTS, fitting
-    from kleio.core.repository import root_around
+    from kleio.core.repository import root_around, working_directory
 
-    here = os.getcwd()
+    here = working_directory()
     name, project = _settings()
     usual = fitting(_script()) or "run"
     asked = name or _answer(usual) or usual
@@ -148,13 +149,12 @@ def _elsewhere(name: str) -> str:
 def _settings() -> tuple[str, str]:
     """The name that was given, by ``KLEIO_NAME`` say, and the directory of the project's settings."""
     from kleio.core.config import Config
-    from kleio.core.errors import KleioError
 
     try:
         config = Config()
         return str(config["name"] or ""), os.path.dirname(config.project_file)
     except KleioError as error:
-        kleio_logger._say(str(error))
+        kleio_logger._say(in_words(error))
         return os.environ.get("KLEIO_NAME", ""), ""
 
 

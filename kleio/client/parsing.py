@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from contextlib import contextmanager
+
+from kleio.client.reporting import EXPERIMENT
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -12,7 +15,6 @@ if TYPE_CHECKING:
 
     from kleio.client.experiment import Experiment
 
-_PREFIX = "kleio_experiment_"
 _OPTIONS: dict[str, tuple[str, dict[str, Any]]] = {
     "name": ("--name", {"metavar": "NAME", "help": "a name for the trial"}),
     "tags": ("--tag", {"metavar": "TAG", "action": "append", "help": "a tag for the trial; may be given several times"}),
@@ -29,9 +31,9 @@ def add_argument_group(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("experiment", "how this is recorded in kleio's journal")
     for keyword, (option, details) in _OPTIONS.items():
         try:
-            group.add_argument(option, dest=_PREFIX + keyword, **details)
+            group.add_argument(option, dest=EXPERIMENT + keyword, **details)
         except argparse.ArgumentError:
-            group.add_argument(f"--experiment-{option[2:]}", dest=_PREFIX + keyword, **details)
+            group.add_argument(f"--experiment-{option[2:]}", dest=EXPERIMENT + keyword, **details)
 
 
 def from_parser(
@@ -40,14 +42,27 @@ def from_parser(
     """``options`` are keywords of ``Experiment``; what was given on the command line wins."""
     given: set[str] = set()
     with _watched(parser, given):
-        found = dict(vars(parser.parse_args(args)))
-    own = {name[len(_PREFIX) :]: found.pop(name) for name in list(found) if name.startswith(_PREFIX)}
+        found, hash_code = _parsed(parser, args)
+    own = {name[len(EXPERIMENT) :]: found.pop(name) for name in list(found) if name.startswith(EXPERIMENT)}
     experiment = kind(
         {name: _named(value) for name, value in found.items()}, **(options | {name: one for name, one in own.items() if one})
     )
     experiment.sources = {name: "command line" if name in given else "default" for name in found}
-    experiment.parsed = args is None
+    experiment.parsed, experiment.hash_code = args is None, hash_code
     return experiment
+
+
+def _parsed(parser: argparse.ArgumentParser, args: Sequence[str] | None) -> tuple[dict[str, Any], str | None]:
+    """The namespace, and apart from it the hash code of a parser that gives one: it is of the code as well."""
+    ours = sys.modules.get("kleio.client.argparse")
+    if ours is None or not isinstance(parser, ours.ArgumentParser):
+        return dict(vars(parser.parse_args(args))), None
+    before, ours.run.recorded = ours.run.recorded, False
+    try:
+        found = dict(vars(parser.parse_args(args)))
+    finally:
+        ours.run.recorded = before
+    return found, found.pop(ours.NAME, None)
 
 
 def _named(value: Any) -> Any:

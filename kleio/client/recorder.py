@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections import deque
 
 from kleio.client.logger import Logger, _report
 from kleio.core.spool import Writer
@@ -11,13 +10,12 @@ from kleio.core.spool import Writer
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from types import TracebackType
     from typing import Any
 
 _MOST_SAID = 1000
 _MOST_RETIRED = 8
 _said: set[str] = set()
-_retired: deque[Writer] = deque()
+_retired: list[Writer] = []
 
 
 class Recorder(Logger):
@@ -42,13 +40,15 @@ class Recorder(Logger):
                 _said.add(message)
             self._say(message)
 
-    def finish(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        """Nothing more is logged."""
-        if self._outside is not None:
-            self._outside.__exit__(kind, error, trace)
-        writers, self._append, self._writers = self._writers, nowhere, {}
-        for writer in writers.values():
-            _retire(writer)
+    def finish(self, error: BaseException | None) -> None:
+        """Nothing more is logged; what was added and not committed is, unless ``error`` ended it."""
+        try:
+            if self._outside is not None:
+                self._outside.__exit__(type(error) if error else None, error, None)
+        finally:
+            writers, self._append, self._writers = self._writers, nowhere, {}
+            for writer in writers.values():
+                _retire(writer)
 
     def forked(self) -> None:
         self._forked()
@@ -91,7 +91,7 @@ def _retire(writer: Writer) -> None:
     os.close(nothing)
     _retired.append(writer)
     if len(_retired) > _MOST_RETIRED:
-        _retired.popleft().close()
+        _retired.pop(0).close()
 
 
 def nowhere(line: str) -> None:

@@ -10,6 +10,8 @@ import _thread
 import os
 import sys
 
+from kleio.core.descriptors import far
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,8 +29,11 @@ class Redirection:
     """One experiment's: undone in any order with others."""
 
     def __init__(self, told: list[dict[str, Any]], descriptors: list[int]) -> None:
-        """``told`` says what each channel replaces; ``descriptors`` are, for each, our end and a copy of the recorder's."""
-        self.saved: dict[int, int] = {}
+        """``told`` says what each channel replaces; ``descriptors`` are, for each, our end and a copy of the recorder's.
+
+        Raises OSError, and has replaced nothing then, where no more files can be open.
+        """
+        self.saved = _copies([fd for channel in told for fd in channel.get("replaces", ())])
         self._ours: dict[int, tuple[int, int]] = {}
         self._rescue: list[tuple[int, list[int]]] = []
         self._relays: list[_thread.LockType] = []
@@ -46,10 +51,7 @@ class Redirection:
             _active.append(self)
 
     def _replace(self, fds: list[int], theirs: int) -> None:
-        import fcntl
-
         for fd in fds:
-            self.saved[fd] = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 60)
             os.dup2(theirs, fd, inheritable=True)
             self._ours[fd] = _file(fd)
         os.close(theirs)
@@ -96,7 +98,7 @@ class Redirection:
                 passed_on = _thread.allocate_lock()
                 passed_on.acquire()
                 self._relays.append(passed_on)
-                beside(_pump, ours, os.dup(self.saved[fds[0]]), passed_on)
+                beside(_pump, ours, far(self.saved[fds[0]]), passed_on)
             if not lost:
                 self._give_back()
                 for ours, _ in rescue:
@@ -108,6 +110,19 @@ class Redirection:
             os.close(ours)
         for saved in self.saved.values():
             os.close(saved)
+
+
+def _copies(fds: list[int]) -> dict[int, int]:
+    """A copy of each, or of none. Raises OSError."""
+    found: dict[int, int] = {}
+    try:
+        for fd in fds:
+            found[fd] = far(fd)
+    except OSError:
+        for copy in found.values():
+            os.close(copy)
+        raise
+    return found
 
 
 def _file(fd: int) -> tuple[int, int]:

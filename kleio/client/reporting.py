@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import sys
 
+from kleio.core.errors import in_words
 from kleio.core.spool import Spool, on_this_host
 
 TYPE_CHECKING = False
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from typing import Any
 
 COMMAND_LINE, CONFIG_FILE, ENVIRONMENT, DEFAULT, SCRIPT = "command line", "config file", "environment", "default", "script"
+EXPERIMENT = "kleio_experiment_"
+"""How the options of :meth:`kleio.client.Experiment.add_argument_group` begin in a namespace; they are no parameters."""
 NONE = object()
 """There is no default."""
 MOST, LONGEST, ITEMS, DEEPEST = 10_000, 1_000, 1_000, 20
@@ -301,11 +304,21 @@ def shortened(text: str, longest: int) -> str:
 def trouble(error: Exception) -> None:
     """Recording failed, and the script goes on; with ``KLEIO_STRICT`` that is said."""
     if os.environ.get("KLEIO_STRICT", "") not in ("", "0"):
-        say(f"what the start-up hook saw is not recorded: {error}")
+        say(f"what the start-up hook saw is not recorded: {in_words(error)}")
 
 
 def say(message: str) -> None:
     """Once a message."""
-    if message not in _said and sys.stderr is not None:
+    if message not in _said:
         _said.add(message)
-        sys.stderr.write(f"kleio: {message}\n")
+        on_stderr(f"kleio: {message}\n")
+
+
+def on_stderr(text: str) -> None:
+    """Like Python itself nowhere where there is none, or it cannot be written to."""
+    try:
+        if sys.stderr is not None:
+            sys.stderr.write(text)
+            sys.stderr.flush()
+    except Exception:  # noqa: BLE001, S110 - closed, a full disk, or an object of the script's own
+        pass

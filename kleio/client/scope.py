@@ -7,6 +7,8 @@ import os
 import sys
 import threading
 
+from kleio.core.errors import told
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -199,11 +201,7 @@ def _who() -> tuple[Any, ...]:
 def _described(error: BaseException | None) -> dict[str, str] | None:
     if error is None:
         return None
-    try:
-        message = str(error)[:1000]
-    except Exception:  # noqa: BLE001 - somebody else's code
-        message = ""
-    return {"type": type(error).__name__, "message": message}
+    return {"type": type(error).__name__, "message": told(error)[:1000]}
 
 
 def _watch() -> None:

@@ -10,6 +10,8 @@ import os
 import time
 from contextlib import contextmanager
 
+from kleio.core.descriptors import opener
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -46,7 +48,7 @@ def keep(blobs: str, content: Any, said: Callable[[str, int], object] = lambda *
     size = 0
     temporary = os.path.join(blobs, f"{os.getpid()}-{os.urandom(8).hex()}.tmp")
     try:
-        with open(temporary, "xb", buffering=0) as kept:
+        with open(temporary, "xb", buffering=0, opener=opener) as kept:
             for piece in _pieces(content):
                 digest.update(piece)
                 size += len(piece)

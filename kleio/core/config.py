@@ -10,6 +10,7 @@ import os
 from dataclasses import dataclass
 
 from kleio.core.errors import UsageError
+from kleio.core.repository import working_directory
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -107,7 +108,7 @@ class Config:
         self, options: Mapping[str, Any] | None = None, environment: Mapping[str, str] | None = None, cwd: str | None = None
     ) -> None:
         self._environment = os.environ if environment is None else environment
-        self.cwd = cwd or os.getcwd()
+        self.cwd = cwd or working_directory()
         self.options = {key: value for key, value in (options or {}).items() if value not in (None, (), False)}
         self.project_file, self._project = _project_table(self.cwd)
         self.user_file = os.path.join(self.directory("config"), "config.toml")
@@ -179,7 +180,7 @@ def _user_directory(kind: str, environment: Mapping[str, str]) -> str:
         "state": ("XDG_STATE_HOME", ".local/state"),
         "config": ("XDG_CONFIG_HOME", ".config"),
     }[kind]
-    home = environment.get("HOME") or os.path.expanduser("~")
+    home = environment.get("HOME") or _home()
     if not os.path.isabs(home):
         raise UsageError("there is no home directory to keep the journal in; set KLEIO_HOME to a directory")
     if os.uname().sysname == "Linux" and not environment.get(variable):
@@ -187,6 +188,16 @@ def _user_directory(kind: str, environment: Mapping[str, str]) -> str:
     import platformdirs
 
     return str(getattr(platformdirs, f"user_{kind}_dir")("kleio", appauthor=False))
+
+
+def _home() -> str:
+    """Where the variables do not say it: as the system knows it, whatever ours say, which may not be the asker's. Or empty."""
+    import pwd
+
+    try:
+        return pwd.getpwuid(os.getuid()).pw_dir
+    except KeyError:
+        return ""
 
 
 def _project_table(cwd: str) -> tuple[str, dict[str, Any]]:

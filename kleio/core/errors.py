@@ -14,7 +14,8 @@
     ├── CannotExecute             126
     └── CommandNotFound           127
 
-A message is one clear line that says what to do next; where there are several ways on, they follow it, a line each.
+A message is one clear line that says what to do next; where there are several ways on, they follow it, a line each. What others
+raise is put into words here.
 """
 
 from __future__ import annotations
@@ -79,3 +80,21 @@ class CommandNotFound(KleioError):  # noqa: N818
     """There is no such program."""
 
     launching = 127
+
+
+def told(error: BaseException) -> str:
+    """What an exception says, in its own words. Those are somebody else's code, which may fail, or want to exit."""
+    try:
+        return str.__str__(str(error))
+    except BaseException:  # noqa: BLE001 - as above
+        return "(its message cannot be had)"
+
+
+def in_words(error: BaseException) -> str:
+    """What an exception says, as kleio says it: of the system's errors the reason and the file, and what helps."""
+    if not isinstance(error, OSError) or not error.strerror or type(error).__str__ is not OSError.__str__:
+        return told(error) or type(error).__name__
+    import errno
+
+    where = f": {error.filename}" if error.filename else ""
+    return f"{error.strerror}{where}{'; raise the limit with ulimit -n' if error.errno == errno.EMFILE else ''}"

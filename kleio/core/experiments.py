@@ -6,6 +6,7 @@ hands over where its output goes. Everything that it may have changed for itself
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import time
@@ -13,7 +14,7 @@ from dataclasses import dataclass, field, replace
 
 from kleio.core import cells, channels, code, commandline, gathering, identity, plan, redact, values
 from kleio.core.config import IDENTITY_ENV, Config, spool_root
-from kleio.core.errors import AlreadyRunning, JournalUnreachable, KleioError, UsageError
+from kleio.core.errors import AlreadyRunning, JournalUnreachable, KleioError, UsageError, in_words
 from kleio.core.journal.base import findable, place
 from kleio.core.lookup import SHORT, resolve
 from kleio.core.output import OutputWriter
@@ -82,10 +83,12 @@ class Recording:
         """``gone`` tells whether the script is; ``broken`` is called when nobody takes its output any more."""
         self._request, self._journals, self._environments = request, journals, environments
         self._gone, self._broken = gone, broken
-        self._descriptors = dict(zip(request["descriptors"], descriptors, strict=True))
+        self._descriptors = dict(zip(request["descriptors"], descriptors, strict=False))
         self._execution = os.urandom(16).hex()
         self.said: list[str] = []
         self._quiet = self._open = False
+        self._theirs: list[int] = []
+        """What the script is to get: the lock of its spool, and for each channel its end and a copy of ours."""
         self._relays: list[Relay] = []
         self._writers: list[OutputWriter] = []
         self._reserved: Reserved | None = None
@@ -99,6 +102,8 @@ class Recording:
     def begin(self) -> Opened:
         """Reserve, and open the channels. Raises KleioError where it is not to be recorded."""
         request = self._request
+        if len(self._descriptors) < len(request["descriptors"]):  # the system leaves out what there is no room for
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
         self._config = config = _config(request)
         config.check()
         self._quiet = config["quiet"]
@@ -115,8 +120,9 @@ class Recording:
             self._code = cells.added(captured, request["cells"], config.cwd, place_) if request.get("cells") else captured
             return self._reserve()
         except BaseException as error:
+            self._keep_of_theirs(0)
             if self._recorder is not None:
-                reason = f"could not be opened: {error}"
+                reason = f"could not be opened: {in_words(error)}"
                 self.end({"status": "broken", "reason": reason, "exit_code": None, "signal": None})
             raise
         finally:
@@ -303,11 +309,13 @@ class Recording:
         self._recorder = Recorder(source, self._journal, reserved.token, self._config["lease"], self.say)
         self._recorder.start()
         self._keep_address(spool)
+        self._theirs.append(os.dup(reserved.lock))
         try:
-            told, theirs = self._channels(spool)
+            told = self._channels(spool)
         except OSError as error:
-            told, theirs = [], []
-            self.say(f"its output is not recorded: {error.strerror}")
+            told = []
+            self._keep_of_theirs(1)
+            self.say(f"what is printed is not recorded: {in_words(error)}")
         self._let_go("stdout", "stderr")
         naming = gathering.Naming(self._work, self._survey.key, self._named, self._outputs)
         gatherer = self._gatherer = Gatherer(
@@ -325,7 +333,8 @@ class Recording:
             "trial": trial.id, "execution": self._execution, "spool": spool.path, "params": dict(trial.params),
             "variables": variables, "channels": told, "code": {"commit": self._code.document.get("commit")},
         }  # fmt: skip
-        return Opened(document, [os.dup(reserved.lock), *theirs])
+        theirs, self._theirs = self._theirs, []
+        return Opened(document, theirs)
 
     def _remarks(self, decision: Plan, found: Entry | None) -> list[str]:
         """What is other than it was in a trial that is gone on with because that was asked for."""
@@ -345,10 +354,10 @@ class Recording:
         with open(private, "w", encoding="utf-8") as file:
             file.write(self._config["journal"])
 
-    def _channels(self, spool: Spool) -> tuple[list[dict[str, Any]], list[int]]:
-        """What is told of them, and for each the script's end and a copy of ours, which it keeps should we be killed."""
+    def _channels(self, spool: Spool) -> list[dict[str, Any]]:
+        """What the script is told of them. Raises OSError."""
         if not self._request["capture"] or self._config["no-capture"]:
-            return [], []
+            return []
         records: dict[str, Shared] = {}
 
         def record(stream: str) -> Shared:
@@ -358,25 +367,39 @@ class Recording:
             return records[stream]
 
         told: list[dict[str, Any]] = []
-        theirs: list[int] = []
         own = channels.channels(self._config["split"], self._descriptors.get("stdout"), self._descriptors.get("stderr"))
         for channel in own:
-            ours, child_end = channels.open_channel(channel)
-            self._relay(channel.stream, ours, os.dup(channel.onward), record(channel.stream))
+            kept = record(channel.stream)
+            self._relay(channel.stream, channels.open_channel(channel), channel.onward, kept)
             told.append({"stream": channel.stream, "replaces": list(channel.fds)})
-            theirs += [child_end, os.dup(ours)]
         for stream in self._request["tee"]:
-            ours, child_end = os.pipe()
             joined = stream if stream in records else next(iter(records), stream)
-            self._relay(joined, ours, NOWHERE, record(joined))
+            kept = record(joined)
+            self._relay(joined, os.pipe(), NOWHERE, kept)
             told.append({"stream": joined, "tees": stream})
-            theirs += [child_end, os.dup(ours)]
-        return told, theirs
+        return told
 
-    def _relay(self, stream: str, source: int, onward: int, record: Shared) -> None:
-        relay = Relay(stream, source, onward, record, self._broken)
+    def _relay(self, stream: str, ends: tuple[int, int], onward: int, record: Shared) -> None:
+        """Move what comes in at the second of ``ends``, which becomes theirs, out of the first, which is ours."""
+        ours, child_end = ends
+        self._theirs.append(child_end)
+        own = [ours]
+        try:
+            self._theirs.append(os.dup(ours))
+            if onward != NOWHERE:
+                own.append(os.dup(onward))
+            relay = Relay(stream, ours, own[1] if own[1:] else NOWHERE, record, self._broken)
+        except OSError:
+            for descriptor in own:
+                os.close(descriptor)
+            raise
         self._relays.append(relay)
         relay.start()
+
+    def _keep_of_theirs(self, count: int) -> None:
+        """Close the others, which ends their relays."""
+        while len(self._theirs) > count:
+            os.close(self._theirs.pop())
 
     # -- its end -------------------------------------------------------------------------------------------------
 

@@ -11,6 +11,7 @@ import time
 from dataclasses import dataclass, field
 
 from kleio.core import commandline, identity, redact
+from kleio.core.errors import in_words
 from kleio.core.findings import Finding, found, leave
 from kleio.core.journal.base import place
 from kleio.core.waiting import launched
@@ -94,7 +95,7 @@ class Gatherer:
         try:
             action()
         except Exception as error:  # noqa: BLE001 - whatever it is, the run matters more
-            self.say(f"{what} could not be recorded: {error}")
+            self.say(f"{what} could not be recorded: {in_words(error)}")
 
     # -- beside the command --------------------------------------------------------------------------------------
 

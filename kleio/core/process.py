@@ -7,13 +7,13 @@ channel for both, so that what it prints keeps its order.
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import signal
 import stat
 import time
 
 from kleio.core.channels import Pump, open_channel
+from kleio.core.descriptors import far
 from kleio.core.errors import CannotExecute, CommandNotFound
 from kleio.core.signals import ENDING, SI_KERNEL, PassedOn, name_of, send
 from kleio.core.trial import Ending
@@ -110,7 +110,7 @@ class Child:
             ours, child_end = open_channel(channel)
             self._pumps.append(Pump(channel, ours, record, self._ended))
             theirs |= dict.fromkeys(channel.fds, child_end)
-        inherited = [] if lock is None else [_out_of_the_way(lock)]
+        inherited = [] if lock is None else [far(lock, inherited=True)]
         try:
             self.pid = _spawn(program, argv, environment, theirs, signals)
         finally:
@@ -262,13 +262,3 @@ def _start_ignoring_children(
 def _is_binary(path: str) -> bool:
     with open(path, "rb") as file:
         return b"\0" in file.read(256).split(b"\n")[0]
-
-
-def _out_of_the_way(fd: int) -> int:
-    """An inheritable copy of ``fd`` with a number that programs do not use."""
-    for lowest in (200, 60, 20):
-        try:
-            return fcntl.fcntl(fd, fcntl.F_DUPFD, lowest)
-        except OSError:
-            continue
-    return os.dup(fd)

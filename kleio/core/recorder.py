@@ -13,6 +13,7 @@ import threading
 import time
 
 from kleio.core import findings
+from kleio.core.errors import in_words
 from kleio.core.requests import Answerer
 from kleio.core.shipping import ARTIFACTS, Shipper, Source
 from kleio.core.trial import Event
@@ -167,7 +168,7 @@ class Recorder(threading.Thread):
     def _went_away(self, error: Exception) -> None:
         if self._away_since is None:
             self._away_since = self._clock()
-            self._say(f"{error} (the run goes on; its records wait in the spool)")
+            self._say(f"{in_words(error)} (the run goes on; its records wait in the spool)")
         self._wait = min(max(2 * self._wait, 0.5), LONGEST_WAIT)
         self._retry_at = self._clock() + self._wait
 

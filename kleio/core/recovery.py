@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from kleio.core import findings
-from kleio.core.errors import JournalUnreachable
+from kleio.core.errors import JournalUnreachable, in_words
 from kleio.core.recorder import conclude, introduce
 from kleio.core.shipping import Shipper, Source
 from kleio.core.spool import SHARED, hold
@@ -124,7 +124,7 @@ def recover_all(
             except JournalUnreachable:
                 raise
             except Exception as error:  # noqa: BLE001 - one spool's trouble is not the others'
-                fate, reason = Fate.REFUSED, str(error)
+                fate, reason = Fate.REFUSED, in_words(error)
             yield Recovered(spool.execution, trial, meant, fate, reason)
 
 

@@ -34,6 +34,27 @@ NO_MATCH = 1 << 8
 """How ``git config`` ends, as waitpid tells it, where none of the settings is there."""
 
 
+def working_directory() -> str:
+    """Its real path. Raises KleioError when it has been deleted."""
+    try:
+        return os.getcwd()
+    except FileNotFoundError:
+        from kleio.core.errors import KleioError
+
+        raise KleioError("the working directory does not exist any more; change to another") from None
+
+
+def here() -> str:
+    """The working directory as the user names it: through symbolic links, if the shell came that way. Raises KleioError."""
+    named, real = os.environ.get("PWD", ""), working_directory()
+    try:
+        if os.path.isabs(named) and os.path.samefile(named, real):
+            return os.path.normpath(named)
+    except OSError:
+        pass
+    return real
+
+
 class Patience:
     """Seconds that are left to wait for git, by all who share it. What git does while nobody waits costs nothing."""
 

@@ -11,7 +11,7 @@ import shutil
 from itertools import chain
 
 from kleio.core import analyses, lineage, resuming
-from kleio.core.errors import JournalError
+from kleio.core.errors import JournalError, in_words
 from kleio.core.findings import resumed
 from kleio.core.lookup import resolve
 from kleio.core.retention import kept
@@ -72,7 +72,7 @@ class Answerer:
                 return {"earlier": self._inputs(request)}
             return self._statistics(request)
         except Exception as error:  # noqa: BLE001 - who asked is told, whatever it is
-            return {"error": str(error)}
+            return {"error": in_words(error)}
 
     def _statistics(self, request: dict[str, Any]) -> dict[str, Any]:
         """Statistics as (time, values, number of the scope among ``scopes``, author), or the scopes alone."""

@@ -9,6 +9,7 @@ when its process is: whatever that died of, what it logged and printed is in the
 from __future__ import annotations
 
 import os
+import resource
 import select
 import signal
 import socket
@@ -17,7 +18,7 @@ import time
 from contextlib import suppress
 
 from kleio.core import messages
-from kleio.core.errors import KleioError
+from kleio.core.errors import KleioError, in_words
 from kleio.core.journals import Journals
 from kleio.core.spool import hold
 
@@ -52,8 +53,8 @@ class Server:
             signal.signal(number, self._note)  # who ends a whole job means the scripts; we go when they have gone
         idle = time.monotonic()
         while True:
-            if select.select([self._listener], [], [], LINGER / 2)[0]:
-                self._accept()
+            if select.select([self._listener], [], [], LINGER / 2)[0] and not self._accept():
+                time.sleep(LINGER / 10)  # too many files are open: until some are not
             self._journals.tidy()
             if self._in_use():
                 idle = time.monotonic()
@@ -135,7 +136,7 @@ class Server:
             opened = recording.begin()
         except Exception as error:  # noqa: BLE001 - the script is told, whatever it is, and goes on
             kind = type(error).__name__ if isinstance(error, KleioError) else ""
-            message = str(error) if kind else f"{type(error).__name__}: {error}"
+            message = in_words(error) if kind or isinstance(error, OSError) else f"{type(error).__name__}: {error}"
             refused = {"refused": message, "kind": kind, "ways_on": list(getattr(error, "ways_on", ())), "said": recording.said}
             recording.close()
             messages.send(connection, refused)
@@ -169,7 +170,7 @@ class Server:
         try:
             complete = recording.end(ending)
         except Exception as error:  # noqa: BLE001 - the script waits for an answer
-            recording.said.append(f"an experiment could not be recorded to its end: {error}")
+            recording.said.append(f"an experiment could not be recorded to its end: {in_words(error)}")
         try:
             messages.send(connection, {"complete": complete, "said": recording.said})
         except OSError:
@@ -242,6 +243,9 @@ class _Life:
 
 
 def main(listening: int) -> None:
-    """Serve at an inherited socket."""
+    """Serve at an inherited socket: scripts and workers by the hundred, who have a dozen files open each."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     Server(socket.socket(fileno=listening)).serve()
     os._exit(0)  # everything is stored, and an open MongoClient would take half a second to be let go

@@ -63,6 +63,10 @@ class Writer:
         self._torn = False
         path = os.path.join(directory, f"{self.name}.{stream}")
         self.fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        if self.fd < 3:
+            from kleio.core.descriptors import clear  # for a daemon, which has closed them
+
+            self.fd = clear(self.fd)
         _hold_while_open(self.fd)
         if os.fstat(self.fd).st_size == 0:
             os.write(self.fd, header(stream))

@@ -9,7 +9,7 @@ import time
 from dataclasses import dataclass, field, replace
 
 from kleio.core import code, plan, redact
-from kleio.core.errors import AlreadyRunning, Changed, JournalError
+from kleio.core.errors import AlreadyRunning, Changed, JournalError, in_words
 from kleio.core.journal.base import Selection
 from kleio.core.lookup import SHORT, is_alive
 from kleio.core.spool import LAUNCHER, Spool, hold, private, spools
@@ -201,7 +201,7 @@ class Survey:
                 elif one.reason:
                     say(f"what a run of trial {(one.trial or one.execution)[:SHORT]} left could not be shipped: {one.reason}")
         except (JournalError, OSError) as error:
-            say(f"a spool could not be shipped: {error}")
+            say(f"a spool could not be shipped: {in_words(error)}")
 
     # -- in words ------------------------------------------------------------------------------------------------
 

@@ -8,6 +8,8 @@ Scalars of NumPy, PyTorch and their like become the Python number they hold, arr
 
 from __future__ import annotations
 
+from kleio.core.errors import told
+
 TYPE_CHECKING = False  # importing typing costs 3 ms at the start of every command
 if TYPE_CHECKING:
     from typing import Any
@@ -85,7 +87,7 @@ def _plain_array(value: Any, depth: int) -> Any:
             try:
                 inner = getattr(value, convert)()
             except Exception as error:  # noqa: BLE001 - a tensor without data, or without a dense form: its library says why
-                raise UnstorableValueError(f"{_kind(value)} cannot be logged: {error}") from None
+                raise UnstorableValueError(f"{_kind(value)} cannot be logged: {told(error)}") from None
             if type(inner) is not type(value):
                 return plain(inner, depth + 1)
     if hasattr(value, "numpy"):

@@ -6,7 +6,7 @@ import sys
 from _thread import _local
 from functools import wraps
 
-from kleio.client.reporting import COMMAND_LINE, CONFIG_FILE, DEFAULT, NONE, SCRIPT, Parameter, report, trouble
+from kleio.client.reporting import COMMAND_LINE, CONFIG_FILE, DEFAULT, EXPERIMENT, NONE, SCRIPT, Parameter, report, trouble
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -109,6 +109,8 @@ def _tell(watch: _Watch, words: list[str], result: Any, before: dict[str, Any], 
     )
     found = []
     for name, value in values.items():
+        if name.startswith(EXPERIMENT):
+            continue
         known = _told.get(name)
         if name not in watch.given and known and name in before and before[name] is value is known.value:
             found.append(known)
