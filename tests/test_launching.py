@@ -226,6 +226,18 @@ def test_a_trial_is_resumed_by_its_id_from_anywhere(project, tmp_path, verb):
     assert trials()[0]["previous"] == trial["id"]
 
 
+def test_last_is_the_newest_of_the_project_here(project, tmp_path):
+    kleio("echo", "ours", cwd=project, check=0)
+    other, empty = tmp_path / "other", tmp_path / "empty"
+    other.mkdir()
+    empty.mkdir()
+    kleio("echo", "theirs", cwd=other, check=0)
+    assert kleio("cat", "last", cwd=project, check=0).stdout == "ours\n"
+    assert kleio("cat", "last", cwd=other, check=0).stdout == "theirs\n"
+    assert kleio("cat", "last", cwd=empty, check=0).stdout == "theirs\n"  # nothing is there: the newest of all
+    assert kleio("exec", "last", cwd=project, check=0).stdout == "ours\n"
+
+
 def test_unknown_and_ambiguous_ids(project):
     for n in range(20):
         kleio("true", str(n), cwd=project, check=0)

@@ -359,7 +359,8 @@ def test_the_default_of_a_secret_in_source(line):
 
 @pytest.mark.parametrize(
     "value",
-    ["", "changeme", "your-api-key", "your-api-key1", "xxx", "xxxxxxxx12", "<token>", "<token12345>", "${TOKEN}", "${TOKEN12345}"],
+    ["", "changeme", "your-api-key", "your-api-key1", "xxx", "xxxxxxxx12", "<token>", "<token12345>", "${TOKEN}",
+     "${TOKEN12345}"],
 )
 @pytest.mark.parametrize("line", DEFAULTS[:-2])
 def test_a_default_that_only_stands_for_a_secret(line, value):

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 @reading
 def cat(with_: Reading, trial: str, stderr: bool, raw: bool, json: bool) -> int:
     """Print what a trial printed, what it continues first, executions in order. Progress bars are shown as they stood last."""
-    entry = resolve(with_.journal, trial)
+    entry = resolve(with_.journal, trial, with_.config)
     streams = ("stderr",) if stderr else ("output", "stdout")
     pieces = printed(with_.journal, entry, streams)
     if json:

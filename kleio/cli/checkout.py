@@ -29,7 +29,7 @@ def checkout(with_: Reading, trial: str, directory: str | None, exact: bool, jso
     from kleio.core.restore import at_hand, code_of, restore
 
     signal.signal(signal.SIGINT, signal.default_int_handler)  # Ctrl-C leaves no half of a directory
-    entry = resolve(with_.journal, trial)
+    entry = resolve(with_.journal, trial, with_.config)
     document = code_of(with_.journal, entry)
     here = at_hand(entry, os.getcwd())
     found = restore(with_.journal, document, directory or _usual(entry), here, render.complain)

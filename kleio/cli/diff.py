@@ -38,8 +38,8 @@ def diff(
     """What differs between two trials, or between one and what is here now."""
     shown = tuple(one for one in differences.SECTIONS if only[one] or not any(only.values()))
     how = {"with_patch": not stat and "code" in shown, "binary": binary}
-    before = resolve(with_.journal, trial)
-    found = _between(with_, before, resolve(with_.journal, other), how) if other else _now(with_, before, how)
+    before = resolve(with_.journal, trial, with_.config)
+    found = _between(with_, before, resolve(with_.journal, other, with_.config), how) if other else _now(with_, before, how)
     if json:
         render.document(found.as_document(shown))
     else:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 @reading
 def info(with_: Reading, trial: str, all_executions: bool, json: bool) -> None:
     """All there is to know about a trial."""
-    entry = view.from_here([resolve(with_.journal, trial)], spool_root(with_.config))[0]
+    entry = view.from_here([resolve(with_.journal, trial, with_.config)], spool_root(with_.config))[0]
     found = view.documents(with_.journal, [entry], whole=True, all_executions=all_executions)[0]
     if json:
         render.document(found)

@@ -52,10 +52,11 @@ def repeat(
 ) -> Outcome | int:
     """Run a trial again, from its own code and with the inputs that are here, as a new trial."""
     options = given(ctx) | {"code": "recorded", "fresh": True}
-    quiet = bool(Config(options)["quiet"])
+    config = Config(options)
+    quiet = bool(config["quiet"])
     with _signals_kept() as mask:
         journal = _journal(options)
-        original = resolve(journal, trial)
+        original = resolve(journal, trial, config)
         if not quiet:
             _say_changed_inputs(journal, original)
         journal.close()

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 @reading
 def script(with_: Reading, trial: str, json: bool) -> None:
     """Print a shell script that brings a trial's code back and runs its command, by hand and without kleio."""
-    entry = resolve(with_.journal, trial)
+    entry = resolve(with_.journal, trial, with_.config)
     code_of(with_.journal, entry)  # or a word on why there is none
     side = differences.recorded(with_.journal, entry, with_.config.cwd)
     assert side.code is not None

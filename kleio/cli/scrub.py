@@ -41,7 +41,7 @@ def scrub(
     config = Config(given(ctx))
     looked_for = Pattern(_typed() if pattern == "-" else pattern, regex)
     journal = open_journal(config["journal"], timeout=config["timeout"], writing=not dry_run)
-    entry = resolve(journal, trial)
+    entry = resolve(journal, trial, config)
     scrubbing.refuse(journal, entry, spool_root(config))
     asked = not (dry_run or yes)
     if asked and not (sys.stdin and sys.stdin.isatty()):

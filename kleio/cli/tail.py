@@ -30,7 +30,7 @@ INTERVAL = 0.1
 @reading
 def tail(with_: Reading, trial: str, follow: bool, lines: int, json: bool) -> None:
     """Print the end of what a trial printed; with -f, what it prints from now on, from any machine."""
-    entry = resolve(with_.journal, trial)
+    entry = resolve(with_.journal, trial, with_.config)
     root = spool_root(with_.config)
     follower = Follower(with_.journal, entry)
     for stream, data in follower.last(lines):

@@ -28,7 +28,7 @@ def tree(with_: Reading, trial: str | None, all_projects: bool, json: bool) -> N
     """Draw which trial continues which, and what changed on each edge: the family of one, or all that have branches."""
     journal = with_.journal
     if trial:
-        found = family(journal, resolve(journal, trial))
+        found = family(journal, resolve(journal, trial, with_.config))
     else:
         found = journal.entries(Selection(project=None if all_projects else project_here(with_.config)))
     entries = view.from_here(found, spool_root(with_.config))
@@ -36,4 +36,4 @@ def tree(with_: Reading, trial: str | None, all_projects: bool, json: bool) -> N
     if json:
         render_tree.as_document(roots)
     else:
-        render_tree.drawn(roots, marked=resolve(journal, trial).id if trial else None)
+        render_tree.drawn(roots, marked=resolve(journal, trial, with_.config).id if trial else None)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from typing import Any
 
+    from kleio.core.config import Config
     from kleio.core.journal.base import Journal, Segment
     from kleio.core.trial import Entry
 
@@ -24,10 +25,18 @@ Key = tuple[str, str, str]
 """(execution, writer, stream)"""
 
 
-def resolve(journal: Journal, prefix: str) -> Entry:
-    """The one trial whose id begins with ``prefix``, or the newest of all for ``last``. Raises UnknownTrial."""
+def resolve(journal: Journal, prefix: str, config: Config | None = None) -> Entry:
+    """The one trial whose id begins with ``prefix``. Raises UnknownTrial.
+
+    ``last`` is the newest: of the project where ``config`` was read, or of all where that has none.
+    """
     if prefix == "last":
-        newest = journal.entries(Selection(), 1)
+        here: list[Entry] = []
+        if config is not None:
+            from kleio.core.project import project_here  # git is asked
+
+            here = journal.entries(Selection(project=project_here(config)), 1)
+        newest = here or journal.entries(Selection(), 1)
         if not newest:
             raise UnknownTrial(f"the journal {journal.uri} is empty")
         return newest[0]

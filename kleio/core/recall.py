@@ -37,7 +37,7 @@ class Recalled:
 def recall(journal: Journal, asked: Asked, ask: Callable[[str], str] | None, config: Config) -> Recalled:
     """The trial that is meant, its command as it is to be run, and the directory. Raises UnknownTrial, UsageError."""
     assert asked.trial is not None
-    entry = resolve(journal, asked.trial)
+    entry = resolve(journal, asked.trial, config)
     if entry.trial.experiment:
         raise UsageError(
             f"trial {entry.id[:SHORT]} is an experiment that a script opened in itself; run the script, which goes on with it "
