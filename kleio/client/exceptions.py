@@ -90,7 +90,9 @@ def _traceback(error: BaseException) -> list[str]:
     """Its lines, as Python prints them. Exceptions, and what loads their source, have methods of their own."""
     from traceback import TracebackException
 
+    from kleio.client.tracebacks import without_watchers
+
     try:
-        return list(TracebackException(type(error), error, error.__traceback__).format())
+        return list(without_watchers(TracebackException(type(error), error, error.__traceback__)).format())
     except Exception:  # noqa: BLE001 - as above
         return [f"{type(error).__name__}: {told(error)}\n"]

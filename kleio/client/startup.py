@@ -99,7 +99,13 @@ class _Attaching:
         module.__loader__ = self._loader
         if module.__spec__ is not None:
             module.__spec__.loader = self._loader
-        self._loader.exec_module(module)
+        try:
+            self._loader.exec_module(module)
+        except BaseException as error:
+            from kleio.client.tracebacks import step_aside
+
+            step_aside(error)
+            raise
         self._watching.attach(module)
 
     def __getattr__(self, name: str) -> "Any":

@@ -17,6 +17,7 @@ from kleio.client.reporting import (
     report,
     trouble,
 )  # fmt: skip
+from kleio.client.tracebacks import step_aside
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -35,7 +36,11 @@ def attach(module: ModuleType) -> None:
     @wraps(original)
     def parse(self: Any, argv: Any, known_only: bool = False) -> Any:
         real = isinstance(argv, (list, tuple)) and list(argv) == sys.argv
-        result = original(self, argv, known_only)
+        try:
+            result = original(self, argv, known_only)
+        except BaseException as error:
+            step_aside(error)
+            raise
         if real:
             try:
                 _tell(self, list(argv), result)

@@ -7,6 +7,7 @@ from _thread import _local
 from functools import wraps
 
 from kleio.client.reporting import COMMAND_LINE, CONFIG_FILE, DEFAULT, EXPERIMENT, NONE, SCRIPT, Parameter, report, trouble
+from kleio.client.tracebacks import step_aside
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -52,7 +53,11 @@ def _watched(parse: Callable[..., Any], suppressed: Any) -> Callable[..., Any]:
         watch = getattr(_now, "watch", None)
         if watch is not None:
             watch.parsers.append(self)
-            return parse(self, args, namespace)
+            try:
+                return parse(self, args, namespace)
+            except BaseException as error:
+                step_aside(error)
+                raise
         words = list(sys.argv[1:]) if args is None else list(args) if isinstance(args, (list, tuple)) else []
         own = args is None or words == sys.argv[1:] or words in _left_over
         watch = _Watch(own and _asker() not in _WATCHED)
@@ -61,6 +66,9 @@ def _watched(parse: Callable[..., Any], suppressed: Any) -> Callable[..., Any]:
         _now.watch = watch
         try:
             result = parse(self, args, namespace)
+        except BaseException as error:
+            step_aside(error)
+            raise
         finally:
             _now.watch = None
         if watch.real:
@@ -92,7 +100,11 @@ def _noted(get_values: Callable[..., Any], remainder: Any, suppressed: Any) -> C
             elif action.dest == suppressed:
                 watch.left += words[:1]  # the name of a subcommand that is no parameter
             watch.given.setdefault(action.dest, []).append((action, words))
-        return get_values(self, action, arg_strings)
+        try:
+            return get_values(self, action, arg_strings)
+        except BaseException as error:
+            step_aside(error)
+            raise
 
     return noted
 

@@ -7,6 +7,7 @@ from functools import wraps
 from weakref import ref
 
 from kleio.client.reporting import COMMAND_LINE, CONFIG_FILE, DEFAULT, ENVIRONMENT, NONE, Parameter, report, trouble
+from kleio.client.tracebacks import step_aside
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,7 +29,11 @@ def attach(module: ModuleType) -> None:
     @wraps(original)
     def make_context(self: Any, info_name: Any, args: Any, parent: Any = None, **extra: Any) -> Any:
         words = list(args) if isinstance(args, (list, tuple)) else []
-        context = original(self, info_name, args, parent, **extra)
+        try:
+            context = original(self, info_name, args, parent, **extra)
+        except BaseException as error:
+            step_aside(error)
+            raise
         try:
             _tell(self, context, parent, words)
         except Exception as error:  # noqa: BLE001 - the script matters more

@@ -6,6 +6,7 @@ import sys
 from functools import wraps
 
 from kleio.client.reporting import COMMAND_LINE, DEFAULT, NONE, Parameter, report, trouble
+from kleio.client.tracebacks import step_aside
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,7 +27,11 @@ def attach(module: ModuleType) -> None:
         @wraps(parse)
         def watched(args: Any) -> Any:
             words = list(args)
-            result = parse(args)
+            try:
+                result = parse(args)
+            except BaseException as error:
+                step_aside(error)
+                raise
             if _is_rest(words, sys.argv[1:]):
                 try:
                     _tell(fire, fn, metadata, words, result)

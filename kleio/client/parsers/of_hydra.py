@@ -9,6 +9,7 @@ import sys
 from functools import wraps
 
 from kleio.client.reporting import COMMAND_LINE, CONFIG_FILE, NONE, Parameter, flattened, report, trouble
+from kleio.client.tracebacks import step_aside
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -39,7 +40,11 @@ def _overrides(module: Any) -> None:
                 _before[one.key_or_group] = _plain(value)
         except Exception as error:  # noqa: BLE001 - the script matters more
             trouble(error)
-        return original(overrides, cfg)
+        try:
+            return original(overrides, cfg)
+        except BaseException as error:
+            step_aside(error)
+            raise
 
     loader._apply_overrides_to_config = staticmethod(apply)
 
@@ -50,7 +55,11 @@ def _configs(module: Any) -> None:
 
     @wraps(original)
     def set_config(self: Any, cfg: Any) -> Any:
-        result = original(self, cfg)
+        try:
+            result = original(self, cfg)
+        except BaseException as error:
+            step_aside(error)
+            raise
         try:
             _tell(cfg)
         except Exception as error:  # noqa: BLE001 - as above
