@@ -250,6 +250,8 @@ class Launcher:
         policy, survey = _policy(self._config), self._survey
         if survey.branch:
             policy = replace(policy, once=True)  # asked for twice it is the same trial, also when it is done
+        if survey.journal is None and policy.branches:  # what a branch inherits only the journal has
+            policy = replace(policy, allow_code_change=False, allow_environment_change=False)
         if not policy.fresh:
             survey.refuse_twice_here()
         survey.recover(self._say, lambda launch: survey.is_meant(launch["trial"]))

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 from kleio.core import findings
 from kleio.core.errors import JournalUnreachable, in_words
+from kleio.core.journal.base import Selection
 from kleio.core.recorder import conclude, introduce
 from kleio.core.shipping import Shipper, Source
 from kleio.core.spool import SHARED, hold
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 ABANDONED = 86400.0
 """Seconds after which what a killed kleio had half prepared is cleared away."""
+LATELY = 50
+"""Trials of a work, the newest, among which the one is looked for that an offline run follows."""
 
 
 class Fate(str, Enum):
@@ -80,7 +83,7 @@ def _ship(spool: Spool, journal: Journal, launch: dict[str, Any], lease: float) 
     if token is None:
         if not launch["offline"] and not _started(spool):
             return  # killed before it had reserved anything
-        journal.create(trial)
+        journal.create(_following(journal, trial) if launch["offline"] else trial)
         claimed = journal.claim(trial.id, spool.execution, launch["execution"], lease)
         token = claimed.token if claimed else 0
         if claimed is None:  # somebody runs it now; what ran offline is an execution all the same
@@ -97,6 +100,17 @@ def _ship(spool: Spool, journal: Journal, launch: dict[str, Any], lease: float) 
     shipper.summarise()
     findings.resumed_from(journal, source)
     conclude(journal, source, token)
+
+
+def _following(journal: Journal, trial: Trial) -> Trial:
+    """A trial that ran offline, naming as ``previous`` what the journal had of its work, which it could not see."""
+    if trial.previous is not None or trial.parent is not None:
+        return trial
+    found = journal.entries(Selection(work_key=trial.work_key), LATELY)
+    before = [one.trial for one in found if one.trial.ordinary and one.trial.created < trial.created]
+    same = trial.code.get("fingerprint")
+    last = max(before, key=lambda one: (one.code.get("fingerprint") == same, one.created, one.id), default=None)
+    return replace(trial, previous=last.id) if last else trial
 
 
 def _started(spool: Spool) -> bool:

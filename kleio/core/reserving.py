@@ -159,8 +159,11 @@ class Reserver:
         return trial, cut
 
     def _nonce(self, decision: Plan, plain: str) -> str | None:
-        """What tells apart trials of the same work and code, if there are several."""
-        if self.config["fresh"]:
+        """What tells apart trials of the same work and code, if there are several.
+
+        Offline nobody knows: in the journal this work may have been completed, by whomever, or may be running.
+        """
+        if self.config["fresh"] or self.survey.journal is None:
             return self.execution
         return decision.previous if decision.previous and self.survey.knows(plain) else None
 

@@ -69,7 +69,7 @@ class Survey:
             known = {entry.id for entry in newest}
             held = self.journal.entries(Selection(work_key=self.key, statuses=tuple(status.value for status in HELD)))
             newest += [entry for entry in held if entry.id not in known]
-        return [entry for entry in newest if (entry.trial.cut or {}).get("by") != "branch" and not entry.trial.repeats]
+        return [entry for entry in newest if entry.trial.ordinary]
 
     def _is_that_branch(self, entry: Entry) -> bool:
         """The same work and code, cut by the same words: asked for twice, it is the same trial."""
@@ -134,10 +134,8 @@ class Survey:
         return any(self.config[f"allow-{what}-change"] for what in ("code", "env", "any"))
 
     def knows(self, trial: str) -> bool:
-        """Whether there is a trial with this id."""
-        if self.journal is None:
-            return any(entry.id == trial for entry in self.entries())
-        return self.journal.entry(trial) is not None
+        """Whether the journal has a trial with this id."""
+        return self.journal is not None and self.journal.entry(trial) is not None
 
     def _has_artifacts(self, entry: Entry) -> bool:
         """Whether the script logged any: what the launcher found in its output directory is nothing to resume from."""
@@ -232,10 +230,9 @@ class Survey:
         allow = "any" if code and environment else "code" if code else "env"
         recorded = "--code recorded " if self.config["code"] == "recorded" else ""
         what = f"exec {recorded}{named}" if named else shlex.join(redact.command(self.argv))
-        ways = [
-            f"to continue it with what is here, in a branch:  kleio --allow-{allow}-change {what}",
-            f"to start anew:                                  kleio --fresh {what}",
-        ]
+        ways = [f"to start anew:                                  kleio --fresh {what}"]
+        if self.journal is not None:  # a branch inherits what only the journal has
+            ways.insert(0, f"to continue it with what is here, in a branch:  kleio --allow-{allow}-change {what}")
         if code:
             own = "--allow-env-change " if environment else ""
             ways.append(f"to go on with its own code:                     kleio {own}exec --code recorded {short}")

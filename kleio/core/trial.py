@@ -102,6 +102,11 @@ class Trial:
     repeats: str | None = None
     experiment: bool = False
 
+    @property
+    def ordinary(self) -> bool:
+        """Neither a branch that was asked for nor a repetition: one that running its command again goes on from."""
+        return (self.cut or {}).get("by") != "branch" and not self.repeats
+
     def as_dict(self) -> dict[str, Any]:
         return {item.name: getattr(self, item.name) for item in fields(self)} | {"command": list(self.command)}
 
