@@ -312,6 +312,26 @@ def test_hydra_with_several_jobs_keeps_what_is_swept_over(tmp_path, conf):
     assert "overrides" not in found
 
 
+def test_what_differs_from_job_to_job_is_told_of_all(tmp_path, conf):
+    script(tmp_path, HYDRA)
+    kleio(PYTHON, "train.py", "-m", "db=sqlite,mysql", "model.depth=3,4", cwd=tmp_path, check=0)
+    found = told(trials()[0])
+    assert found["db"] == ("sqlite,mysql", LINE)
+    assert found["db.driver"] == ("sqlite,mysql", FILE)
+    assert found["double"] == ("3,4", FILE)
+    assert found["lr"] == (0.1, FILE)
+    assert not {"m", "multirun"} & set(found)
+
+
+def test_a_sweep_that_a_config_file_asks_for(tmp_path, conf):
+    with (tmp_path / "conf" / "config.yaml").open("a") as file:
+        file.write("  mode: MULTIRUN\n  sweeper:\n    params:\n      lr: 0.1,0.2\n      +extra: a,b\n")
+    script(tmp_path, HYDRA)
+    kleio(PYTHON, "train.py", "model.depth=3,4", cwd=tmp_path, check=0)
+    found = told(trials()[0])
+    assert (found["lr"], found["extra"], found["model.depth"]) == (("0.1,0.2", FILE), ("a,b", FILE), ("3,4", LINE))
+
+
 def test_what_a_job_of_hydra_raises_is_recorded_though_hydra_prints_it(tmp_path, conf):
     trial = run(tmp_path, HYDRA, "lr=13", check=1)
     (one,) = info(trial["id"])["executions"][0]["exceptions"]
@@ -440,6 +460,19 @@ def test_what_goes_wrong_in_recording_is_said_only_when_asked_for(tmp_path):
     assert kleio("-q", PYTHON, path, cwd=tmp_path, check=0).stderr == ""
     said = "kleio: what the start-up hook saw is not recorded: no room\n"
     assert kleio("-q", PYTHON, path, cwd=tmp_path, check=0, KLEIO_STRICT="1").stderr == said
+
+
+def test_a_namespace_that_is_filled_with_the_defaults_has_defaults(tmp_path):
+    text = """
+import argparse
+p = argparse.ArgumentParser()
+for name in ("--depth", "--lr", "--mode"):
+    p.add_argument(name, default="".join(["fa", "st"]))
+p.parse_args(namespace=argparse.Namespace(depth="".join(["f", "ast"]), lr="mine"))
+"""
+    assert told(run(tmp_path, text)) == {
+        "depth": ("fast", DEFAULT, "fast"), "lr": ("mine", "script", "fast"), "mode": ("fast", DEFAULT, "fast"),
+    }  # fmt: skip
 
 
 def test_a_secret_default_is_nowhere_in_the_journal(tmp_path, home):

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 _WATCHED = ("hydra", "fire")
 """They have parsers for options of their own; what they make of the rest is watched elsewhere."""
+_PLAIN = (bool, int, float, str)
 _now = _local()
 """``watch``: of this thread, the parse that is under way."""
 _left_over: list[list[str]] = []
@@ -131,7 +132,7 @@ def _tell(watch: _Watch, words: list[str], result: Any, before: dict[str, Any], 
         if name in watch.given:
             named = any(_named(action, own, words) for action, own in watch.given[name])
             source = CONFIG_FILE if from_files and not named else COMMAND_LINE
-        elif name in before and (name not in defaults or before[name] is value):
+        elif name in before and (name not in defaults or (before[name] is value and not _same(value, defaults[name][0]))):
             source = SCRIPT
         default = NONE
         if name in defaults and name not in required:
@@ -157,6 +158,11 @@ def _defaults(parsers: Sequence[Any], suppressed: Any) -> tuple[dict[str, Any], 
             own.setdefault(name, (default, None))
         defaults |= own
     return defaults, required
+
+
+def _same(value: Any, default: Any) -> bool:
+    """Whether a namespace was filled with the default, as pytest does it. Other values may compare as they like."""
+    return value is default or (type(value) is type(default) and type(value) in _PLAIN and bool(value == default))
 
 
 def _converted(default: tuple[Any, Any]) -> Any:

@@ -1,6 +1,6 @@
 """Hydra: the composed config of a job, and what in it the command line asked for.
 
-Of several jobs (``--multirun``) what is swept over stays as it was typed; the rest is the same for all.
+Of several jobs (``--multirun``) what is swept over stays as it was typed; the rest is the same for all, or told of all.
 """
 
 from __future__ import annotations
@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 _MISSING = "???"
 _before: dict[str, Any] = {}
 """What the config files have where the command line has something else."""
+
+_values: dict[str, list[Any]] = {}
+"""Of the jobs of this process."""
+_MOST_VALUES = 20
 
 
 def attach(module: ModuleType) -> None:
@@ -91,28 +95,46 @@ def _tell(cfg: Any) -> None:
     from omegaconf import OmegaConf  # hydra has it loaded
 
     lines = [str(one) for one in cfg.hydra.overrides.task]
-    asked = {_key(line).partition("@")[0] for line in lines} - set(cfg.hydra.runtime.choices)
+    named = {_key(line).partition("@")[0] for line in lines}
+    asked = named - set(cfg.hydra.runtime.choices)
     mode = getattr(OmegaConf.select(cfg, "hydra.mode"), "name", "RUN")
     several = mode == "MULTIRUN" or not OmegaConf.is_missing(cfg.hydra.job, "num")
     values = _plain(cfg)
     values.pop("hydra", None)
     words = sys.argv[1:]
-    found = [_swept(word) for word in words if _key(word) in asked] if several else []
+    found = _swept(cfg, [word for word in words if _key(word).partition("@")[0] in named]) if several else []
     for name, value in flattened("", values):
         own = _asked_for(name, asked)
         if value == _MISSING or (own is not None and several):
             continue
         default = _default(name, own) if own is not None else NONE
         final = _looked_up(cfg, name, value)
+        final = _of_all_jobs(name, final) if several else final
         found.append(Parameter(name, final, COMMAND_LINE if own is not None else CONFIG_FILE, default))
-    reached = {_asked_for(one.name, asked) for one in found}
+    reached = {_asked_for(one.name, asked) or one.name for one in found}
     report(found, words, [word for word in words if _key(word) not in reached and word not in ("-m", "--multirun")])
 
 
-def _swept(word: str) -> Parameter:
+def _of_all_jobs(name: str, value: Any) -> Any:
+    """What follows from a choice that is swept over differs from job to job: the values so far, as a sweep is typed."""
+    values = _values.setdefault(name, [])
+    if value not in values and len(values) < _MOST_VALUES:
+        values.append(value)
+    return value if len(values) == 1 else ",".join(map(str, values))
+
+
+def _swept(cfg: Any, words: list[str]) -> list[Parameter]:
+    """What the command line has, and what the config files sweep over besides, as it is written there."""
+    from omegaconf import OmegaConf
+
     from kleio.core.commandline import typed
 
-    return Parameter(_key(word), typed(word.partition("=")[2]), COMMAND_LINE)
+    found = {_key(word): Parameter(_key(word), typed(word.partition("=")[2]), COMMAND_LINE) for word in words}
+    params = OmegaConf.select(cfg, "hydra.sweeper.params")
+    for name, value in params.items() if hasattr(params, "items") else ():
+        if isinstance(value, (str, int, float)):
+            found.setdefault(_key(name), Parameter(_key(name), typed(str(value)), CONFIG_FILE))
+    return list(found.values())
 
 
 def _key(word: str) -> str:
