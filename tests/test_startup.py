@@ -71,6 +71,40 @@ def test_without_site_the_hook_does_nothing():
 CUSTOM = "import sys\nCOUNT = 1\nsys.from_site = __name__, __file__\n"
 
 
+NOTICED = """
+import sys
+state = sys.path, sys.argv, sys.flags, [str(one).partition(" at ")[0] for one in sys.path_hooks]
+hooks = sys.excepthook is sys.__excepthook__, sys.displayhook is sys.__displayhook__
+finders = [str(one).partition(" object")[0].strip("<") for one in sys.meta_path]
+names = [name for name in sys.modules if name.startswith("kleio") or name == "atexit"]
+import atexit, signal, threading, warnings
+print(str([*state, *hooks, warnings.filters, threading.active_count(), list(map(signal.getsignal, signal.valid_signals()))]))
+print(finders[:1], atexit._ncallbacks(), sorted(names))
+"""
+
+
+def test_what_a_script_could_notice_is_what_the_documentation_says():
+    plain, hooked = (said[0].splitlines() for said in both(PYTHON, "-c", NOTICED))
+    assert hooked[0].replace(HOOK, "") == plain[0]
+    modules = ["atexit", "kleio", "kleio.client", "kleio.client.startup"]
+    assert hooked[1] == f"['kleio.client.startup._Watching'] 1 {modules}"
+    assert plain[1].endswith(" 0 []")
+
+
+def test_what_is_registered_for_the_end_runs_before_kleio_looks_back(tmp_path):
+    text = "import atexit, sys\natexit.register(lambda: print('loaded', 'kleio.client.exceptions' in sys.modules))\n1/0"
+    assert run(tmp_path, text).stdout == "loaded False\n"
+    assert [one["type"] for one in exceptions()] == ["ZeroDivisionError"]
+
+
+@pytest.mark.parametrize("how", ["os.environ.pop('PYTHONPATH')", "os.environ.clear()"])
+def test_a_script_may_take_the_hook_from_its_children(tmp_path, how):
+    script(tmp_path, "import sys\nprint('kleio' in sys.modules)", "child.py")
+    text = f"import os, subprocess, sys\n{how}\nsubprocess.run([sys.executable, 'child.py'], check=True)\n1/0"
+    assert run(tmp_path, text).stdout == "False\n"
+    assert bool(exceptions()) == ("pop" in how)
+
+
 def test_another_sitecustomize_is_run_as_if_there_was_no_hook(tmp_path):
     script(tmp_path, CUSTOM, "sitecustomize.py")
     text = STATE + "import sitecustomize; print(sys.from_site, sitecustomize.COUNT, sitecustomize is site)"
