@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
+from contextlib import contextmanager
 from pathlib import Path
 
-from commands import PYTHON, script, trials
+from commands import PYTHON, script
 
-from kleio.core import statistics
+from kleio.core import statistics, view
+from kleio.core.config import Config, spool_root
 from kleio.core.journal import open_journal
+from kleio.core.journal.base import Selection
 from kleio.core.lookup import by_stream
+from kleio.core.values import portable
 
 IMPORTS = "from kleio.client import Experiment, kleio_logger\n"
 
@@ -39,15 +44,30 @@ def background(text, *words, name="train.py"):
     )  # fmt: skip
 
 
+@contextmanager
+def journal():
+    """As a command that reads has it."""
+    opened = open_journal(Config()["journal"], writing=False)
+    try:
+        yield opened
+    finally:
+        opened.close()
+
+
+def trials():
+    """What ``kleio ls --json --all-projects`` gives, without a process of its own: newest first."""
+    with journal() as opened:
+        entries = view.from_here(opened.entries(Selection()), spool_root(Config()))
+        return json.loads(json.dumps(portable(view.documents(opened, entries))))
+
+
 def artifact(trial, name):
     """The bytes of the newest one."""
-    journal = open_journal(os.environ["KLEIO_JOURNAL"], writing=False)
-    records = [one for _, segments in by_stream(journal, trial, ("artifacts",)) for one in statistics.records(segments)]
-    digest = [one.values["sha256"] for one in records if one.values["name"] == name][-1]
-    with journal.blob(digest) as file:
-        content = file.read()
-    journal.close()
-    return content
+    with journal() as opened:
+        records = [one for _, segments in by_stream(opened, trial, ("artifacts",)) for one in statistics.records(segments)]
+        digest = [one.values["sha256"] for one in records if one.values["name"] == name][-1]
+        with opened.blob(digest) as file:
+            return file.read()
 
 
 def statuses():

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 from pathlib import Path
 
 import pytest
-from commands import PYTHON, kleio, script, trials
-from experiments import IMPORTS, run, statuses
+from commands import PYTHON, kleio, script
+from experiments import IMPORTS, run, statuses, trials
 from processes import Terminal, recorded
 
 pytestmark = pytest.mark.usefixtures("workplace")
@@ -23,7 +24,8 @@ import sys, time, os
 with Experiment({"k": 1}) as experiment:
     print(sys.stdout.isatty(), os.isatty(2), os.get_terminal_size(1), flush=True)
     print("ready", flush=True)
-    time.sleep(60)
+    for _ in range(600):
+        time.sleep(0.1)
 """,
     )
     with Terminal(PYTHON, "train.py") as terminal:
@@ -194,7 +196,7 @@ def test_other():
     )
     done = subprocess.run(
         [PYTHON, "-m", "pytest", "-p", "no:cacheprovider", f"--capture={capture}", "test_it.py"],
-        capture_output=True, text=True, timeout=60,
+        capture_output=True, text=True, timeout=60, env=os.environ | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
     )  # fmt: skip
     assert "1 failed, 1 passed" in done.stdout, done.stdout + done.stderr
     assert done.stdout.count("shown\n") == 1

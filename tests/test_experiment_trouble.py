@@ -9,8 +9,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from commands import PYTHON, info, kleio, script, trials, until
-from experiments import artifact, background, run, said, statuses
+from commands import PYTHON, info, kleio, script, until
+from experiments import artifact, background, run, said, statuses, trials
 from processes import gone
 
 from kleio.core.config import Config
@@ -517,9 +517,10 @@ with Experiment({"k": 1}):
 
 
 def test_a_script_that_becomes_another_program_lets_go():
-    run("import os\nwith Experiment({'k': 1}):\n    os.execlp('sh', 'sh', '-c', 'sleep 2; echo other')")
-    (one,) = trials()
-    assert (one["status"], one["executions"][0]["reason"]) == ("suspended", "its script let go of it")
+    process = background("import os\nwith Experiment({'k': 1}):\n    os.execlp('sh', 'sh', '-c', 'read go; echo other')")
+    until(lambda: statuses() == ["suspended"])
+    assert process.communicate("go\n", timeout=60)[0] == "other\n"
+    assert trials()[0]["executions"][0]["reason"] == "its script let go of it"
 
 
 def test_a_hundred_in_a_row_leave_nothing_behind(home):

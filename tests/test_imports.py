@@ -88,3 +88,10 @@ def test_the_client_package_loads_nothing_until_it_is_asked():
     assert _loaded("import kleio.client") - {"__future__"} == {"kleio", "kleio.client"}
     ours = {name for name in _loaded("from kleio.client import kleio_logger") if name.startswith("kleio")}
     assert ours == {"kleio", "kleio.client", "kleio.client.logger", "kleio.core", "kleio.core.errors", "kleio.core.spool"}
+
+
+def test_a_script_that_imports_experiments_pays_for_them_when_it_makes_one():
+    loaded = _loaded("from kleio.client import Experiment")
+    ours = {name for name in loaded if name.startswith("kleio")}
+    assert ours == {"kleio", "kleio.client", "kleio.client.experiment", "kleio.core", "kleio.core.errors"}
+    assert not loaded & (HEAVY | SLOW | {"collections", "json", "re", "enum", "threading", "contextvars", "fcntl"})

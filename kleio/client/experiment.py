@@ -20,7 +20,7 @@ from kleio.core.errors import KleioError, UsageError, in_words
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from types import TracebackType
     from typing import IO, Any
 
@@ -122,17 +122,16 @@ class Experiment:
             self._again -= 1
             return
         self._state = "over"
-        from kleio.client import opened
-
-        try:
-            failed = self._finish(error)
-        finally:
-            opened.leave(self)
-            self._let_go()
-        for problem in failed:
-            if self.strict or not isinstance(problem, Exception):
-                raise problem
-            self.logger.tell(f"{self._called} is not recorded to its end: {in_words(problem)}")
+        failed: list[BaseException] = []
+        for step in self._last_steps():
+            try:
+                step(error)
+            except BaseException as problem:  # noqa: BLE001 - Ctrl-C too has to wait for the streams to be given back
+                failed.append(problem)
+        for one in sorted(failed, key=lambda one: isinstance(one, Exception)):  # first what is to stop the script
+            if self.strict or not isinstance(one, Exception):
+                raise one
+            self.logger.tell(f"{self._called} is not recorded to its end: {in_words(one)}")
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -159,19 +158,20 @@ class Experiment:
         if session.done or (self.resume and not self.params):
             self.params = session.params
 
-    def _finish(self, error: BaseException | None) -> list[BaseException]:
-        """Step by step, each whatever became of those before it. What failed: first what is to stop the script."""
-        steps = [*(file.end for file in self._files), self.logger.finish]
-        if self._session is not None:
-            session = self._session
-            steps = [*steps[:-1], session.leave_exception, self.logger.finish, session.give_back, session.tell_end]
-        failed: list[BaseException] = []
-        for step in steps:
-            try:
-                step(error)
-            except BaseException as problem:  # noqa: BLE001 - Ctrl-C too has to wait for the streams to be given back
-                failed.append(problem)
-        return sorted(failed, key=lambda one: isinstance(one, Exception))
+    def _last_steps(self) -> Iterator[Callable[[BaseException | None], object]]:
+        """What its end takes: each step is done whatever becomes of those before it."""
+        from kleio.client import opened
+
+        session = self._session
+        yield from [file.end for file in self._files]
+        yield lambda _: opened.leave(self)  # other threads go on logging, from now on to what is outside
+        if session is not None:
+            yield session.leave_exception
+        yield self.logger.finish
+        if session is not None:
+            yield session.give_back
+            yield session.tell_end
+            yield session.let_go
 
     def _let_go(self) -> None:
         if self._session is not None:

@@ -129,7 +129,7 @@ class Session:
             pass
         self._logger.tell("the recorder process was killed; what was logged waits in the spool, ship it with: kleio sync")
 
-    def let_go(self) -> None:
+    def let_go(self, _: BaseException | None = None) -> None:
         """Close what it came with; the recorder takes that for its end, if it was told of none."""
         if self._connection is not None:
             self._connection.close()
