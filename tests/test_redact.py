@@ -241,7 +241,11 @@ HEX = "0f1e2d3c4b5a69788796a5b4c3d2e1f00f1e2d3c"
         (".env.local", "export DB_PASS=hunter", "a value for DB_PASS"),
         ("a.properties", "spring.datasource.password=hunter", "a value for spring.datasource.password"),
         (".npmrc", "//registry.npmjs.org/:_authToken=3f2c1d0e-aaaa", "a value for authToken"),
+        ("a.yaml", "api_key: ${oc.env:API_KEY,hunter22}", "a value for api_key"),
+        ("compose.yml", 'environment: {PASSWORD: "${DB_PASSWORD:-hunter22}"}', "a value for PASSWORD"),
         # shell scripts
+        ("job.sh", "export DB_PASSWORD=${DB_PASSWORD:-hunter22}", "a value for DB_PASSWORD"),
+        ("job.sh", 'API_KEY="${API_KEY:=k3j4h5g6f7}"', "a value for API_KEY"),
         ("job.sh", f"export WANDB_API_KEY={HEX}", "a value for WANDB_API_KEY"),
         ("job.slurm", "python train.py --api-key abcd1234", "a value for api-key"),
         ("job.sh", "mysql --password=hunter x", "a value for password"),
@@ -295,6 +299,8 @@ def test_a_secret_in_a_file(path, line, why):
         # references, placeholders, nothing
         ("a.yaml", "password: ${DB_PASSWORD}\npassword: {{ vault_password }}\ntoken: ${{ secrets.GITHUB_TOKEN }}"),
         ("a.yaml", "password: !vault |\n  $ANSIBLE_VAULT\nsecret: *shared\npassword: ENC[AES256_GCM,data:aa1]"),
+        ("a.yaml", "password: ${oc.env:PASSWORD,null}\nsecret: ${oc.env:SECRET,changeme}\ntoken: ${TOKEN:-}"),
+        ("job.sh", 'TOKEN=${TOKEN:-}\nPASSWORD="${PASSWORD:-changeme}"\nAPI_KEY=${API_KEY:-$OTHER_KEY}\nTOKEN=${TOKEN:-auto}'),
         ("a.yaml", "password:\nsecret: null\ntoken: ~\napi_key: ''\npassword: changeme\nsecret: <your secret>"),
         ("a.yaml", "password: xxx\npassword: '****'\npassword: none\nsecrets: inherit\npermissions: {id-token: write}"),
         ("a.yaml", "password_file: /run/secrets/db\npassword: /run/secrets/db\napi_key: OPENAI_API_KEY\nauth: basic"),
@@ -393,6 +399,11 @@ def test_a_default_that_only_stands_for_a_secret(line, value):
 def test_what_is_no_default_of_a_secret(said):
     assert secret_in("a.py", said.encode()) is None
     assert text(said) == said
+
+
+def test_a_default_in_several_literals():
+    said = 'p.add_argument("--api-key", default="{}"\n "{}")'
+    assert text(said.format("Zr8kq2Lm", "Px7Vb3Nc5")) == said.format(GONE, GONE)
 
 
 def test_a_default_that_is_a_word_is_taken_out_of_commands_and_messages():

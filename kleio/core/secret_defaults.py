@@ -98,6 +98,7 @@ class Source:
             literal = next((kind for kind in "abc" if found[kind] is not None), None)
             if literal and before in _BEFORE_VALUES and all(one.has_value() for one in brackets):
                 yield *found.span(literal), all(one.sure or one.keyword for one in brackets)
+                continue  # and so with one right behind it, which it goes on with
             if mark in _OPENING:
                 brackets.append(_opened(mark, before if ended == found.start() else ""))
             elif mark in _CLOSING:

@@ -62,6 +62,8 @@ _TEMPLATE = (
     r"|[!&*@`|>]|ENC\[|op://|arn:|vault:|env:|ref\+|os\.|process\.env|secrets?\.|var\.|[A-Za-z_][\w.]*\("
     r"|[A-Za-z_]+(?:\.[A-Za-z_]+)+\Z|(?:~|\.{1,2})?(?:/[\w.@-]{1,40}){2,}/?\Z|[A-Za-z]:\\|\w+://[^\s@]*\Z"
 )
+_GIVEN = r"""\$\{(?:oc\.env:|env:)?[\w.]{1,60}(?::?[-=]|,)["']?([^{}"'$]{4,500})["']?(?:\}|\Z)"""
+"""A variable of the environment, and what stands for one that is not set."""
 _EXAMPLES = r"(?i)example|change_?-?me|placeholder|your[-_ ]|xxxx|redacted|dummy|1234567|abcdefg|\.\.\.|\*\*\*|\xe2\x80\xa6"
 _PLACEHOLDERS = (
     "password passwd passphrase pass pwd pw secret secrets token key api apikey access private credential "
@@ -274,6 +276,8 @@ def _literals(how: str, plain: str, source: Source, start: int, end: int) -> Ite
 
 def _is_scalar(name: str, value: str, prose: bool, index: bool) -> bool:
     """Whether a value of a config file is a secret. ``prose``: in a comment; ``index``: a number of a vocabulary."""
+    given = re.match(_GIVEN, value)
+    value = given[1] if given else value
     if len(value) < 4 or _placeholder(value) or (prose and re.search(r"\s", value)):
         return False
     last = _last(name)
