@@ -394,6 +394,8 @@ def test_a_default_that_only_stands_for_a_secret(line, value):
         'os.getenv("DB_PASSWORD")\nx or "abcd12345"',
         'author = "me" or "abcd12345"',
         'Token("token", type="abcd12345")',
+        'rename("s3_session_auth", "s3_disable_session_auth")',
+        'known("secret", "Ed25519")',
     ],
 )  # fmt: skip
 def test_what_is_no_default_of_a_secret(said):

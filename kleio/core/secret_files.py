@@ -270,8 +270,7 @@ def _literals(how: str, plain: str, source: Source, start: int, end: int) -> Ite
             yield (found[1] or found[2] or found[3] or "").strip()
             break
     if how != "query":
-        values = (plain[place:to] for place, to, _ in source.defaults(start, end))
-        yield from (value for value in values if re.fullmatch(r"[^\s\\]{8,500}", value))
+        yield from (plain[place:to] for place, to, _ in source.defaults(start, end) if _may_be_drawn(plain[place:to]))
 
 
 def _is_scalar(name: str, value: str, prose: bool, index: bool) -> bool:
@@ -295,6 +294,17 @@ def _is_literal(name: str, value: str) -> bool:
     return _last(name) not in ("", *_VAGUE) or _random(value)
 
 
+def _is_default(name: str, value: str) -> bool:
+    return _may_be_drawn(value) and _is_literal(name, value)
+
+
+def _may_be_drawn(value: str) -> bool:
+    """Whether it is one word, and no name, of which a call may have several: ``("token", "session_of_an_auth2")``."""
+    if not re.fullmatch(r"[^\s\\]{8,500}", value):
+        return False
+    return len(re.findall("[A-Z]?[a-z]{3,}|[A-Z]{3,}", value)) < 3 or not is_secret(value)
+
+
 def without_defaults(text: str, gone: str) -> str:
     """``text`` with ``gone`` in the place of what calls and options in it give to secret names."""
     plain = text.encode("ascii", "replace").decode()  # as long as the text is, in capitals and in small letters
@@ -306,7 +316,7 @@ def without_defaults(text: str, gone: str) -> str:
         if found and is_secret(name):
             for start, end, sure in source.defaults(found.end(1) - len(name), found.end(1)):
                 value = text[start:end]
-                if _is_scalar(name, value, prose=False, index=False) if sure else _is_literal(name, value):
+                if _is_scalar(name, value, prose=False, index=False) if sure else _is_default(name, value):
                     places.add((start, end))
     for start, end in sorted(places, reverse=True):
         text = text[:start] + gone + text[end:]
