@@ -83,6 +83,13 @@ except KeyboardInterrupt:
     print("interrupted")
 Recorder.finish = finish
 assert os.path.samestat(os.fstat(1), before)
+attach, Recorder.attach = Recorder.attach, fail
+try:
+    Experiment({"k": "never begun"}).start()
+except KeyboardInterrupt:
+    print("early")
+Recorder.attach = attach
+assert os.path.samestat(os.fstat(1), before)
 finding, endings.finding = endings.finding, lambda error: 1 / 0
 with Experiment({"k": 2}) as experiment:
     raise ValueError("two")
@@ -96,8 +103,10 @@ except KeyboardInterrupt:
     print("strict")
 """
     )
-    assert done.stdout.split() == ["inside", "interrupted", "strict"]
-    assert statuses() == ["completed", "broken", "completed"]
+    assert done.stdout.split() == ["inside", "interrupted", "early", "strict"]
+    until(lambda: "running" not in statuses())  # the recorder waits a moment whether the script is there
+    assert statuses() == ["completed", trials()[2]["status"], "broken", "completed"]
+    assert trials()[2]["status"] in ("suspended", "broken")
     assert trials()[1]["executions"][0]["reason"] == "ValueError: two"
     own, _ = said(done)
     assert own == ["kleio: the experiment k=2 is not recorded to its end: division by zero"]
@@ -284,13 +293,16 @@ with experiment:
     print("again")
 with experiment:
     print("later")
+Experiment({"k": 2}).start().start().log_statistic(b=1)
 """
     )
     assert done.stdout.split() == ["first", "again", "later"]
     assert said(done)[0] == [
-        "kleio: the experiment k=1 is not recorded: it has been used already; make another one, with the same parameters"
+        f"kleio: the experiment k={k} is not recorded: it has been used already; make another one, with the same parameters"
+        for k in (1, 2)
     ]
-    (one,) = trials()
+    two, one = trials()
+    assert (two["status"], two["summary"]["b"]["last"]) == ("completed", 1)
     assert one["summary"]["a"]["count"] == 2
     assert kleio("cat", one["id"], check=0).stdout == "first\nagain\n"
 

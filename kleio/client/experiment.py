@@ -73,7 +73,7 @@ class Experiment:
         """Of a command line that was parsed by ``kleio.client.argparse``."""
         self.logger = Recorder(self.strict)
         self._state = "new"
-        self._again = 0
+        self.again = 0
         """How often it was begun once more while it was open."""
         self._pid = self.thread = self.task = 0
         self.outer: Experiment | None = None
@@ -93,7 +93,7 @@ class Experiment:
 
         if self._state != "new":
             self._refuse(UsageError("it has been used already; make another one, with the same parameters"))
-            self._again += self._state == "open"
+            self.again += self._state == "open"
             return self
         self._pid, self.thread, self.task, self._state = os.getpid(), get_ident(), opened.task(), "open"
         try:
@@ -118,8 +118,8 @@ class Experiment:
         """End it: completed, or, because of ``error``, broken."""
         if self._state != "open" or self._pid != os.getpid():
             return
-        if self._again:
-            self._again -= 1
+        if self.again:
+            self.again -= 1
             return
         self._state = "over"
         failed: list[BaseException] = []
@@ -179,7 +179,8 @@ class Experiment:
 
     def forget(self) -> None:
         """In a child after a fork: it may log, and the rest is the parent's."""
-        self._let_go()
+        if self._session is not None:
+            self._session.forget()
         self.logger.forked()
         self._files = []
 

@@ -10,6 +10,7 @@ import os
 import sys
 
 from kleio.client.logger import kleio_logger
+from kleio.core.errors import in_words
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -154,7 +155,7 @@ class Run:
             else:
                 unlaunched.end(self._spool, Ending(0), "ended; its exit status is not known without kleio", known=False)
         except Exception as failure:  # noqa: BLE001 - the process ends as it would have
-            kleio_logger._say(f"the end of this run is not recorded: {failure}")
+            kleio_logger._say(f"the end of this run is not recorded: {in_words(failure)}")
 
 
 def mark(spool: Spool, code: str) -> None:

@@ -180,7 +180,6 @@ def prepare() -> None:
     atexit.register(_end_all)
 
 
-
 def _before_fork() -> None:
     global _watched  # noqa: PLW0603
     _watched = _presence is not None and _presence.pid == os.getpid() and _presence.pause()
@@ -210,6 +209,7 @@ def _end_all() -> None:
 
     error = ending_script()
     for one in reversed(list(_open)):
+        one.again = 0
         one.end(error)
     if _presence is not None and _presence.pid == os.getpid():
         _presence.close()

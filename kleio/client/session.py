@@ -130,7 +130,12 @@ class Session:
         self._logger.tell("the recorder process was killed; what was logged waits in the spool, ship it with: kleio sync")
 
     def let_go(self, _: BaseException | None = None) -> None:
-        """Close what it came with; the recorder takes that for its end, if it was told of none."""
+        """Give back the streams, and close what it came with; the recorder takes that for its end, if it was told of none."""
+        self.give_back(None)
+        self.forget()
+
+    def forget(self) -> None:
+        """In a child after a fork: the streams are the parent's to give back."""
         if self._connection is not None:
             self._connection.close()
             self._connection = None

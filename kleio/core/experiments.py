@@ -17,10 +17,9 @@ from kleio.core.config import IDENTITY_ENV, Config, spool_root
 from kleio.core.errors import AlreadyRunning, JournalUnreachable, KleioError, UsageError, in_words
 from kleio.core.journal.base import findable, place
 from kleio.core.lookup import SHORT, resolve
-from kleio.core.output import OutputWriter
 from kleio.core.plan import Action, Plan
 from kleio.core.recorder import Recorder
-from kleio.core.relaying import NOWHERE, Relay, Shared
+from kleio.core.relaying import Relays
 from kleio.core.repository import Repository
 from kleio.core.reserving import Given, Reserver
 from kleio.core.shipping import Source
@@ -38,8 +37,6 @@ if TYPE_CHECKING:
     from kleio.core.trial import Entry
 
 WAIT = 0.5
-SETTLE = 5.0
-"""Seconds for which a script is waited for to say good-bye, and relays for what was printed."""
 
 
 @dataclass(slots=True)
@@ -82,15 +79,12 @@ class Recording:
     ) -> None:
         """``gone`` tells whether the script is; ``broken`` is called when nobody takes its output any more."""
         self._request, self._journals, self._environments = request, journals, environments
-        self._gone, self._broken = gone, broken
+        self._gone = gone
         self._descriptors = dict(zip(request["descriptors"], descriptors, strict=False))
         self._execution = os.urandom(16).hex()
         self.said: list[str] = []
         self._quiet = self._open = False
-        self._theirs: list[int] = []
-        """What the script is to get: the lock of its spool, and for each channel its end and a copy of ours."""
-        self._relays: list[Relay] = []
-        self._writers: list[OutputWriter] = []
+        self._relays = Relays(broken)
         self._reserved: Reserved | None = None
         self._journal: Journal | None = None
         self._used: Journal | None = None
@@ -120,7 +114,7 @@ class Recording:
             self._code = cells.added(captured, request["cells"], config.cwd, place_) if request.get("cells") else captured
             return self._reserve()
         except BaseException as error:
-            self._keep_of_theirs(0)
+            self._relays.take_back()
             if self._recorder is not None:
                 reason = f"could not be opened: {in_words(error)}"
                 self.end({"status": "broken", "reason": reason, "exit_code": None, "signal": None})
@@ -250,7 +244,7 @@ class Recording:
         while True:
             entries = survey.entries()
             found = survey.found(entries)
-            decision = self._resumed(found, policy) or plan.decide(found, policy)
+            decision = self._resumed(found) or plan.decide(found, policy)
             entry = next((one for one in entries if one.id == (decision.trial or decision.previous)), None)
             if decision.action is Action.REFUSE_RUNNING:
                 assert entry is not None
@@ -266,12 +260,11 @@ class Recording:
             assert entry is not None
             self._wait_for(entry)
 
-    def _resumed(self, found: list[plan.Found], policy: plan.Policy) -> Plan | None:
+    def _resumed(self, found: list[plan.Found]) -> Plan | None:
         """With ``resume=True`` the trial is gone on with whatever its status, and whatever changed."""
         chosen = plan.choose(found) if self._request["resume"] else None
         if chosen is None or chosen.live:
             return None
-        del policy
         return Plan(Action.RESUME, chosen.id)
 
     def _begun_anew(self, entry: Entry) -> Plan:
@@ -309,12 +302,12 @@ class Recording:
         self._recorder = Recorder(source, self._journal, reserved.token, self._config["lease"], self.say)
         self._recorder.start()
         self._keep_address(spool)
-        self._theirs.append(os.dup(reserved.lock))
+        self._relays.record_in(spool, self._config["output-limit"])
         try:
-            told = self._channels(spool)
+            told = self._channels()
         except OSError as error:
             told = []
-            self._keep_of_theirs(1)
+            self._relays.take_back()
             self.say(f"what is printed is not recorded: {in_words(error)}")
         self._let_go("stdout", "stderr")
         naming = gathering.Naming(self._work, self._survey.key, self._named, self._outputs)
@@ -333,8 +326,7 @@ class Recording:
             "trial": trial.id, "execution": self._execution, "spool": spool.path, "params": dict(trial.params),
             "variables": variables, "channels": told, "code": {"commit": self._code.document.get("commit")},
         }  # fmt: skip
-        theirs, self._theirs = self._theirs, []
-        return Opened(document, theirs)
+        return Opened(document, [os.dup(reserved.lock), *self._relays.given()])
 
     def _remarks(self, decision: Plan, found: Entry | None) -> list[str]:
         """What is other than it was in a trial that is gone on with because that was asked for."""
@@ -354,52 +346,12 @@ class Recording:
         with open(private, "w", encoding="utf-8") as file:
             file.write(self._config["journal"])
 
-    def _channels(self, spool: Spool) -> list[dict[str, Any]]:
+    def _channels(self) -> list[dict[str, Any]]:
         """What the script is told of them. Raises OSError."""
         if not self._request["capture"] or self._config["no-capture"]:
             return []
-        records: dict[str, Shared] = {}
-
-        def record(stream: str) -> Shared:
-            if stream not in records:
-                self._writers.append(OutputWriter(spool.path, stream, self._config["output-limit"]))
-                records[stream] = Shared(self._writers[-1].record)
-            return records[stream]
-
-        told: list[dict[str, Any]] = []
         own = channels.channels(self._config["split"], self._descriptors.get("stdout"), self._descriptors.get("stderr"))
-        for channel in own:
-            kept = record(channel.stream)
-            self._relay(channel.stream, channels.open_channel(channel), channel.onward, kept)
-            told.append({"stream": channel.stream, "replaces": list(channel.fds)})
-        for stream in self._request["tee"]:
-            joined = stream if stream in records else next(iter(records), stream)
-            kept = record(joined)
-            self._relay(joined, os.pipe(), NOWHERE, kept)
-            told.append({"stream": joined, "tees": stream})
-        return told
-
-    def _relay(self, stream: str, ends: tuple[int, int], onward: int, record: Shared) -> None:
-        """Move what comes in at the second of ``ends``, which becomes theirs, out of the first, which is ours."""
-        ours, child_end = ends
-        self._theirs.append(child_end)
-        own = [ours]
-        try:
-            self._theirs.append(os.dup(ours))
-            if onward != NOWHERE:
-                own.append(os.dup(onward))
-            relay = Relay(stream, ours, own[1] if own[1:] else NOWHERE, record, self._broken)
-        except OSError:
-            for descriptor in own:
-                os.close(descriptor)
-            raise
-        self._relays.append(relay)
-        relay.start()
-
-    def _keep_of_theirs(self, count: int) -> None:
-        """Close the others, which ends their relays."""
-        while len(self._theirs) > count:
-            os.close(self._theirs.pop())
+        return self._relays.open(own, self._request["tee"])
 
     # -- its end -------------------------------------------------------------------------------------------------
 
@@ -410,16 +362,8 @@ class Recording:
         spool = self._reserved.spool
         self._open = False
         self._let_go("messages")
-        for relay in self._relays:
-            relay.end()
-        deadline = time.monotonic() + SETTLE
-        for relay in self._relays:
-            relay.moved.wait(max(deadline - time.monotonic(), 0))
-            relay.abandon()
-        for writer in self._writers:
-            writer.close()
-            if writer.failed:
-                self.say(f"output could not be recorded to its end: {writer.failed}")
+        for failed in self._relays.end():
+            self.say(f"output could not be recorded to its end: {failed}")
         drain = self._config["drain"]
         if self._gatherer is not None:
             self._gatherer.finish(time.monotonic() - self._started, hurried, drain)
@@ -477,7 +421,7 @@ class Recording:
     @property
     def busy(self) -> bool:
         """Whether somebody goes on printing through us."""
-        return any(not relay.done for relay in self._relays)
+        return self._relays.busy
 
     def say(self, message: str) -> None:
         """To the script's user: with the next answer, or at once where its messages go to a file of its own."""

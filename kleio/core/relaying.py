@@ -10,18 +10,23 @@ import select
 import threading
 import time
 
-from kleio.core.channels import PIECE, Channel, Pump
+from kleio.core.channels import PIECE, Channel, Pump, open_channel
+from kleio.core.output import OutputWriter
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
+    from typing import Any
 
     from kleio.core.channels import Record
+    from kleio.core.spool import Spool
 
 SILENCE, LONGEST = 0.02, 0.5
 """Seconds: what a pseudo-terminal still holds shows within the first; who never stops printing is waited for the second."""
 RESIZE = 0.5
 """Seconds between looks at the size of the terminal, which no signal tells us of."""
+SETTLE = 5.0
+"""Seconds for which relays are waited for to record what was printed."""
 NOWHERE = -1
 
 
@@ -34,6 +39,85 @@ class Shared:
     def __call__(self, data: bytes) -> None:
         with self._lock:
             self._record(data)
+
+
+class Relays:
+    """Those of one experiment. ``broken`` is called when nobody reads any more what one passes on."""
+
+    def __init__(self, broken: Callable[[], None]) -> None:
+        self._broken = broken
+        self._relays: list[Relay] = []
+        self._writers: list[OutputWriter] = []
+        self._records: dict[str, Shared] = {}
+        self._theirs: list[int] = []
+
+    def record_in(self, spool: Spool, limit: int) -> None:
+        """Where, and how much of each stream at most."""
+        self._spool, self._limit = spool, limit
+
+    def open(self, own: Sequence[Channel], tees: Sequence[str]) -> list[dict[str, Any]]:
+        """Begin those that the streams ask for: what the script is told of each. Raises OSError; then :meth:`take_back`."""
+        told: list[dict[str, Any]] = []
+        for channel in own:
+            record = self._record(channel.stream)
+            self._begin(channel.stream, open_channel(channel), channel.onward, record)
+            told.append({"stream": channel.stream, "replaces": list(channel.fds)})
+        for stream in tees:
+            joined = stream if stream in self._records else next(iter(self._records), stream)
+            record = self._record(joined)
+            self._begin(joined, os.pipe(), NOWHERE, record)
+            told.append({"stream": joined, "tees": stream})
+        return told
+
+    def _record(self, stream: str) -> Shared:
+        if stream not in self._records:
+            self._writers.append(OutputWriter(self._spool.path, stream, self._limit))
+            self._records[stream] = Shared(self._writers[-1].record)
+        return self._records[stream]
+
+    def _begin(self, stream: str, ends: tuple[int, int], onward: int, record: Shared) -> None:
+        """Move what comes in at the second of ``ends``, which becomes theirs, out of the first."""
+        source, child_end = ends
+        self._theirs.append(child_end)
+        own = [source]
+        try:
+            self._theirs.append(os.dup(source))
+            if onward != NOWHERE:
+                own.append(onward := os.dup(onward))
+            relay = Relay(stream, source, onward, record, self._broken)
+        except OSError:
+            for descriptor in own:
+                os.close(descriptor)
+            raise
+        self._relays.append(relay)
+        relay.start()
+
+    def given(self) -> list[int]:
+        """For each its end that is the script's, and a copy of ours, which it keeps should we be killed; no longer ours."""
+        theirs, self._theirs = self._theirs, []
+        return theirs
+
+    def take_back(self) -> None:
+        """The script does not get them, which ends what was begun."""
+        for descriptor in self.given():
+            os.close(descriptor)
+
+    def end(self) -> list[str]:
+        """The experiment is over: wait for what was printed; why some of it was not recorded."""
+        for relay in self._relays:
+            relay.end()
+        deadline = time.monotonic() + SETTLE
+        for relay in self._relays:
+            relay.moved.wait(max(deadline - time.monotonic(), 0))
+            relay.abandon()
+        for writer in self._writers:
+            writer.close()
+        return [writer.failed for writer in self._writers if writer.failed]
+
+    @property
+    def busy(self) -> bool:
+        """Whether somebody goes on printing through one."""
+        return any(not relay.done for relay in self._relays)
 
 
 class Relay(Pump):
