@@ -403,6 +403,10 @@ def test_what_is_no_default_of_a_secret(said):
     assert text(said) == said
 
 
+def test_a_long_line_is_no_comment_because_the_file_begins_with_one():
+    assert secret_in("a.yaml", b"# {" + b"b: 1, " * 50 + b"\na: {" + b"b: 1, " * 50 + b"password: correct horse}") is not None
+
+
 def test_a_default_in_several_literals():
     said = 'p.add_argument("--api-key", default="{}"\n "{}")'
     assert text(said.format("Zr8kq2Lm", "Px7Vb3Nc5")) == said.format(GONE, GONE)

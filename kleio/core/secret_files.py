@@ -257,7 +257,7 @@ def _assigned(kind: str, plain: str, source: Source, name: str, end: int, vocabu
     found = re.compile(_LITERALS[how]).match(plain, end)
     if found is None:
         return False
-    line = plain[plain.rfind("\n", max(start - 200, 0), start) + 1 : start].lstrip()
+    line = plain[max(start - 200, 0) : start].rpartition("\n")[2].lstrip()
     value = (found[1] or found[2] or found[3] or "").strip()
     return _is_scalar(name, value, prose=line.startswith(("#", ";", "//")), index=vocabulary and found[3] is not None)
 
