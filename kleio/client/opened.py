@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 CHILD_VARIABLES = ("KLEIO_TRIAL_ID", "KLEIO_EXECUTION", "KLEIO_SPOOL", "KLEIO_STATISTICS", "KLEIO_OUTPUT_DIR")
 """As :mod:`kleio.core.config` has them, which is not worth its import."""
 
+ATTEMPTS = 4
+"""To reach a recorder process: one may be about to end, and on a busy machine so may the next."""
+
 _changing = _thread.RLock()
 _open: list[Experiment] = []
 """Those of this process, in the order in which they began."""
@@ -149,10 +152,13 @@ def present(anew: bool = False) -> Presence:
         if known is None or known.pid != os.getpid() or known.lost or anew:
             if known is not None and known.pid == os.getpid():
                 known.close()
-            try:
-                _presence = Presence(recorder(), _alarmed)
-            except (OSError, errors.SpoolError):  # it was about to end
-                _presence = Presence(recorder(), _alarmed)
+            for left in reversed(range(ATTEMPTS)):
+                try:
+                    _presence = Presence(recorder(), _alarmed)
+                    break
+                except (OSError, errors.SpoolError):
+                    if not left:
+                        raise
         assert _presence is not None
         return _presence
 

@@ -47,11 +47,14 @@ class Session:
         opened.prepare()
         presence = opened.present()
         request, streams = _request(experiment)
-        try:
-            self._connection, answer, received = begin(presence.path, request, streams)
-        except OSError:  # it has gone since the last experiment
-            presence = opened.present(anew=True)
-            self._connection, answer, received = begin(presence.path, request, streams)
+        for left in reversed(range(opened.ATTEMPTS)):
+            try:
+                self._connection, answer, received = begin(presence.path, request, streams)
+                break
+            except OSError:  # it has gone since the last experiment
+                if not left:
+                    raise
+                presence = opened.present(anew=True)
         self._descriptors = received
         for message in answer["said"]:
             self._logger.tell(message)
