@@ -154,6 +154,110 @@ def test_what_comes_late_of_the_execution_that_was_resumed_from_is_summarised_as
     assert info(trial["id"])["summary"]["epoch"]["count"] == 10
 
 
+ANEW = """
+k.resume_from(k.latest_artifact("ck"))
+for epoch in range(1, 5):
+    k.log_statistic(epoch=epoch, n=int(sys.argv[1]) + epoch)
+    k.log_artifact("w", b"%d" % epoch, epoch=epoch)
+print([one["n"] for one in k.load_statistic("n")], [one.meta["epoch"] for one in k.load_artifacts("w")])
+print(len(k.load_statistic("n", all_executions=True)), [one["late"] for one in k.load_statistic("late")])
+"""
+
+
+def branch(tmp_path, parent, number, options=("--timestamp", "epoch=2"), text=ANEW):
+    (tmp_path / "rn.py").write_text("import sys\n" + IMPORT + text)
+    done = kleio("branch", *options, parent, "--", PYTHON, "rn.py", str(number), cwd=tmp_path, check=0)
+    return trials()[0], done.stdout.splitlines()
+
+
+def test_a_branch_that_begins_anew_has_nothing_of_what_it_inherits(tmp_path, journal_uri):
+    path = script(tmp_path, "import sys\n" + IMPORT + ANEW, "rn.py")
+    kleio(PYTHON, path, "100", cwd=tmp_path, check=0)
+    parent = trials()[0]["id"]
+    late = f"a = k.analysis({parent!r})\na.log_statistic(at=a.load_artifacts('w')[0], late=7)\n"
+    evaluate = script(tmp_path, IMPORT + late, "e.py")
+    kleio(PYTHON, evaluate, cwd=tmp_path, check=0)
+
+    child, printed = branch(tmp_path, parent, 200)
+    assert printed == ["[201, 202, 203, 204] [1, 2, 3, 4]", "6 []"]
+    assert curve(journal_uri, child["id"]) == [1, 2, 3, 4]
+    assert child["summary"]["n"] == {"last": 204, "min": 201, "max": 204, "mean": 202.5, "count": 4}
+    assert "late" not in child["summary"]
+    told = kleio("info", child["id"], check=0).stdout
+    assert "execution 1 began anew" in told
+    assert "go back" not in told
+    assert "in trial" not in told.partition("analyses")[2]
+    everything = json.loads(kleio("info", "--json", "--all-executions", child["id"], check=0).stdout)["summary"]
+    assert (everything["n"]["count"], everything["late"]["count"]) == (6, 1)
+
+    plain = ANEW.replace('k.resume_from(k.latest_artifact("ck"))', "")
+    grandchild, printed = branch(tmp_path, child["id"], 300, text=plain)
+    assert printed == ["[201, 202, 301, 302, 303, 304] [1, 2, 1, 2, 3, 4]", "8 []"]
+    assert grandchild["summary"]["n"]["count"] == 6
+    assert "epoch begins at 1 in execution 1, though what is inherited had come to 2" in kleio(
+        "info", grandchild["id"], check=0
+    ).stdout.replace("\n", " ")
+
+    again, printed = branch(tmp_path, child["id"], 400, ())
+    assert printed == ["[401, 402, 403, 404] [1, 2, 3, 4]", "10 []"]
+    assert again["summary"]["n"]["count"] == 4
+
+
+def test_going_on_from_what_the_same_execution_logged_gives_up_nothing_and_is_not_said(tmp_path, journal_uri):
+    text = """
+import sys
+k.log_statistic(n=1)
+k.log_artifact("a", b"1", epoch=1)
+k.log_statistic(n=2)
+k.resume_from(k.latest_artifact("a"))
+sys.exit(k.execution < 2)
+"""
+    train(tmp_path, 0, 1, text)
+    train(tmp_path, 0, 0, text)
+    (trial,) = trials()
+    assert trial["summary"]["n"]["count"] == 4
+    assert "went on from" not in kleio("info", trial["id"], check=0).stdout
+
+
+def test_what_was_resumed_from_holds_though_the_execution_goes_back_to_its_own_later(tmp_path, journal_uri):
+    text = """
+import sys
+k.resume_from(k.latest_artifact("a"))
+for n in range(1, 4):
+    k.log_statistic(n=n)
+    if n == 1: k.log_artifact("a", b"1", epoch=1)
+k.resume_from(k.latest_artifact("a"))
+sys.exit(k.execution < 2)
+"""
+    train(tmp_path, 0, 1, text)
+    train(tmp_path, 0, 0, text)
+    (trial,) = trials()
+    assert trial["summary"]["n"]["count"] == 4  # 1 of the first, 3 of the second
+    assert "execution 2 went on from a epoch=1: what execution 1" in kleio("info", trial["id"], check=0).stdout
+
+
+@pytest.mark.parametrize(
+    ("first", "then", "said"),
+    [
+        (["{'iteration': n} for n in range(1, 4)"], ["{'iteration': n} for n in range(1, 4)"], "iteration begins at 1"),
+        (["{'i': n} for n in range(3)"], ["{'i': n} for n in range(3)"], "i begins at 0"),
+        (["{'epoch': n, 'step': 9 * n} for n in range(3)"], ["{'epoch': n, 'step': n} for n in range(3)"], "epoch begins"),
+        (["{'epoch': 1, 'batch': n} for n in range(3)"], ["{'epoch': 2, 'batch': n} for n in range(3)"], None),
+        (["{'i': n % 3} for n in range(6)"], ["{'i': n} for n in range(3)"], None),
+        (["{'step': n % 4} for n in range(6)"], ["{'step': n} for n in range(3)"], None),
+        (["{'t': n} for n in range(3)"], ["{'t': n} for n in range(3, 6)"], None),
+        (["{'loss': n} for n in range(3)"], ["{'loss': n} for n in range(3)"], None),
+    ],
+)  # fmt: skip
+def test_going_back_is_noticed_by_the_usual_names_of_counters_once_an_execution(tmp_path, first, then, said):
+    text = f"import sys\nfor one in ([{first[0]}] if k.execution == 1 else [{then[0]}]): k.log_statistic(**one)\n"
+    for check in (1, 0):
+        train(tmp_path, 0, check, text + "sys.exit(k.execution < 2)\n")
+    remarks = [line for line in kleio("info", trials()[0]["id"], check=0).stdout.splitlines() if "go back" in line]
+    assert len(remarks) == (said is not None)
+    assert all(said in one for one in remarks)
+
+
 # -- the rule itself ---------------------------------------------------------------------------------------------------
 
 

@@ -281,7 +281,8 @@ class Logger:
         """Say that this execution goes on from ``artifact``, or with None from the beginning; returns it.
 
         What earlier executions logged after it no longer counts: readings and summaries leave it out, so that curves have no
-        zigzag. It stays in the journal. The last call counts; in a first execution, with nothing before, it does nothing.
+        zigzag. It stays in the journal. The last call counts; with nothing before, or of what this
+        same execution logged, it does nothing.
         """
         if self._directory:
             from kleio.client.resuming import resume_from

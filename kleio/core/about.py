@@ -54,7 +54,7 @@ def about(journal: Journal, entry: Entry, all_executions: bool = False) -> About
         scopes=_in_words(lineage.scopes(journal, entry, all_executions)),
         remarks=list(_remarks(journal, entry)),
         experiment=entry.trial.experiment,
-        analyses=analyses.told(journal, entry),
+        analyses=analyses.told(journal, entry, all_executions),
         hash_codes=hashcode.told(entry.events),
     )
 
@@ -82,9 +82,10 @@ def _remarks(journal: Journal, entry: Entry) -> Iterator[str]:
         yield in_words(last_kept.data["output"], kept["left_out"], kept["left"])
     summaries = journal.summaries([entry.id]).get(entry.id, ())
     for key, number, first, earlier, last in resuming.went_back(entry, summaries):
+        before = f"execution {earlier}" if earlier else "what is inherited"
         yield (
-            f"{key} begins at {first} in execution {number}, though execution {earlier} had come to {last}: curves go back and "
-            "forth there; kleio_logger.resume_from(artifact) in the script says where it goes on from"
+            f"{key} begins at {first} in execution {number}, though {before} had come to {last}: curves go back and forth "
+            "there; kleio_logger.resume_from(artifact) in the script says where it goes on from"
         )
     numbers = {one.id: one.number for one in entry.executions}
     for execution, said in resuming.told(entry.events).items():

@@ -13,6 +13,7 @@ from kleio.core import statistics
 from kleio.core.journal.base import Summary
 from kleio.core.lineage import clipped
 from kleio.core.lookup import by_stream, is_alive
+from kleio.core.resuming import anew, own_limits
 from kleio.core.spool import ANALYSIS, spools
 from kleio.core.trial import ANALYSED
 
@@ -48,9 +49,13 @@ def authors(events: Iterable[Event]) -> dict[str, dict[str, Any]]:
     return {one["execution"]: {name: one.get(name) for name in ("user", "trial", "execution")} for one in told}
 
 
-def of(journal: Journal, trial: Trial) -> Iterator[tuple[Record, dict[str, Any]]]:
-    """All that was said of a trial, each statistic with its author; what it inherits first."""
-    for one in inherited(trial):
+def of(
+    journal: Journal, trial: Trial, limits: Mapping[str, int] | None = None
+) -> Iterator[tuple[Record, dict[str, Any]]]:
+    """All that was said of a trial, each statistic with its author; what it inherits first, unless by ``limits``
+    (:mod:`kleio.core.resuming`) it has given all of that up.
+    """
+    for one in inherited(trial) if not anew(trial, limits or {}) else ():
         author = _author(journal, one.trial, one.execution)
         yield from ((record, author) for record in _records(journal, one))
     for (execution, _, _), segments in by_stream(journal, trial.id, (ANALYSIS,)):
@@ -71,12 +76,16 @@ def _records(journal: Journal, one: Inherited) -> Iterator[Record]:
                 yield record
 
 
-def told(journal: Journal, entry: Entry) -> list[tuple[dict[str, Any], dict[str, int]]]:
-    """Who analysed a trial, and how many values of each key that gave."""
+def told(
+    journal: Journal, entry: Entry, all_executions: bool = False
+) -> list[tuple[dict[str, Any], dict[str, int]]]:
+    """Who analysed a trial, and how many values of each key that gave. What it inherits only with ``all_executions`` where it
+    has given that up.
+    """
     found: dict[str, dict[str, int]] = {}
-    known = authors(entry.events) | {
-        one.execution: _author(journal, one.trial, one.execution) for one in inherited(entry.trial)
-    }
+    given_up = not all_executions and anew(entry.trial, own_limits(entry))
+    inherits = [] if given_up else inherited(entry.trial)
+    known = authors(entry.events) | {one.execution: _author(journal, one.trial, one.execution) for one in inherits}
     for summary in journal.summaries([entry.id]).get(entry.id, ()) if known else ():
         own = found.setdefault(summary.execution, {}) if summary.execution in known else {}
         for key, values in summary.keys.items():
@@ -89,7 +98,7 @@ def told(journal: Journal, entry: Entry) -> list[tuple[dict[str, Any], dict[str,
 
 def bequeathed(journal: Journal, entry: Entry, until: int | None) -> Iterator[Inherited]:
     """What a branch of a trial has of its analyses: what there is now, up to a time in nanoseconds if one is given."""
-    for one in inherited(entry.trial):
+    for one in inherited(entry.trial) if not anew(entry.trial, own_limits(entry)) else ():
         limits = [limit for limit in (one.until, until) if limit is not None]
         yield Inherited(one.trial, one.execution, one.writer, one.end, min(limits, default=None))
     for execution in authors(entry.events):

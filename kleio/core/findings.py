@@ -66,7 +66,8 @@ def found(spool: Spool, name: str) -> dict[str, Any] | None:
 def resumed(spool: Spool) -> resuming.Resumed | None:
     """What the execution said last that it resumed from."""
     said = [one for stem in spool.stems(f"{PREFIX}{resuming.KIND}") if (one := spool.read(stem))]
-    last = max(said, key=lambda one: float(one["time"]), default=None)
+    others = [one for one in said if one["data"]["execution"] != spool.execution]
+    last = max(others, key=lambda one: float(one["time"]), default=None)
     return resuming.from_data(last["data"], last["time"]) if last else None
 
 

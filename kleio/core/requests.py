@@ -92,7 +92,8 @@ class Answerer:
     def _analyses(self, request: dict[str, Any]) -> Iterator[tuple[Record, dict[str, Any]]]:
         """What was said later of the trial that is asked about, each statistic with its author: by others, then by this run."""
         trial = self._other(request).trial if "trial" in request else self._trial()
-        for record, author in analyses.of(self._journal, trial) if self._journal else ():
+        ends = {} if request.get("all") else self._limits_of(request)
+        for record, author in analyses.of(self._journal, trial, ends) if self._journal else ():
             if author["execution"] != self._source.execution:
                 yield record, author
         own = self._source
@@ -135,8 +136,7 @@ class Answerer:
         if "trial" in request:
             entry, journal = self._other(request), self._journal_here()
             others = lineage.emitted(journal, entry.trial, stream)
-            ends = {} if request.get("all") else lineage.limits(journal, lineage.parts(entry.trial), entry)
-            return resuming.counting(others, ends)
+            return resuming.counting(others, {} if request.get("all") else self._limits_of(request))
         found = chain(self._earlier(stream), _logged(self._source, stream))
         return found if request.get("all") else resuming.counting(found, self._limits())
 
@@ -156,6 +156,13 @@ class Answerer:
             return resuming.limits(here, said)
         trial = self._trial()
         return lineage.limits(self._journal, lineage.parts(trial), self._journal.entry(trial.id), said)
+
+    def _limits_of(self, request: dict[str, Any]) -> dict[str, int]:
+        """The same of the trial that a request is about."""
+        if "trial" not in request:
+            return self._limits()
+        entry = self._other(request)
+        return lineage.limits(self._journal_here(), lineage.parts(entry.trial), entry)
 
     def _turns(self) -> list[Turn]:
         """How that changed in the course of time."""
