@@ -192,14 +192,23 @@ def test_other():
     with Experiment({"k": 2}) as experiment:
         print("shown")
     assert 0
+
+def test_inside():
+    with Experiment({"k": 3}):
+        assert 0
+
+def test_kept():
+    with Experiment({"k": 4}, reraise=False):
+        assert 0
 """
     )
     done = subprocess.run(
         [PYTHON, "-m", "pytest", "-p", "no:cacheprovider", f"--capture={capture}", "test_it.py"],
         capture_output=True, text=True, timeout=60, env=os.environ | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
     )  # fmt: skip
-    assert "1 failed, 1 passed" in done.stdout, done.stdout + done.stderr
+    assert "2 failed, 2 passed" in done.stdout, done.stdout + done.stderr
     assert done.stdout.count("shown\n") == 1
     found = {one["params"]["k"]: one for one in trials()}
+    assert {k: one["status"] for k, one in found.items()} == {1: "completed", 2: "completed", 3: "broken", 4: "broken"}
     assert kleio("cat", found[2]["id"], check=0).stdout == "shown\n"
     assert sorted(kleio("cat", found[1]["id"], check=0).stdout.split("\n")) == ["", "c level", "python"]

@@ -14,6 +14,7 @@ goes on unrecorded; with ``strict`` it is raised.
 from __future__ import annotations
 
 import os
+import sys
 
 from kleio.core.errors import KleioError, UsageError, in_words
 
@@ -36,8 +37,8 @@ class Experiment:
 
     ``experiment_id`` is a name for it; with ``resume`` the trial of that name or id is gone on with, whatever its status, or,
     without one, the newest of the same work. ``norecord`` records nothing. An exception is recorded and shown, and the script
-    goes on after the ``with``, unless it is to be raised, ``reraise``. ``capture`` says whether what is printed is recorded.
-    ``journal`` is an address, as ``KLEIO_JOURNAL`` is.
+    goes on after the ``with``, unless it is to be raised, ``reraise``, as it is by default in a test of pytest's. ``capture``
+    says whether what is printed is recorded. ``journal`` is an address, as ``KLEIO_JOURNAL`` is.
     """
 
     def __init__(
@@ -50,7 +51,7 @@ class Experiment:
         experiment_id: str | None = None,
         resume: bool = False,
         norecord: bool = False,
-        reraise: bool = False,
+        reraise: bool | None = None,
         strict: bool = False,
         capture: bool = True,
         journal: str | None = None,
@@ -61,6 +62,8 @@ class Experiment:
         self.name, self.tags, self.description = name, tags, description
         self.experiment_id, self.resume, self.norecord = experiment_id, resume, norecord
         self.reraise, self.capture, self.journal = reraise, capture, journal
+        if reraise is None:  # a test that fails must not pass
+            self.reraise = "PYTEST_CURRENT_TEST" in os.environ and "pytest" in sys.modules
         self.strict = strict or os.environ.get("KLEIO_STRICT", "") not in ("", "0")
         self.id: str | None = None
         """The trial's, once it is open; None for what is not recorded."""

@@ -274,7 +274,7 @@ class Recording:
             f"trial {entry.id[:SHORT]} is {entry.status} and is not resumed, because this changed: {changed}; this is a new "
             f'trial (to go on with that one all the same: Experiment(…, experiment_id="{entry.id[:SHORT]}", resume=True))'
         )
-        return Plan(Action.NEW, previous=entry.id)
+        return Plan(Action.NEW, previous=entry.id, explained=True)
 
     def _wait_for(self, entry: Entry) -> None:
         assert self._journal is not None

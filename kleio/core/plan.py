@@ -61,11 +61,14 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """``trial`` is the one acted on, with BRANCH the parent; ``previous`` the one that a new trial follows."""
+    """``trial`` is the one acted on, with BRANCH the parent; ``previous`` the one that a new trial follows. With ``explained``
+    it has been said why.
+    """
 
     action: Action
     trial: str | None = None
     previous: str | None = None
+    explained: bool = False
 
 
 _RUNNING = {"refuse": Action.REFUSE_RUNNING, "wait": Action.WAIT, "skip": Action.SKIP_RUNNING}

@@ -306,7 +306,8 @@ class Reserver:
         self.say(f"trial reserved with id: {trial.id[:SHORT]}")
         if decision.action is Action.RESUME and found:
             number = len(found.executions) + 1
-            self.say(f"resumed: its status was {found.status}; this is its execution {number}")
+            if number > 1:  # else somebody else had only just made it known
+                self.say(f"resumed: its status was {found.status}; this is its execution {number}")
             if self.survey.not_compared:
                 self.say(self.survey.not_compared)
             if found.trial.code.get("fingerprint") != self.code.fingerprint and self.given is None:
@@ -314,6 +315,8 @@ class Reserver:
                 self.say(f"the code is not compared with that of the trial: {why}")
         elif cut is not None and trial.parent:
             self._tell_of_branch(trial.parent, cut)
+        elif decision.explained:
+            return
         elif decision.previous and found and found.status is not Status.COMPLETED and not self.config["fresh"]:
             short = decision.previous[:SHORT]
             self.say(f"code or environment changed since trial {short}, which left nothing to resume from")
