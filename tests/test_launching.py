@@ -226,6 +226,43 @@ def test_a_trial_is_resumed_by_its_id_from_anywhere(project, tmp_path, verb):
     assert trials()[0]["previous"] == trial["id"]
 
 
+LEAVES_FILES = """
+import json, os, sys
+from kleio.client.logger import kleio_logger as k
+k.log_artifact("state", b"1", n=1)
+os.makedirs(f"outputs/{os.getpid()}/.hydra")
+open(f"outputs/{os.getpid()}/.hydra/config.yaml", "w").write("n: 1\\n")
+json.dump({"lr": sys.argv[1], "execution": k.execution}, open("metrics.json", "w"))
+sys.exit(3 if k.execution == 1 else 0)
+"""
+
+
+def test_what_runs_have_left_behind_is_no_change_of_code(project, journal_uri):
+    """Of its own and of others of the same script, as in a sweep; what has been edited since is one."""
+    (project / "leaves.py").write_text(LEAVES_FILES)
+    kleio(PYTHON, "leaves.py", "0.1", cwd=project, check=3)
+    kleio(PYTHON, "leaves.py", "0.5", cwd=project, check=3)  # writes the same metrics.json
+    again = kleio(PYTHON, "leaves.py", "0.1", cwd=project, check=0)
+    assert "its status was broken; this is its execution 2" in again.stderr
+    assert "not compared" not in again.stderr
+    assert len(trials(project)) == 2
+    (project / "metrics.json").write_text("{}")
+    refused = kleio(PYTHON, "leaves.py", "0.5", cwd=project, check=78).stderr
+    assert "has changed: metrics.json (+1 \N{MINUS SIGN}1)\n" in refused
+    kleio(PYTHON, "-c", "open('metrics.json', 'w').write('[]')", cwd=project, check=0)  # by another program
+    assert "has changed: metrics.json (+1 \N{MINUS SIGN}1)\n" in kleio(PYTHON, "leaves.py", "0.5", cwd=project, check=78).stderr
+
+
+def test_what_runs_have_left_behind_outside_of_git(tmp_path):
+    (tmp_path / "leaves.py").write_text(LEAVES_FILES)
+    kleio(PYTHON, "leaves.py", "0.1", cwd=tmp_path, check=3)
+    assert "execution 2" in kleio(PYTHON, "leaves.py", "0.1", cwd=tmp_path, check=0).stderr
+    (tmp_path / "leaves.py").write_text(LEAVES_FILES + "# changed")
+    kleio("--fresh", PYTHON, "leaves.py", "0.1", cwd=tmp_path, check=3)
+    (tmp_path / "leaves.py").write_text(LEAVES_FILES)
+    assert "has changed: leaves.py (" in kleio(PYTHON, "leaves.py", "0.1", cwd=tmp_path, check=78).stderr
+
+
 def test_last_is_the_newest_of_the_project_here(project, tmp_path):
     kleio("echo", "ours", cwd=project, check=0)
     other, empty = tmp_path / "other", tmp_path / "empty"

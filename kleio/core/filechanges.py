@@ -108,7 +108,7 @@ def _pairs(
     if paths is not None:
         wanted = [path for path in wanted if prefix + path in paths]
     if counts is not None:
-        wanted = [path for path in wanted if counts(os.fsencode(prefix + path), _tracked(path, before, after))]
+        wanted = [path for path in wanted if counts(os.fsencode(prefix + path), tracked(path, before, after))]
     for start in range(0, len(wanted), TOGETHER):
         some = wanted[start : start + TOGETHER]
         old, new = before.look(some), after.look(some)
@@ -133,7 +133,7 @@ def _names_differ(path: str, before: Version, after: Version) -> bool:
     return (path in before.touched) != (path in after.touched)
 
 
-def _tracked(path: str, before: Version, after: Version) -> bool:
+def tracked(path: str, before: Version, after: Version) -> bool:
     """Whether git tracks it; outside git everything that was recorded counts."""
     sides = (before, after)
     if any(path in one.document.get("untracked", ()) for one in sides):

@@ -312,7 +312,8 @@ class Reserver:
                 self.say(self.survey.not_compared)
             if found.trial.code.get("fingerprint") != self.code.fingerprint and self.given is None:
                 why = self.code.document.get("uncertain") or found.trial.code.get("uncertain")
-                self.say(f"the code is not compared with that of the trial: {why}")
+                if why:  # else only what such a run had left behind has come since
+                    self.say(f"the code is not compared with that of the trial: {why}")
         elif cut is not None and trial.parent:
             self._tell_of_branch(trial.parent, cut)
         elif decision.explained:

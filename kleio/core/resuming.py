@@ -174,4 +174,4 @@ def _counters(summary: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, t
             continue
         once = key.lower() in OUTER or own["numbers"] <= own["max"] - own["min"] + 1
         if once and first == own["min"] and last == own["max"]:
-            yield key, (first, last)  # type: ignore[misc]  # numbers, as was just seen
+            yield key, (first, last)

@@ -8,7 +8,7 @@ import shlex
 import time
 from dataclasses import dataclass, field, replace
 
-from kleio.core import code, plan, redact
+from kleio.core import code, commandline, plan, redact
 from kleio.core.errors import AlreadyRunning, Changed, JournalError, in_words
 from kleio.core.journal.base import Selection
 from kleio.core.lookup import SHORT, is_alive
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from kleio.core.branch import Cut
     from kleio.core.code import CodeVersion
     from kleio.core.config import Config
+    from kleio.core.filechanges import FileChange
     from kleio.core.journal.base import Journal
     from kleio.core.trial import Entry
 
@@ -52,6 +53,7 @@ class Survey:
     not_compared: str | None = field(default=None, init=False)
     environ: Mapping[str, str] = field(default_factory=lambda: os.environ, init=False)
     _lock: int | None = field(default=None, init=False)
+    _changes: dict[str, list[FileChange] | None] = field(default_factory=dict, init=False)
 
     def entries(self) -> list[Entry]:
         """The trials of this work that can matter: the newest, and older ones that run."""
@@ -123,6 +125,7 @@ class Survey:
     def _looked_at(self, one: plan.Found, entry: Entry) -> plan.Found:
         """With its environment, where that decides, and whether there is anything to resume from."""
         resuming = not one.live and one.status is not Status.COMPLETED
+        one = replace(one, same_code=one.same_code or self._changed_files(entry) == [])
         decides = (one.same_code and (resuming or self.config["once"])) or self._may_branch()
         return replace(
             one,
@@ -256,18 +259,53 @@ class Survey:
         """The files that count and differ, in one line, or at least the two versions; empty if nothing does."""
         if self._same_code(entry):
             return []
+        found = self._changed_files(entry)
+        if found is None:
+            return [f"the code ({_described(entry.trial.code)} → {_described(self.code.brief)})"]
+        from kleio.core import filechanges
+
+        return [filechanges.summary(found)] if found else []
+
+    def _changed_files(self, entry: Entry) -> list[FileChange] | None:
+        """The files that count and differ, but for what such a run has only left behind; None where that is not known."""
+        if entry.id not in self._changes:
+            self._changes[entry.id] = self._compared(entry)
+        return self._changes[entry.id]
+
+    def _compared(self, entry: Entry) -> list[FileChange] | None:
         from kleio.core import filechanges
         from kleio.core.codedocument import recorded_code
         from kleio.core.sourcefiles import Version
 
         before = recorded_code(self.journal, entry.trial.code.get("document")) if self.journal else None
-        if before:
-            here = Version.present(self.code)
-            counts = code.Counting(self.config, self.argv)
-            found = filechanges.changed_files(Version(self.journal, before, self.code.root), here, counts)
-            if found:
-                return [filechanges.summary(found)]
-        return [f"the code ({_described(entry.trial.code)} → {_described(self.code.brief)})"]
+        if not before:
+            return None
+        counts = code.Counting(self.config, self.argv)
+        then, here = Version(self.journal, before, self.code.root), Version.present(self.code)
+        found = filechanges.changed_files(then, here, counts)
+        if not found or filechanges.unseen(then, here):
+            return found or None
+        own = {one.path for one in found if self.code.document["kind"] == "git" and filechanges.tracked(one.path, then, here)}
+        return [one for one in found if one.path in own or not self._is_output(entry, one.path)]
+
+    def _is_output(self, entry: Entry, path: str) -> bool:
+        """Whether a run of this trial, or of the same script, wrote the file as it is now: it is no code that came since."""
+        assert self.journal is not None
+        from kleio.core import written
+
+        now = written.content_here(os.path.join(self.code.root, path))
+        wrote = {trace[1:] for trace in self.journal.traces(f"path:{path}")}
+        left = {trace[1:] for key in now for trace in self.journal.traces(key)}
+        return any(self._is_alike(entry, trial) for trial, _ in wrote & left)
+
+    def _is_alike(self, entry: Entry, trial: str) -> bool:
+        assert self.journal is not None
+        other = entry if trial == entry.id else self.journal.entry(trial)
+        if other is None or other.trial.project != entry.trial.project:
+            return False
+        script = commandline.script(entry.trial.command)
+        same = script is not None and script == commandline.script(other.trial.command) and other.trial.cwd == entry.trial.cwd
+        return other is entry or same
 
 
 def environment_packages(changes: Sequence[tuple[str, str, str]]) -> list[str]:

@@ -95,6 +95,15 @@ class Written:
         return list(found)
 
 
+def content_here(path: str) -> list[str]:
+    """The keys that the content of a file has now, one of which a run that wrote it has left."""
+    now = mark(path)
+    if now is None:
+        return []
+    digest = _sha256(path, File(path, now.size, None, now.mtime, ""), time.monotonic, float("inf"))
+    return [content_key(None, now.size, now.mtime), *([content_key(digest, now.size, now.mtime)] if digest else [])]
+
+
 def united(scans: Mapping[str, Written], alone: bool) -> Written:
     """What several scans found, as one; each is given by what stands before its paths."""
     files = [file._replace(path=prefix + file.path) for prefix, one in scans.items() for file in one.files]
