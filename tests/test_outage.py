@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
@@ -13,6 +14,7 @@ from conftest import _server
 
 from kleio.core.config import Config, spool_root
 from kleio.core.journal import open_journal
+from kleio.core.output import OutputWriter
 from kleio.core.spool import spools
 
 LOGGING = """
@@ -231,3 +233,185 @@ def test_what_is_meant_for_another_journal_is_left_for_it(tmp_path):
     kleio("--journal", f"sqlite:///{tmp_path}/one.db", "--offline", "echo", "hi", cwd=tmp_path, check=0)
     assert f"{tmp_path}/one.db" in kleio("sync", check=0).stdout
     assert trials() == []
+
+
+# -- a file that goes away, or takes nothing more --------------------------------------------------------------------
+
+
+@pytest.fixture
+def logging(tmp_path, sqlite_journal):
+    """A run that has logged a third of what it will, all of which is in the journal, and what lets it go on."""
+    os.mkfifo(tmp_path / "go")
+    process = start(PYTHON, script(tmp_path, LOGGING), cwd=tmp_path)
+    assert "reserved" in process.stderr.readline()
+    assert process.stdout.readline() == "logged 1000\n"
+    until(lambda: trials()[0]["summary"].get("n", {}).get("count") == 1000)
+
+    def go(*expected):
+        for line in expected:
+            (tmp_path / "go").write_text("")
+            assert process.stdout.readline() == line
+
+    return process, go
+
+
+@pytest.fixture
+def sqlite_journal(home, monkeypatch):
+    monkeypatch.setenv("KLEIO_JOURNAL", f"sqlite:///{home}/journal.db")
+    return home / "journal.db"
+
+
+def remove(journal):
+    for path in journal.parent.glob("journal.db*"):
+        path.unlink()
+
+
+def move(journal):
+    journal.rename(journal.parent / "moved.db")
+
+
+def replace(journal):
+    remove(journal)
+    kleio("echo", "another journal", check=0)
+
+
+@pytest.mark.parametrize("lose", [remove, move, replace])
+def test_a_file_that_goes_away_is_an_outage(sqlite_journal, logging, lose):
+    """Written on into a file that nobody finds, everything would be lost, and nobody told."""
+    process, go = logging
+    lose(sqlite_journal)
+    go("logged 2000\n", "logged 3000\n")
+    said = process.communicate(timeout=60)[1]
+    assert process.returncode == 0
+    assert re.search("has been (deleted or moved|replaced)", said)
+    assert said.count("wait in the spool") == 1
+    assert "ship it with: kleio sync" in said
+    kleio("sync", check=0)
+    (trial,) = [one for one in trials() if one["command"][0] == PYTHON]
+    assert list(spools(spool_root(Config()))) == []
+    complete(trial["id"])
+    assert [one["status"] for one in trial["executions"]] == ["completed"]
+
+
+def test_a_file_that_comes_back_is_gone_on_with(sqlite_journal, logging):
+    process, go = logging
+    moved = sqlite_journal.rename(sqlite_journal.parent / "moved.db")
+    go("logged 2000\n")
+    assert "has been deleted or moved" in process.stderr.readline()
+    moved.rename(sqlite_journal)
+    assert "is back" in process.stderr.readline()
+    go("logged 3000\n")
+    assert process.communicate(timeout=60)[1] == ""
+    complete(trials()[0]["id"])
+    assert list(spools(spool_root(Config()))) == []
+
+
+@pytest.fixture
+def disk(tmp_path):
+    """A small disk of its own, where this user may mount one: a function that mounts it again, with other options."""
+    place = tmp_path / "disk"
+    place.mkdir()
+
+    def mount(options):
+        words = ["mount", "-t", "tmpfs", "-o", options, "none", place]
+        if subprocess.run(words, capture_output=True, check=False).returncode:
+            pytest.skip("this user may not mount")
+        return place
+
+    yield mount
+    subprocess.run(["umount", "-l", place], capture_output=True, check=False)
+
+
+def fill(place):
+    with open(place / "fill", "wb", buffering=0) as file, contextlib.suppress(OSError):
+        while file.write(bytes(4096)):
+            pass
+
+
+def test_a_journal_that_may_only_be_read_or_is_full_is_an_unreachable_one(tmp_path, disk, monkeypatch):
+    place = disk("size=4m")
+    monkeypatch.setenv("KLEIO_JOURNAL", f"sqlite:///{place}/journal.db")
+    kleio("echo", "before", cwd=tmp_path, check=0)
+    for reason, hinder, mend in (
+        ("Read-only", lambda: disk("remount,ro"), lambda: disk("remount,rw")),
+        ("is full", lambda: fill(place), (place / "fill").unlink),
+    ):
+        hinder()
+        done = kleio("sh", "-c", f"echo {reason}; exit 7", cwd=tmp_path, check=7)
+        assert done.stdout == f"{reason}\n"
+        assert done.stderr.count("running offline") == done.stderr.count(reason) == 1
+        for words in (["--require-journal", "true"], ["exec", "last"], ["branch", "last"]):
+            hinder()  # SQLite may just have given room back
+            refused = kleio(*words, cwd=tmp_path, check=125).stderr
+            assert reason in refused
+            assert "offline" not in refused
+        mend()
+        kleio("sync", check=0)
+        assert trials()[0]["command"][2] == f"echo {reason}; exit 7"
+        assert [one["status"] for one in trials()[0]["executions"]] == ["broken"]
+    assert len(trials()) == 3
+
+
+def test_where_nothing_can_be_written_that_is_said_in_one_line_with_what_to_do(tmp_path, disk, monkeypatch):
+    place = disk("size=1m,ro")
+    script(tmp_path, "pass\n")
+    for home in ({"KLEIO_HOME": place / "kleio"}, {"HOME": place, "KLEIO_HOME": ""}):
+        for words in ((), ("--offline",), ("--offline", "--fresh")):
+            done = kleio(*words, PYTHON, "train.py", cwd=tmp_path, check=125, **home)
+            (line,) = done.stderr.splitlines()
+            assert "Read-only file system" in line
+            assert "KLEIO_HOME" in line
+    (line,) = kleio("echo", "hi", check=125, KLEIO_SPOOL_DIR=place).stderr.splitlines()
+    assert "choose another directory with KLEIO_SPOOL_DIR" in line
+
+
+FILLS = """
+import base64, os, sys
+print("ran", flush=True)
+with open(sys.argv[1], "wb", buffering=0) as file:
+    try:
+        while file.write(bytes(4096)):
+            pass
+    except OSError:
+        file.truncate(file.tell() - int(sys.argv[2]) * 1024)
+print(base64.b64encode(os.urandom(60000)).decode())
+sys.exit(7)
+"""
+
+
+@pytest.mark.parametrize("room", [0, 140, 180, 220, 260])
+def test_a_disk_that_fills_up_does_not_change_how_the_command_ends(tmp_path, disk, room):
+    """Whatever there is no room for: what is logged, the end, or that which SQLite does to make sure of it."""
+    place = disk("size=1m")
+    kleio("true", check=0, KLEIO_HOME=place)
+    done = kleio(PYTHON, script(tmp_path, FILLS), place / "fill", str(room), cwd=tmp_path, check=7, KLEIO_HOME=place)
+    assert done.stdout.startswith("ran\n")
+    assert len(done.stdout) > 80000
+    (place / "fill").unlink()
+    if list(spools(spool_root(Config(environment={"KLEIO_HOME": str(place)})))):
+        assert "kleio sync" in done.stderr
+        kleio("sync", check=0, KLEIO_HOME=place)
+    assert trials(KLEIO_HOME=place)[0]["executions"][0]["status"] in ("broken", "failover")
+
+
+def test_output_that_there_is_no_room_to_record_from_the_first_byte_on(tmp_path):
+    limit = OutputWriter(str(tmp_path), "output", 100)
+    limit.close()
+    assert not limit.failed
+    gone = OutputWriter(str(tmp_path / "gone"), "output", 100)
+    gone.record(b"passes all the same")
+    gone.close()
+    assert gone.failed == "No such file or directory"
+
+
+def test_output_over_its_limit_that_there_is_no_room_for(tmp_path):
+    directory = tmp_path / "spool"
+    directory.mkdir()
+    writer = OutputWriter(str(directory), "output", 100)
+    directory.rename(tmp_path / "away")
+    writer.record(b"x" * 1000)
+    assert writer.failed
+    reused = os.open(os.devnull, os.O_RDONLY)
+    writer.close()
+    os.fstat(reused)  # it was not taken for the writer's
+    os.close(reused)

@@ -43,7 +43,7 @@ class JournalError(KleioError):
 
 
 class JournalUnreachable(JournalError):  # noqa: N818 - a state of the world, not a mistake
-    """Nobody answers at the journal's address within the time given."""
+    """Nobody answers at the journal's address within the time given, or nothing can be written there now."""
 
 
 class UnknownTrial(JournalError):  # noqa: N818 - the name says it

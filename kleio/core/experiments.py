@@ -14,16 +14,16 @@ from dataclasses import dataclass, field, replace
 
 from kleio.core import cells, channels, code, commandline, gathering, identity, plan, redact, values
 from kleio.core.config import IDENTITY_ENV, Config, spool_root
-from kleio.core.errors import AlreadyRunning, JournalUnreachable, KleioError, UsageError, in_words
+from kleio.core.errors import AlreadyRunning, JournalUnreachable, KleioError, SpoolError, UsageError, in_words
 from kleio.core.journal.base import findable, place
 from kleio.core.lookup import SHORT, resolve
 from kleio.core.plan import Action, Plan
 from kleio.core.recorder import Recorder
 from kleio.core.relaying import Relays
 from kleio.core.repository import Repository
-from kleio.core.reserving import Given, Reserver
+from kleio.core.reserving import Given, Reserver, writing
 from kleio.core.shipping import Source
-from kleio.core.spool import SHARED, Spool, scratch
+from kleio.core.spool import SHARED, Spool, locks, scratch
 from kleio.core.survey import Survey, runner
 
 TYPE_CHECKING = False
@@ -110,8 +110,9 @@ class Recording:
         self._open_journal()
         place_ = scratch(self._root, self._execution)
         try:
-            captured = code.capture(config, self._argv, repository, place_)
-            self._code = cells.added(captured, request["cells"], config.cwd, place_) if request.get("cells") else captured
+            with writing(self._root):
+                captured = code.capture(config, self._argv, repository, place_)
+                self._code = cells.added(captured, request["cells"], config.cwd, place_) if request.get("cells") else captured
             return self._reserve()
         except BaseException as error:
             self._relays.take_back()
@@ -143,6 +144,10 @@ class Recording:
     def _go_offline(self, error: JournalUnreachable) -> None:
         if self._config["require-journal"] or self._request["resume"]:
             raise error
+        try:
+            locks(self._root)
+        except SpoolError as nor:
+            raise SpoolError(f"{error}; nor can it be recorded offline: {nor}") from None
         self._journal = None
         self.say(f"{error}; recorded offline: what is in the journal is not seen, kleio sync will ship the records")
 
@@ -168,7 +173,11 @@ class Recording:
                 if decision.action in (Action.SKIP_DONE, Action.SKIP_RUNNING):
                     return self._skip(decision, found)
                 remarks = self._remarks(decision, found)
-                self._reserved = reserver.reserve(decision, found)
+                try:
+                    self._reserved = reserver.reserve(decision, found)
+                except JournalUnreachable as error:  # it can be read, but takes nothing now
+                    self._go_offline(error)
+                    self._survey.journal = None
                 if self._reserved is not None:
                     for remark in remarks:
                         self.say(remark)
@@ -395,10 +404,8 @@ class Recording:
         except OSError:
             pass
         os.close(self._reserved.lock)
-        if self._journal is not None and self._recorder is not None and self._recorder.complete:
-            self._journal.settle()
-            if not spool.alive():  # else something in the background goes on logging: a later kleio ships that
-                spool.delete()
+        if self._recorder is not None and self._recorder.settled() and not spool.alive():
+            spool.delete()  # else something in the background goes on logging: a later kleio ships that
         os.close(self._reserved.recorder_lock)  # until here nobody takes the spool for one that was left
         if self._recorder is not None:
             self._recorder.close()

@@ -15,16 +15,16 @@ from dataclasses import dataclass, replace
 
 from kleio.core import channels, code, identity, plan, process
 from kleio.core.config import CHILD_VARIABLES, IDENTITY_ENV, Config, hooked, spool_root
-from kleio.core.errors import AlreadyRunning, Changed, JournalError, JournalUnreachable, KleioError
+from kleio.core.errors import AlreadyRunning, Changed, JournalError, JournalUnreachable, KleioError, SpoolError
 from kleio.core.journal import open_journal
 from kleio.core.journal.base import place
 from kleio.core.lookup import SHORT
 from kleio.core.output import OutputWriter
 from kleio.core.plan import Action
 from kleio.core.repository import Repository
-from kleio.core.reserving import Reserver
+from kleio.core.reserving import Reserver, writing
 from kleio.core.signals import ENDING, name_of, number_of
-from kleio.core.spool import COMPLETE, SHARED, Spool, scratch
+from kleio.core.spool import COMPLETE, SHARED, Spool, locks, scratch
 from kleio.core.survey import Survey, runner
 from kleio.core.trial import Ending, Status, Trial, verdict
 
@@ -109,7 +109,7 @@ class Launcher:
                 decision = self._decide()
                 if decision.action in (Action.SKIP_DONE, Action.SKIP_RUNNING):
                     return self._skip(decision)
-                reserved = self._reserver.reserve(decision, self._found)
+                reserved = self._reserve(decision)
                 if reserved is not None:
                     return self._execute(reserved)
         except Interrupted as interrupted:
@@ -173,13 +173,18 @@ class Launcher:
     def _go_offline(self, error: JournalUnreachable, must: bool) -> None:
         if must or self._config["require-journal"]:
             raise error
+        try:
+            locks(self._root)
+        except SpoolError as nor:
+            raise SpoolError(f"{error}; nor can it run offline: {nor}") from None
         self._journal = None
         self._say(f"{error}; running offline: what is in the journal is not seen, kleio sync will ship the records")
 
     def _captured(self, repository: Repository | None) -> code.CodeVersion:
         """The code that is here, or the recorded one: what its own runs wrote into its tree is no change of it."""
         if self._recalled is None or self._recalled.tree is None:
-            return code.capture(self._config, self._argv, repository, scratch(self._root, self._execution))
+            with writing(self._root):
+                return code.capture(self._config, self._argv, repository, scratch(self._root, self._execution))
         from kleio.core.restore import code_of
 
         assert self._journal is not None
@@ -244,6 +249,16 @@ class Launcher:
             self._go_offline(error, must=bool(self._asked.trial))
             self._survey.journal = None
             return self._look_up()
+
+    def _reserve(self, decision: plan.Plan) -> Reserved | None:
+        """None if it is to be decided anew: somebody was quicker, or the journal can be read but takes nothing now."""
+        assert self._reserver is not None
+        try:
+            return self._reserver.reserve(decision, self._found)
+        except JournalUnreachable as error:
+            self._go_offline(error, must=bool(self._asked.trial))
+            self._survey.journal = None
+            return None
 
     def _look_up(self) -> plan.Plan:
         """Look the work up; wait and look again if that was asked for."""
@@ -406,7 +421,7 @@ class Launcher:
         number = error.number if isinstance(error, Interrupted) else None
         ending = Ending(None, name_of(number), ((name_of(number), 0.0),)) if number else Ending(126)
         recorder.start()
-        if recorder.finish(self._config["timeout"], self._end(spool, ending)):
+        if recorder.finish(self._config["timeout"], self._end(spool, ending)) and recorder.settled():
             spool.delete()
 
     def _end(self, spool: Spool, ending: Ending) -> dict[str, Any]:
@@ -433,10 +448,9 @@ class Launcher:
         os.close(lock)
         if self._journal is None:
             return
-        if not recorder.complete:
+        if not recorder.settled():
             self._say("not everything is in the journal yet; what is missing waits here, ship it with: kleio sync")
             return
-        self._journal.settle()
         if not spool.alive():  # else something in the background goes on logging: a later kleio ships that
             spool.delete()
 

@@ -39,15 +39,23 @@ class OutputWriter:
         self._half = max(limit // 2, 1)
         self._offset = 0
         self._timed = 0
-        self._bytes = self._open(self._path)
-        self._times = self._open(f"{self._path}.times")
         self._left = self._half
         self._pieces: list[str] = []
         self.failed: str | None = None
+        self._bytes = self._times = -1
+        try:
+            self._bytes = self._open(self._path)
+            self._times = self._open(f"{self._path}.times")
+        except OSError as error:
+            self.failed = error.strerror or str(error)
 
     def _open(self, path: str) -> int:
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-        os.write(fd, header(self._stream))
+        try:
+            os.write(fd, header(self._stream))
+        except OSError:
+            os.close(fd)
+            raise
         return fd
 
     def record(self, data: bytes) -> None:
@@ -74,6 +82,7 @@ class OutputWriter:
 
     def _next_piece(self) -> None:
         os.close(self._bytes)
+        self._bytes = -1  # should there be no room for the next
         if len(self._pieces) >= TAIL_PIECES:
             os.unlink(self._pieces.pop(0))
         path = f"{self._path}.tail.{self._offset:020d}"
@@ -82,8 +91,9 @@ class OutputWriter:
         self._left = max(self._half // TAIL_PIECES, 1)
 
     def close(self) -> None:
-        os.close(self._bytes)
-        os.close(self._times)
+        for fd in (self._bytes, self._times):
+            if fd >= 0:
+                os.close(fd)
 
 
 @dataclass(frozen=True, slots=True)

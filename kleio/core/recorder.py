@@ -80,6 +80,16 @@ class Recorder(threading.Thread):
         self.join()
         return self.complete
 
+    def settled(self) -> bool:
+        """Whether everything is in the journal for good, after :meth:`finish`; else the spool is to stay."""
+        if self.complete and self._journal:
+            try:
+                self._journal.settle()
+            except Exception as error:  # noqa: BLE001 - see _attempt
+                self.complete = False
+                self._say(in_words(error))
+        return self.complete
+
     def close(self) -> None:
         """Give its descriptor back, where the process goes on; call it after :meth:`finish`."""
         os.close(self._fifo)

@@ -13,10 +13,11 @@ from functools import partial
 
 from kleio.core import commandline, identity, outputs, redact
 from kleio.core.config import user_name
+from kleio.core.errors import SpoolError
 from kleio.core.journal.base import place
 from kleio.core.lookup import SHORT
 from kleio.core.plan import Action
-from kleio.core.spool import Spool, private, spools
+from kleio.core.spool import Spool, locks, spools, unwritable
 from kleio.core.trial import Entry, Status, Trial
 
 TYPE_CHECKING = False
@@ -83,6 +84,7 @@ class Reserver:
         self.code_digest = identity.digest(dict(code.document))
         self._prepared: tuple[Spool, int, int] | None = None
         self._lost = 0
+        survey.own = execution
 
     def reserve(self, decision: Plan, found: Entry | None) -> Reserved | None:
         """Act on the decision about ``found``; None if another was quicker and it is to be made anew."""
@@ -224,7 +226,8 @@ class Reserver:
         if self._prepared is None:
             self._prepared = Spool.create(self.survey.root, self.execution, launch)
         else:
-            self._prepared[0].write("launch", launch)
+            with writing(self.survey.root):
+                self._prepared[0].write("launch", launch)
         return self._prepared
 
     @property
@@ -266,9 +269,9 @@ class Reserver:
         import fcntl
 
         try:
-            path = os.path.join(private(self.survey.root, "work"), "names")
+            path = os.path.join(locks(self.survey.root), "names")
             fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        except OSError:
+        except (OSError, SpoolError):
             return None
         with suppress(OSError):
             fcntl.flock(fd, fcntl.LOCK_EX)
@@ -331,3 +334,15 @@ class Reserver:
         entry = self.survey.journal.entry(parent) if self.survey.journal else None
         for remark in branch.remarks(self.survey.journal, entry, cut) if entry and self.survey.journal else ():
             self.say(remark)
+
+
+@contextmanager
+def writing(root: str) -> Iterator[None]:
+    """Of what fails in it, what concerns the directory ``root`` of spools, or is a disk that is full, raises SpoolError."""
+    try:
+        yield
+    except OSError as error:
+        name = error.filename or root
+        if not isinstance(name, str) or not (name.startswith(root) or root.startswith(name)):
+            raise
+        raise unwritable(root, error) from None

@@ -130,9 +130,7 @@ class Spool:
             os.rename(making.path, spool.path)
         except OSError as error:
             making.delete()
-            raise SpoolError(
-                f"cannot write to {root}: {error.strerror}; choose another directory with KLEIO_SPOOL_DIR or KLEIO_HOME"
-            ) from None
+            raise unwritable(root, error) from None
         return spool, lock, recorder
 
     def write(self, name: str, document: dict[str, Any]) -> None:
@@ -216,6 +214,21 @@ def private(directory: str, name: str) -> str:
         except FileExistsError:
             continue
     return path
+
+
+def locks(root: str) -> str:
+    """The directory of locks that are not of one execution. Raises SpoolError."""
+    try:
+        return private(root, "work")
+    except OSError as error:
+        raise unwritable(root, error) from None
+
+
+def unwritable(root: str, error: OSError) -> SpoolError:
+    """What to say where records cannot be left to wait."""
+    return SpoolError(
+        f"cannot write to {root}: {error.strerror}; choose another directory with KLEIO_SPOOL_DIR or KLEIO_HOME"
+    )
 
 
 def scratch(root: str, execution: str) -> str:

@@ -12,7 +12,7 @@ from kleio.core import code, commandline, plan, redact
 from kleio.core.errors import AlreadyRunning, Changed, JournalError, in_words
 from kleio.core.journal.base import Selection
 from kleio.core.lookup import SHORT, is_alive
-from kleio.core.spool import LAUNCHER, Spool, hold, private, spools
+from kleio.core.spool import LAUNCHER, Spool, hold, locks, spools
 from kleio.core.trial import HELD, Status
 
 TYPE_CHECKING = False
@@ -38,7 +38,8 @@ class Survey:
     ``branch`` the parent and the cut if a branch was asked for.
 
     ``journal`` is None for a run that is offline; then the spools are all there is to look at. ``not_compared`` says what of
-    the environment could not be compared with that of the trial that was found. ``environ`` are the variables of who runs.
+    the environment could not be compared with that of the trial that was found. ``environ`` are the variables of who runs,
+    ``own`` is the execution that this is about, whose spool may be there already.
     """
 
     journal: Journal | None
@@ -52,6 +53,7 @@ class Survey:
     branch: tuple[Entry, Cut] | None = None
     not_compared: str | None = field(default=None, init=False)
     environ: Mapping[str, str] = field(default_factory=lambda: os.environ, init=False)
+    own: str | None = field(default=None, init=False)
     _lock: int | None = field(default=None, init=False)
     _changes: dict[str, list[FileChange] | None] = field(default_factory=dict, init=False)
 
@@ -60,7 +62,7 @@ class Survey:
         if self.journal is None:
             from kleio.core.waiting import entries_here
 
-            return entries_here(self.root, self.key)
+            return entries_here(self.root, self.key, own=self.own)
         if self.only:
             entry = self.journal.entry(self.only)
             return [entry] if entry else []
@@ -179,12 +181,14 @@ class Survey:
     def refuse_twice_here(self) -> None:
         """Raise AlreadyRunning if the work runs on this machine in a way that the journal does not know: offline."""
         if self.journal is None and self._lock is None:
-            self._lock = hold(os.path.join(private(self.root, "work"), self.key))
+            self._lock = hold(os.path.join(locks(self.root), self.key))
             if self._lock is None:
                 raise AlreadyRunning("this work is running offline on this machine already")
         for spool in spools(self.root):
             launch = spool.read("launch") or {}
             if launch.get("trial", {}).get("work_key") != self.key or not spool.alive() or spool.has("ending"):
+                continue
+            if spool.execution == self.own:
                 continue
             if launch["offline"] or self.journal is None:
                 raise AlreadyRunning(f"trial {launch['trial']['id'][:SHORT]} of this work runs on this machine already")

@@ -23,13 +23,13 @@ def launched(root: str) -> list[tuple[Spool, dict[str, Any] | None]]:
     return sorted(found, key=lambda one: (one[1] or {}).get("started", 0.0))
 
 
-def entries_here(root: str, work_key: str, newest: int | None = None) -> list[Entry]:
+def entries_here(root: str, work_key: str, newest: int | None = None, own: str | None = None) -> list[Entry]:
     """The trials of a work as the spools under ``root`` tell of them: all that a run knows that is offline.
 
-    Only the ``newest`` spools are looked into, where there is no time for all.
+    The execution ``own`` is passed over. Only the ``newest`` spools are looked into, where there is no time for all.
     """
     wanted = work_key.encode()
-    candidates = [spool for spool in _newest(root, newest) if wanted in _raw(spool)]
+    candidates = [spool for spool in _newest(root, newest) if spool.execution != own and wanted in _raw(spool)]
     found = [(spool, launch) for spool in candidates if (launch := spool.read("launch"))]
     return entries(found, work_key)
 

@@ -12,8 +12,9 @@ fork the child opens its own.
 others, and changes nothing the second time. So whoever gets an error and cannot know whether the write landed
 sends it again; no method answers that question, because nobody need ask.
 
-**Errors.** :class:`~kleio.core.errors.JournalUnreachable` when nobody answers, and the write may or may not have
-landed; :class:`~kleio.core.errors.JournalError` when the journal answers and refuses. Nothing else is raised.
+**Errors.** :class:`~kleio.core.errors.JournalUnreachable` when nobody answers, or its file is gone or cannot be written
+now (permissions, a full disk), and the write may or may not have landed; :class:`~kleio.core.errors.JournalError` when the
+journal answers and refuses. Nothing else is raised.
 """
 
 from __future__ import annotations

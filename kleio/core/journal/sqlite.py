@@ -7,6 +7,7 @@ filesystem WAL cannot work, so the rollback journal is used there.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -14,7 +15,7 @@ import sqlite3
 import threading
 from contextlib import contextmanager
 
-from kleio.core.errors import JournalError, Scrubbed
+from kleio.core.errors import JournalError, JournalUnreachable, Scrubbed
 from kleio.core.journal.base import (
     SCHEMA,
     Journal,
@@ -42,6 +43,8 @@ if TYPE_CHECKING:
 
 APPLICATION_ID = 0x4B4C4549  # "KLEI", in the file's header
 CHECKPOINT = 4 << 20  # bytes of WAL
+MISNAMED = (errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP)
+"""What says that there can be no journal by this name, and not that it cannot be written now."""
 NOW = "((julianday('now') - 2440587.5) * 86400.0)"
 
 FIRST_TABLES = """
@@ -102,6 +105,7 @@ class SqliteJournal(Journal):
         self._blobs = Blobs(os.path.join(self.directory, "blobs"))
         self.busy = self._mutex = threading.RLock()
         self._lock: int | None = None
+        self._file: tuple[int, int] | None = None
         exists = os.path.exists(self.path)
         if exists or writing:
             self._open(exists, writing)
@@ -117,8 +121,11 @@ class SqliteJournal(Journal):
                 self._lock = os.open(f"{self.path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
                 if not exists:
                     os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+                elif not os.access(self.path, os.W_OK):  # SQLite would open it for reading
+                    raise PermissionError(errno.EACCES, "the file may only be read")
+                self._file = _identity(self.path)
         except OSError as error:
-            raise JournalError(
+            raise (JournalError if error.errno in MISNAMED else JournalUnreachable)(
                 f"cannot write the journal {self.path}: {error.strerror}; "
                 "name another with --journal or KLEIO_JOURNAL, or move everything with KLEIO_HOME"
             ) from None
@@ -240,7 +247,7 @@ class SqliteJournal(Journal):
         try:
             yield
         except (sqlite3.Error, OverflowError, UnicodeEncodeError) as error:
-            raise JournalError(_explained(self.path, error)) from None
+            raise _explained(self.path, error) from None
 
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
@@ -249,6 +256,7 @@ class SqliteJournal(Journal):
         with self._mutex, self._told():
             fcntl.flock(self._lock, fcntl.LOCK_EX)
             try:
+                self._check_place()
                 self._connection.execute("BEGIN IMMEDIATE")
                 try:
                     yield self._connection
@@ -262,6 +270,13 @@ class SqliteJournal(Journal):
             finally:
                 fcntl.flock(self._lock, fcntl.LOCK_UN)
 
+    def _check_place(self) -> None:
+        """Who deletes or moves the file takes it from all but those who have it open: what they write nobody finds."""
+        there = _identity(self.path)
+        if there != self._file:
+            what = "has been deleted or moved" if there is None else "has been replaced by another file"
+            raise JournalUnreachable(f"the journal {self.path} {what} since it was opened")
+
     def _rows(self, sql: str, values: Sequence[Any] = ()) -> list[Any]:
         with self._mutex, self._told():
             return self._connection.execute(sql, values).fetchall()
@@ -272,6 +287,7 @@ class SqliteJournal(Journal):
         with self._mutex, self._told():
             fcntl.flock(self._lock, fcntl.LOCK_EX)
             try:
+                self._check_place()
                 self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
                 sync(f"{self.path}-wal")  # a reader of an old state may have kept the checkpoint from doing it
             finally:
@@ -645,16 +661,38 @@ def _path(uri: str) -> str:
     return os.path.abspath(path)
 
 
-def _explained(path: str, error: Exception) -> str:
+def _identity(path: str) -> tuple[int, int] | None:
+    """What tells the file from another of its name; None if there is none."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _is_full(directory: str) -> bool:
+    try:
+        return os.statvfs(directory).f_bavail < 16  # fewer blocks than SQLite needs to be opened
+    except OSError:
+        return False
+
+
+def _explained(path: str, error: Exception) -> JournalError:
     said = str(error)
     if "not a database" in said:
-        return f"{path} is not a kleio journal (it is no SQLite file); name another with --journal or KLEIO_JOURNAL"
+        return JournalError(
+            f"{path} is not a kleio journal (it is no SQLite file); name another with --journal or KLEIO_JOURNAL"
+        )
     if "malformed" in said:
-        return f"the journal {path} is damaged ({said}); keep a copy and try: sqlite3 FILE .recover"
-    if "full" in said:
-        return f"the disk that holds the journal {path} is full; make room, then run kleio sync"
+        return JournalError(f"the journal {path} is damaged ({said}); keep a copy and try: sqlite3 FILE .recover")
+    if "full" in said or ("disk I/O" in said and _is_full(os.path.dirname(path))):
+        return JournalUnreachable(f"the disk that holds the journal {path} is full; make room, then run kleio sync")
     if "readonly" in said or "unable to open" in said:
-        return f"the journal {path} cannot be opened ({said}); check its permissions, or name another with --journal"
+        return JournalUnreachable(
+            f"the journal {path} cannot be opened ({said}); check its permissions, or name another with --journal"
+        )
+    if "locked" in said or "disk I/O" in said:
+        return JournalUnreachable(f"the journal {path} cannot be used now: {said}")
     if "too big" in said or isinstance(error, OverflowError):
-        return f"a value is too large for the journal {path} ({said}); log it as an artifact instead"
-    return f"the journal {path} failed: {said}"
+        return JournalError(f"a value is too large for the journal {path} ({said}); log it as an artifact instead")
+    return JournalError(f"the journal {path} failed: {said}")
