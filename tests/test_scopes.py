@@ -319,7 +319,7 @@ def test_values_that_cannot_be_kept_cost_a_scope_only_themselves(tmp_path):
     assert done.stdout == "end\n"
     found, _ = logged(f"sqlite:///{os.environ['KLEIO_HOME']}/journal.db")
     assert found == [({"a": 1, "c": 2, "x": 1}, 1)]
-    assert [done.stderr.count(f"because of '{name}'") for name in ("bad", "worse")] == [1, 1]
+    assert [done.stderr.count(f"'{name}' cannot be recorded") for name in ("bad", "worse")] == [1, 1]
 
 
 def test_very_many_distinct_names_neither_grow_nor_stop_the_script(tmp_path):

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import collections
+import dataclasses
 import datetime
+import decimal
 import enum
+import fractions
 import json
 import math
 import pathlib
+import types
+import uuid
 
 import numpy as np
 import pytest
@@ -65,6 +71,52 @@ def test_time_zones_enumerations_and_paths():
     assert loads(dumps(moment)) == moment
     assert loads(dumps(enum.IntEnum("E", "A B").B)) == 2
     assert loads(dumps(pathlib.PurePosixPath("/a/b"))) == pathlib.PurePosixPath("/a/b")
+
+
+Point = collections.namedtuple("Point", "x y")
+
+
+@dataclasses.dataclass
+class Options:
+    lr: float
+    inner: object = None
+
+
+class Phase(enum.Enum):
+    TRAIN = object()
+
+
+class Sizes(tuple):
+    __slots__ = ()
+
+
+@pytest.mark.parametrize(
+    ("value", "kept"),
+    [
+        (decimal.Decimal("0.1"), 0.1),
+        (decimal.Decimal(3), 3),
+        (decimal.Decimal("1e400"), "1E+400"),
+        (decimal.Decimal("0.12345678901234567890123"), "0.12345678901234567890123"),
+        (decimal.Decimal("-Infinity"), -math.inf),
+        (fractions.Fraction(1, 4), 0.25),
+        (fractions.Fraction(6, 2), 3),
+        (fractions.Fraction(1, 3), "1/3"),
+        (Phase.TRAIN, "TRAIN"),
+        (uuid.UUID(int=5), "00000000-0000-0000-0000-000000000005"),
+        (range(3), [0, 1, 2]),
+        (Point(1, (2,)), {"x": 1, "y": (2,)}),
+        (Sizes((1, 2)), (1, 2)),
+        (Options(0.1, Options(2)), {"lr": 0.1, "inner": {"lr": 2, "inner": None}}),
+        (collections.deque([1]), [1]),
+        (types.SimpleNamespace(a=1), {"a": 1}),
+        ({1: 2}.keys(), [1]),
+        (datetime.time(1, 2), datetime.time(1, 2)),
+    ],
+)
+def test_what_has_one_obvious_form_takes_it(value, kept):
+    back = loads(dumps(value))
+    assert back == kept
+    assert type(back) is type(kept)
 
 
 def test_what_cannot_be_kept_is_refused_by_name():

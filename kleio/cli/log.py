@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 
 import click
 
 from kleio.core import commandline
 from kleio.core.errors import KleioError, UsageError
-from kleio.core.spool import Writer, on_this_host
+from kleio.core.shared_times import SharedTimes
+from kleio.core.spool import Spool, Writer, on_this_host
 from kleio.core.values import dumps
 
 
@@ -25,4 +27,6 @@ def log(values: tuple[str, ...]) -> None:
     spool = os.environ.get("KLEIO_SPOOL")
     if not spool or not on_this_host(spool):
         raise KleioError("this is not inside a trial on this machine: put kleio before the script that calls kleio log")
+    with suppress(OSError):
+        SharedTimes(Spool(spool)).look()  # what was appended there before comes before this
     Writer(spool, "statistics", name="kleio-log").append(dumps(record))

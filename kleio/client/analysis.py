@@ -5,13 +5,14 @@ from __future__ import annotations
 import time
 
 from kleio.client import loaded
+from kleio.core.errors import forgiving
 from kleio.core.spool import ANALYSIS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
-    from typing import Any
+    from typing import Any, NoReturn
 
     from kleio.client.loaded import LoggedArtifact, Statistic
     from kleio.client.logger import Logger
@@ -35,7 +36,7 @@ class Analysis:
         self.params: dict[str, Any] = known["params"]
 
     def log_statistic(
-        self, /, *, at: LoggedArtifact | Statistic | datetime | float | None = None, **values: Any
+        self, /, *wrong: NoReturn, at: LoggedArtifact | Statistic | datetime | float | None = None, **values: Any
     ) -> None:
         """Say of the trial that values belong together, under a time of its own.
 
@@ -43,6 +44,10 @@ class Analysis:
         seconds since the epoch; None is now.
         """
         logger = self._logger
+        if wrong:
+            logger.misused("log_statistic")
+            if not values:
+                return
         line = logger.line(values)
         if line is None:
             return
@@ -53,8 +58,9 @@ class Analysis:
             when = _nanoseconds(at)
             logger._writer(ANALYSIS).append(f'{{"trial":"{self.id}","at":{when},"values":{line}}}')
         except (OSError, ValueError) as error:
-            logger._refuse(error)
+            logger._refuse(error, kind="records")
 
+    @forgiving
     def load_statistic(self, /, *keys: str, all_executions: bool = False, **where: Any) -> list[Statistic]:
         """As :meth:`Logger.load_statistic`, of the trial; what this script has said of it is included."""
         if not self._logger.active:
@@ -62,13 +68,15 @@ class Analysis:
         request = {"trial": self.id, "keys": list(keys), "where": where, "all": all_executions}
         return loaded.statistics(self._logger, request)
 
+    @forgiving
     def load_artifacts(
-        self, filename: str, where: Mapping[str, Any] | None = None, *, all_executions: bool = False
+        self, filename: str | None = None, where: Mapping[str, Any] | None = None, *, all_executions: bool = False
     ) -> list[LoggedArtifact]:
         """As :meth:`Logger.load_artifacts`, of the trial."""
         if not self._logger.active:
             return []
-        request = {"trial": self.id, "name": filename, "where": dict(where or {}), "all": all_executions}
+        named = {} if filename is None else {"name": str(filename)}
+        request = {"trial": self.id, **named, "where": dict(where or {}), "all": all_executions}
         return loaded.artifacts(self._logger, request)
 
     def __repr__(self) -> str:

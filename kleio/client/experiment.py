@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from types import TracebackType
-    from typing import IO, Any
+    from typing import IO, Any, NoReturn
 
     from kleio.client.outputs import OutputDirectory
     from kleio.client.session import Session
@@ -211,10 +211,10 @@ class Experiment:
         """Which attempt at its trial this is, from 1 on."""
         return self.logger.execution
 
-    def log_statistic(self, /, **values: Any) -> None:
+    def log_statistic(self, /, *wrong: NoReturn, **values: Any) -> None:
         """As :meth:`kleio_logger.log_statistic <kleio.client.logger.Logger.log_statistic>`."""
         self._expect_open()
-        self.logger.log_statistic(**values)
+        self.logger.log_statistic(*wrong, **values)
 
     def log_artifact(self, filename: str, artifact: Any, *, wait: bool = False, **meta: Any) -> None:
         """As :meth:`kleio_logger.log_artifact <kleio.client.logger.Logger.log_artifact>`."""

@@ -11,22 +11,25 @@ import os
 import sys
 import time
 
-from kleio.core.errors import KleioError, in_words
+from kleio.core.errors import KleioError, forgiving, in_words
 from kleio.core.spool import COMPLETE, LARGEST_RECORD, Spool, Writer, is_held, on_this_host
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from typing import Any
+    from typing import Any, NoReturn
 
     from kleio.client.analysis import Analysis
     from kleio.client.loaded import LoggedArtifact, LoggedScope, Statistic
+    from kleio.client.refusals import Refusals
     from kleio.client.resources import Resource
     from kleio.client.scope import Scope
 
 MOST_KEYS = 10_000
 """Names whose JSON is remembered."""
 _PATIENCE = 0.05  # seconds between looks for an answer, at most
+_OF_NAMES = ("log_statistic", "scope", "add", "commit", "set")
+_OF_ARTIFACTS = ("log_artifact", "log_image", "log_figure", "log_table", "log_text")
 
 
 class Logger:
@@ -40,6 +43,7 @@ class Logger:
         self._said: set[str] = set()
         self._append: Callable[[str], None] | None = None
         self._outside: Scope | None = None
+        self._refusals: Refusals | None = None
         if spool and not on_this_host(spool):
             self._say("the launcher's spool is not on this host, or gone; nothing is recorded")
             self._directory = ""
@@ -53,14 +57,18 @@ class Logger:
 
     # -- writing -------------------------------------------------------------------------------------------------
 
-    def log_statistic(self, /, **values: Any) -> None:
+    def log_statistic(self, /, *wrong: NoReturn, **values: Any) -> None:
         """Record values that belong together, under the present time: numbers, text, dates, arrays, nested at will."""
+        if wrong:
+            self.misused("log_statistic")
+            if not values:
+                return
         line = self.line(values)
         if line is not None:
             self.put(line)
 
     def line(self, values: Mapping[str, Any]) -> str | None:
-        """``values`` as one line of JSON; None if they cannot be recorded, which was said then."""
+        """``values`` as one line of JSON. Those that cannot be recorded are left out, which is said; None if none is left."""
         line = ""
         for key, value in values.items():
             kind = type(value)
@@ -71,14 +79,17 @@ class Logger:
             else:
                 encoded = self._encoded(key, value)
                 if encoded is None:
-                    return None
+                    continue
                 text = encoded
             name = self._keys.get(key)
             if name is None:
                 name = self._name(key)
             line += name + text
         if len(line) > LARGEST_RECORD:
-            self._refuse(ValueError(f"a statistic of {len(line):,} bytes is too large; log it with log_artifact"))
+            too_large = f"a statistic of {len(line):,} bytes is too large; log it with log_artifact"
+            self._refuse(ValueError(too_large), kind="records")
+            return None
+        if not line and values:
             return None
         return "{" + line[1:] + "}"
 
@@ -90,8 +101,9 @@ class Logger:
         try:
             append(line)
         except OSError as error:
-            self._refuse(error)
+            self._refuse(error, kind="records")
 
+    @forgiving
     def scope(self, /, **values: Any) -> Scope:
         """Values that hold for many statistics: those that are logged in it have them, and they are stored once.
 
@@ -99,10 +111,12 @@ class Logger:
         """
         return self._around.scope(**values)
 
+    @forgiving
     def add(self, /, **values: Any) -> None:
         """Begin a statistic, or add to the one that this thread or task has begun; :meth:`commit` records it."""
         self._around.add(**values)
 
+    @forgiving
     def commit(self, /, **values: Any) -> None:
         """Record as one statistic what this thread or task has added, and ``values``."""
         self._around.commit(**values)
@@ -116,6 +130,7 @@ class Logger:
             self._outside = Scope(self, None, {})
         return self._outside
 
+    @forgiving
     def log_artifact(
         self,
         filename: str,
@@ -147,11 +162,12 @@ class Logger:
         try:
             log(self, str(filename), artifact, meta, keep_last, keep_best)
         except Exception as error:  # noqa: BLE001 - as above: a file-like object may raise anything
-            self._refuse(error, f"artifact {filename!r} is not recorded")
+            self._refuse(error, f"artifact {filename!r} is not recorded", "artifacts")
             return
         if wait:
             self.flush()
 
+    @forgiving
     def log_config(self, config: Any) -> None:
         """Record named values as parameters of the trial: a mapping, a namespace, a data class, nested at will."""
         if not self._directory:
@@ -163,6 +179,7 @@ class Logger:
         except Exception as error:  # noqa: BLE001 - a value's own methods may raise anything
             self._refuse(error, "the config is not recorded")
 
+    @forgiving
     def log_image(self, name: str, image: Any, **meta: Any) -> None:
         """Keep an image as an artifact: a file or bytes as they are, an image of PIL or an array as a PNG.
 
@@ -172,18 +189,21 @@ class Logger:
 
         log_image(self, name, image, meta)
 
+    @forgiving
     def log_figure(self, name: str, figure: Any = None, **meta: Any) -> None:
         """Keep a figure of matplotlib, the current one if none is given, or of plotly as an artifact."""
         from kleio.client.media import log_figure
 
         log_figure(self, name, figure, meta)
 
+    @forgiving
     def log_table(self, name: str, table: Any, **meta: Any) -> None:
         """Keep a table as an artifact, as CSV: rows, columns, or one of pandas, polars, pyarrow or NumPy."""
         from kleio.client.media import log_table
 
         log_table(self, name, table, meta)
 
+    @forgiving
     def log_text(self, name: str, text: str, **meta: Any) -> None:
         """Keep a text as an artifact."""
         from kleio.client.media import log_text
@@ -235,6 +255,7 @@ class Logger:
         launch = Spool(self._directory).read("launch") if self._directory else None
         return int((launch or {}).get("number", 1))
 
+    @forgiving
     def load_statistic(self, /, *keys: str, all_executions: bool = False, **where: Any) -> list[Statistic]:
         """What this trial has logged with all of ``keys`` and with the values in ``where``, in the order of its times.
 
@@ -248,6 +269,7 @@ class Logger:
 
         return loaded.statistics(self, {"keys": list(keys), "where": where, "all": all_executions})
 
+    @forgiving
     def load_scopes(self, /, *keys: str, all_executions: bool = False, **where: Any) -> list[LoggedScope]:
         """The scopes that have all of ``keys`` and the values in ``where``, own or inherited, in the order of their starts.
 
@@ -259,10 +281,11 @@ class Logger:
 
         return loaded.scopes(self, {"keys": list(keys), "where": where, "all": all_executions})
 
+    @forgiving
     def load_artifacts(
-        self, filename: str, where: Mapping[str, Any] | None = None, *, all_executions: bool = False
+        self, filename: str | None = None, where: Mapping[str, Any] | None = None, *, all_executions: bool = False
     ) -> list[LoggedArtifact]:
-        """This trial's artifacts of that name whose metadata has the values in ``where``, in logging order.
+        """This trial's artifacts of that name, or of all names, whose metadata has the values in ``where``, in logging order.
 
         What was given up by :meth:`resume_from` is left out unless ``all_executions`` are asked for.
         """
@@ -270,13 +293,16 @@ class Logger:
             return []
         from kleio.client import loaded
 
-        return loaded.artifacts(self, {"name": filename, "where": dict(where or {}), "all": all_executions})
+        named = {} if filename is None else {"name": str(filename)}
+        return loaded.artifacts(self, {**named, "where": dict(where or {}), "all": all_executions})
 
+    @forgiving
     def latest_artifact(self, filename: str, where: Mapping[str, Any] | None = None) -> LoggedArtifact | None:
         """The newest of :meth:`load_artifacts`, None when there is none."""
         found = self.load_artifacts(filename, where)
         return found[-1] if found else None
 
+    @forgiving
     def resume_from(self, artifact: LoggedArtifact | None) -> LoggedArtifact | None:
         """Say that this execution goes on from ``artifact``, or with None from the beginning; returns it.
 
@@ -379,17 +405,47 @@ class Logger:
         try:
             return dumps(value)
         except Exception as error:  # noqa: BLE001 - a value's own methods may raise anything
-            self._refuse(error, f"a record is lost, because of {key!r}")
+            what = f"{key!r} cannot be recorded and is left out"
+            self._refuse(error, what, "values", key, once=what)
             return None
 
-    def _refuse(self, error: Exception, what: str = "a record is lost") -> None:
+    def misused(self, name: str, error: TypeError | None = None) -> Any:
+        """A method was called as it cannot be; what it returns then."""
+        if name in _OF_NAMES:
+            error = TypeError(f"{name} takes names: {name}(a=1), or {name}(**values)")
+        else:
+            error = TypeError(f"{name} is not called so: {in_words(error or TypeError())}")
         if self._strict:
             raise error
-        self._say(f"{what}: {in_words(error)}")
+        kind = "records" if name in ("log_statistic", "add", "commit") else "artifacts" if name in _OF_ARTIFACTS else ""
+        if kind:
+            self._count(kind, str(error))
+        self._say(str(error))
+        return self.scope() if name == "scope" else [] if name in ("load_statistic", "load_scopes", "load_artifacts") else None
 
-    def _say(self, message: str) -> None:
-        if message not in self._said:
-            self._said.add(message)
+    def _refuse(
+        self, error: Exception, what: str = "a record is lost", kind: str = "", key: str = "", once: str = ""
+    ) -> None:
+        """``kind`` is what is counted for the journal: "records", "values" (of ``key``), "artifacts" or "resources"."""
+        if self._strict:
+            raise error
+        message = f"{what}: {in_words(error)}"
+        if kind:
+            self._count(kind, message, key)
+        self._say(message, once)
+
+    def _count(self, kind: str, reason: str, key: str = "") -> None:
+        if self._directory:
+            if self._refusals is None or self._refusals.pid != os.getpid():
+                from kleio.client.refusals import Refusals
+
+                self._refusals = Refusals(self._directory)
+            self._refusals.add(kind, reason, key)
+
+    def _say(self, message: str, once: str = "") -> None:
+        """Say it, if neither it was said before nor what stands for it, ``once``."""
+        if (once or message) not in self._said:
+            self._said.add(once or message)
             _on_stderr(f"kleio: {message}\n")
 
 
@@ -400,12 +456,13 @@ def _finish_imports() -> None:
 
     import kleio.client.artifacts
     import kleio.client.loaded
+    import kleio.client.refusals
     import kleio.core.artifact
     import kleio.core.retention
     import kleio.core.values
 
     lazily = kleio.client.artifacts, kleio.client.loaded, kleio.core.artifact, kleio.core.retention, kleio.core.values
-    assert all((hashlib, json, *lazily))
+    assert all((hashlib, json, kleio.client.refusals, *lazily))
     if "kleio.client.resources" in sys.modules:  # 3 ms, for scripts that name what they read
         import zlib
 

@@ -54,7 +54,7 @@ def _log(logger: Logger, what: str, made: Callable[[], tuple[str, Any, dict[str,
     try:
         name, content, learnt = made()
     except Exception as error:  # noqa: BLE001 - a value's own methods may raise anything
-        logger._refuse(error, f"{what} is not recorded")
+        logger._refuse(error, f"{what} is not recorded", "artifacts")
         return
     logger.log_artifact(name, content, **{**learnt, **meta})
 

@@ -46,6 +46,9 @@ class Recorder(Logger):
             if self._outside is not None:
                 self._outside.__exit__(type(error) if error else None, error, None)
         finally:
+            refusals, self._refusals = self._refusals, None
+            if refusals is not None:
+                refusals.leave(over=True)
             writers, self._append, self._writers = self._writers, nowhere, {}
             for writer in writers.values():
                 _retire(writer)

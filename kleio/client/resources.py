@@ -80,7 +80,7 @@ def log_resource(logger: Logger, path: str | os.PathLike[str], meta: Mapping[str
         for name, value in (("kind", "missing"), ("absolute", None), ("size", None), ("sha256", None), ("files", 0),
                             ("steady", True), ("unreadable", []), ("listing", None), ("lines", [])):  # fmt: skip
             setattr(resource, name, value)
-        logger._refuse(error, f"resource {resource.path!r} is not recorded")
+        logger._refuse(error, f"resource {resource.path!r} is not recorded", "resources")
     return resource
 
 

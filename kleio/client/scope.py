@@ -7,13 +7,13 @@ import os
 import sys
 import threading
 
-from kleio.core.errors import told
+from kleio.core.errors import forgiving, told
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import TracebackType
-    from typing import Any
+    from typing import Any, NoReturn
 
     from kleio.client.logger import Logger
     from kleio.core.spool import Writer
@@ -55,10 +55,12 @@ class Scope:
         """Its values without those that it inherits."""
         return dict(self._values)
 
+    @forgiving
     def scope(self, /, **values: Any) -> Scope:
         """One inside this one, which inherits its values."""
         return Scope(self._logger, self, values)
 
+    @forgiving
     def set(self, /, **values: Any) -> None:
         """Give it values, or others: what was logged in it before has them too when it is read."""
         self._values = {**self._values, **values}
@@ -66,9 +68,13 @@ class Scope:
 
     # -- statistics ----------------------------------------------------------------------------------------------
 
-    def log_statistic(self, /, **values: Any) -> None:
+    def log_statistic(self, /, *wrong: NoReturn, **values: Any) -> None:
         """Record values that belong together, as :meth:`Logger.log_statistic` does."""
         logger = self._logger
+        if wrong:
+            logger.misused("log_statistic")
+            if not values:
+                return
         line = logger.line(values)
         if line is not None:
             mark = self._mark if self._writer is logger.statistics else self.mark()
@@ -79,6 +85,7 @@ class Scope:
             else:
                 logger.put(whole)
 
+    @forgiving
     def add(self, /, **values: Any) -> None:
         """Begin a statistic, or add to the one that this thread or task has begun; :meth:`commit` records it."""
         if not _unfinished:
@@ -86,6 +93,7 @@ class Scope:
         self._added.setdefault(_who(), {}).update(values)
         _unfinished[id(self)] = self
 
+    @forgiving
     def commit(self, /, **values: Any) -> None:
         """Record as one statistic what this thread or task has added, and ``values``; nothing if there is neither."""
         added = self._added.pop(_who(), {})
@@ -96,6 +104,7 @@ class Scope:
         if added or values:
             self.log_statistic(**{**added, **values})
 
+    @forgiving
     def log_artifact(
         self,
         filename: str,

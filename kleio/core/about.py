@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from kleio.core.scopes import Scopes
     from kleio.core.trial import Entry
 
+REFUSED = "refused"
+
 
 @dataclass(slots=True)
 class About:
@@ -87,6 +89,7 @@ def _remarks(journal: Journal, entry: Entry) -> Iterator[str]:
             f"{key} begins at {first} in execution {number}, though {before} had come to {last}: curves go back and forth "
             "there; kleio_logger.resume_from(artifact) in the script says where it goes on from"
         )
+    yield from _refused(entry)
     numbers = {one.id: one.number for one in entry.executions}
     for execution, said in resuming.told(entry.events).items():
         if said.of in numbers:
@@ -95,3 +98,22 @@ def _remarks(journal: Journal, entry: Entry) -> Iterator[str]:
             dropped = "what was logged after it is not counted" if said.of else "what was logged before is not counted"
         began = f"went on from {said.what}" if said.of else "began anew"
         yield f"execution {numbers.get(execution, '?')} {began}: {dropped} (--all-executions)"
+
+
+def _refused(entry: Entry) -> Iterator[str]:
+    """What scripts could not record, as their processes counted it (:mod:`kleio.client.refusals`)."""
+    told = sorted((event for event in entry.events if event.kind == REFUSED), key=lambda event: event.time)
+    for execution in entry.executions:
+        own = [event.data for event in told if event.execution == execution.id]
+        last = {one["process"]: one for one in own}.values()  # each has counted on
+        counts: dict[str, int] = {}
+        for one in last:
+            for kind, count in one["counts"].items():
+                counts[kind] = counts.get(kind, 0) + count
+        if counts:
+            found = [f"{counts[kind]:,} {kind if counts[kind] != 1 else kind[:-1]}" for kind in sorted(counts)]
+            keys = list(dict.fromkeys(key for one in last for key in one["keys"]))
+            of = f" (of {', '.join(keys)})" if keys else ""
+            where = f"execution {execution.number}: " if len(entry.executions) > 1 else ""
+            least = "" if all(one["over"] for one in last) else "at least "
+            yield f"{where}{least}{' and '.join(found)} could not be recorded{of}: {own[0]['reason']}"

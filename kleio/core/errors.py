@@ -20,6 +20,13 @@ raise is put into words here.
 
 from __future__ import annotations
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any, TypeVar
+
+    Method = TypeVar("Method", bound=Callable[..., Any])
+
 
 class KleioError(Exception):
     """The root. ``launching`` and ``reading`` are the exit statuses of the two kinds of command."""
@@ -98,3 +105,22 @@ def in_words(error: BaseException) -> str:
 
     where = f": {error.filename}" if error.filename else ""
     return f"{error.strerror}{where}{'; raise the limit with ulimit -n' if error.errno == errno.EMFILE else ''}"
+
+
+def forgiving(method: Method) -> Method:
+    """For methods of a logger, or of what has one: a call that they do not take is refused as what cannot be recorded is, by
+    ``Logger.misused``, and does not end the script. Not for ``log_statistic``: it would cost a tenth of its time.
+    """
+
+    def call(self: Any, /, *given: Any, **named: Any) -> Any:
+        try:
+            return method(self, *given, **named)
+        except TypeError as error:
+            if error.__traceback__ is not None and error.__traceback__.tb_next is not None:
+                raise  # from inside
+            return getattr(self, "_logger", self).misused(method.__name__, error)
+
+    call.__name__, call.__qualname__, call.__doc__ = method.__name__, method.__qualname__, method.__doc__
+    call.__module__, call.__annotations__ = method.__module__, method.__annotations__
+    call.__wrapped__ = method  # type: ignore[attr-defined]
+    return call  # type: ignore[return-value]

@@ -15,6 +15,7 @@ import time
 from kleio.core import findings
 from kleio.core.errors import in_words
 from kleio.core.requests import Answerer
+from kleio.core.shared_times import SharedTimes
 from kleio.core.shipping import ARTIFACTS, Shipper, Source
 from kleio.core.trial import Event
 from kleio.core.waiting import end_of
@@ -29,6 +30,10 @@ if TYPE_CHECKING:
 PAUSE = 0.1
 """Seconds between looks when somebody waits for the end."""
 LONGEST_WAIT = 30.0
+CLOSE_LOOK = 0.02
+"""Seconds between looks at ``$KLEIO_STATISTICS`` while it grows; else every ``PAUSE``."""
+GROWING = 1.0
+"""Seconds without a new line after which it no longer does."""
 GIVE_UP = 3.0
 """Seconds for which a journal that went away is waited for once the command has ended."""
 
@@ -49,6 +54,8 @@ class Recorder(threading.Thread):
         self._source, self._journal, self._token, self._lease = source, journal, token, lease
         self._say, self._clock = say, clock
         self._fifo = os.open(source.spool.file("wake"), os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+        self._times = SharedTimes(source.spool)
+        self._growing = 0.0
         self._closing = threading.Event()
         self._abandoned = threading.Event()
         self._ours = True
@@ -119,8 +126,18 @@ class Recorder(threading.Thread):
             pass  # a full disk: the script goes on waiting, and is answered once there is room
 
     def _sleep(self) -> None:
-        if select.select([self._fifo], [], [], self._journal.interval if self._journal else PAUSE)[0]:
-            os.read(self._fifo, 4096)
+        """Until somebody wakes us or it is time for the next turn; meanwhile look when lines without a time are written."""
+        over = self._clock() + (self._journal.interval if self._journal else PAUSE)
+        while (left := over - self._clock()) > 0:
+            woken = select.select([self._fifo], [], [], min(left, CLOSE_LOOK if self._clock() < self._growing else PAUSE))[0]
+            try:
+                if self._times.look():
+                    self._growing = self._clock() + GROWING
+            except OSError:
+                pass  # the spool is gone, which shows elsewhere
+            if woken:
+                os.read(self._fifo, 4096)
+                return
 
     def _introduce(self) -> bool:
         if not self._introduced:

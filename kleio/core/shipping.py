@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from kleio.core import output, statistics
 from kleio.core.journal.base import Segment, Summary, Trace
 from kleio.core.resources import INPUT
+from kleio.core.shared_times import TICK, SharedTimes
 from kleio.core.spool import ANALYSIS, LINE_STREAMS, SHARED, LineReader, parse_line
 from kleio.core.statistics import Record, Summariser
 from kleio.core.trial import ANALYSED, Event
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 SEALED = 1 << 16  # bytes from which a range is left alone
 OUTPUT_PIECE = 1 << 20
 LINES_PIECE = 1 << 18
-TICK = 10_000_000  # nanoseconds by which the time of a file may lag
 BATCH = 4 << 20  # bytes sent together
 ARTIFACTS = "artifacts"
 RESOURCES = "resources"
@@ -108,6 +108,7 @@ class LineStream(Stream):
         self._reader = LineReader(self._path)
         self._cut_off = 0
         self._touched: int | None = None
+        self._times = SharedTimes(source.spool) if writer == SHARED else None
         self._records: list[Record] = []
         self._unreadable: list[Record] = []
         self._summary = Summariser()
@@ -134,10 +135,12 @@ class LineStream(Stream):
         return min(LINES_PIECE, self._ahead[0][0] - self._read_to) if self._ahead else LINES_PIECE
 
     def _read(self, at_most: int) -> bool:
-        now, at = self._time(), self._read_to
-        data = self._reader.read(self._position(), at_most)
+        now, at, position = self._time(), self._read_to, self._position()
+        data = self._reader.read(position, at_most)
         for line in data.splitlines(keepends=True):
-            self._take(line, at, now)
+            position += len(line)
+            known = self._times.written(position) if self._times and not self._cut_off else None
+            self._take(line, at, known or now)
             at += len(line)
         self._read_to += len(data)
         self._note_touch()
@@ -198,7 +201,9 @@ class LineStream(Stream):
         return True
 
     def _time(self) -> int:
-        """For lines that carry no time: when the file was last written, by a clock that ticks every 10 ms at worst."""
+        """For lines that carry no time, and that nobody looked at: when the file was last written."""
+        if self._times is not None:
+            self._times.look()
         return min(os.stat(self._path).st_mtime_ns + TICK, time.time_ns())
 
     def everything(self) -> Iterator[Record]:

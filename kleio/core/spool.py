@@ -12,6 +12,7 @@ One directory an execution, 0700::
     recorder.lock         flock held by whoever ships: the launcher, later perhaps another kleio
     wake                  a FIFO: one byte makes the recorder look at once
     shared.statistics     $KLEIO_STATISTICS: anybody appends one JSON object a line
+    shared.times          when it was looked at, and how long it was: see kleio.core.shared_times
     WRITER.STREAM         lines, "NANOSECONDS [MARK] JSON", of one process: statistics, artifacts, resources, analysis
     launcher.STREAM       output, stdout or stderr as read, and launcher.STREAM.times beside it
     blobs/SHA256          bytes of artifacts, complete

@@ -3,7 +3,9 @@
 JSON has no NaN, dates, bytes or tuples. Non-finite numbers are written as Python's ``json`` writes and
 reads them (``NaN``, ``Infinity``); the rest is tagged, ``{"$kleio": KIND, "value": …}``, and a mapping of the
 user's that has such a key, or keys that are not text, is tagged as well. So whatever goes in comes out.
-Scalars of NumPy, PyTorch and their like become the Python number they hold, arrays nested lists of them.
+Scalars of NumPy, PyTorch and their like become the Python number they hold, arrays nested lists of them. What else has one
+obvious form takes that: a Decimal or Fraction the number it is or else its text, an enumeration's member its name, a UUID its
+text, a named tuple and a data class a mapping of its fields, a range and other sequences a list.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from kleio.core.errors import told
 
 TYPE_CHECKING = False  # importing typing costs 3 ms at the start of every command
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
     from typing import Any
 
 TAG = "$kleio"
@@ -64,9 +67,18 @@ def _plain_object(value: Any, depth: int) -> Any:
         return _tag("bytes", binascii.b2a_base64(bytes(value), newline=False).decode())
     if isinstance(value, complex):
         return _tag("complex", [value.real, value.imag])
-    for base in (bool, int, float, str):  # subclasses: enumerations, numpy.float64, numpy.str_
+    for base in (bool, int, float, str):  # subclasses: enumerations of numbers or texts, numpy.float64, numpy.str_
         if isinstance(value, base):
             return base.__str__(value) if base is str else base(value)
+    for collection in (tuple, list, set, frozenset):  # subclasses: named tuples, torch.Size
+        if isinstance(value, collection):
+            return plain(dict(_fields(value)) if hasattr(type(value), "_fields") else collection(value), depth + 1)
+    if hasattr(type(value), "__members__") and hasattr(value, "name"):  # an enumeration
+        return str(value.name)
+    return _plain_other(value, depth)
+
+
+def _plain_other(value: Any, depth: int) -> Any:
     import datetime
 
     for name in ("datetime", "date", "time"):
@@ -76,7 +88,55 @@ def _plain_object(value: Any, depth: int) -> Any:
         return _tag("timedelta", [value.days, value.seconds, value.microseconds])
     if hasattr(value, "__fspath__"):
         return _tag("path", str(value))
+    kind = type(value)
+    if (kind.__module__, kind.__name__) in _WITH_A_FORM:
+        return plain(_WITH_A_FORM[kind.__module__, kind.__name__](value), depth + 1)
+    if hasattr(kind, "__dataclass_fields__"):
+        return plain({name: getattr(value, name) for name in kind.__dataclass_fields__ if hasattr(value, name)}, depth + 1)
     return _plain_array(value, depth)
+
+
+def _fields(value: Any) -> Iterable[tuple[str, Any]]:
+    """Those of a named tuple."""
+    return zip(type(value)._fields, value, strict=True)
+
+
+def _of_decimal(value: Any) -> Any:
+    """The number whose digits are the same; its text where no number has them."""
+    if value.is_finite() and value == value.to_integral_value() and value.as_tuple().exponent >= 0 and value.adjusted() < 400:
+        return int(value)
+    number = float(value) if not value.is_snan() else float("nan")
+    return number if not value.is_finite() or type(value)(repr(number)) == value else str(value)
+
+
+def _of_fraction(value: Any) -> Any:
+    """The number that it is; its text, 1/3, where there is none."""
+    if value.denominator == 1:
+        return value.numerator
+    number = value.numerator / value.denominator
+    return number if type(value)(number) == value else str(value)
+
+
+def _of_range(value: range) -> list[int]:
+    if len(value) > _LONGEST_RANGE:
+        raise UnstorableValueError(f"{value!r} is too long; log its start, stop and step")
+    return list(value)
+
+
+_LONGEST_RANGE = 1_000_000
+_WITH_A_FORM: dict[tuple[str, str], Callable[[Any], Any]] = {
+    ("decimal", "Decimal"): _of_decimal,
+    ("fractions", "Fraction"): _of_fraction,
+    ("builtins", "range"): _of_range,
+    ("uuid", "UUID"): str,
+    ("collections", "deque"): list,
+    ("builtins", "mappingproxy"): dict,
+    ("types", "SimpleNamespace"): vars,
+    ("builtins", "dict_keys"): list,
+    ("builtins", "dict_values"): list,
+    ("builtins", "dict_items"): list,
+}
+"""By module and name, so that none of them is imported to ask."""
 
 
 def _plain_array(value: Any, depth: int) -> Any:
