@@ -9,6 +9,11 @@ import subprocess
 import pytest
 from commands import KLEIO, PYTHON, kleio, script, trials
 
+from kleio.core.config import Config
+from kleio.core.errors import UsageError
+
+SECONDS, BYTES = "a number of seconds, 0 or more", "a number of bytes, such as 2000 or 100MB"
+
 
 def one_line(done, *hints):
     lines = done.stderr.splitlines()
@@ -174,3 +179,24 @@ def test_no_git_on_the_path(tmp_path):
     os.symlink("/bin/true", tmp_path / "bin" / "true")
     kleio("true", cwd=tmp_path, check=0, PATH=str(tmp_path / "bin"))
     assert trials()[0]["status"] == "completed"
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "meant"),
+    [
+        ("lease", "'abc'", SECONDS), ("timeout", "-1", SECONDS),
+        ("drain", "nan", SECONDS), ("timeout", "inf", SECONDS),
+        ("drain", "true", SECONDS), ("output-limit", "'-1'", BYTES),
+        ("output-limit", "inf", BYTES), ("once", "1", "true or false"),
+        ("name", "1", "a text"), ("tag", "1", "a list of texts"),
+    ],
+)  # fmt: skip
+def test_a_setting_of_the_wrong_kind_is_said_in_words(tmp_path, setting, value, meant):
+    (tmp_path / "pyproject.toml").write_text(f"[tool.kleio]\n{setting} = {value}\n")
+    with pytest.raises(UsageError, match=f"{setting} = .* is not {meant}$"):
+        Config(environment={"HOME": str(tmp_path)}, cwd=str(tmp_path)).check()
+
+
+def test_negative_times_in_variables_are_refused():
+    with pytest.raises(UsageError, match="KLEIO_TIMEOUT: timeout = '-1' is not a number of seconds, 0 or more"):
+        Config(environment={"HOME": "/", "KLEIO_TIMEOUT": "-1"}).check()

@@ -231,8 +231,22 @@ def test_a_relative_journal_is_the_same_from_its_directory_and_by_its_full_name(
 
 def test_what_is_meant_for_another_journal_is_left_for_it(tmp_path):
     kleio("--journal", f"sqlite:///{tmp_path}/one.db", "--offline", "echo", "hi", cwd=tmp_path, check=0)
-    assert f"{tmp_path}/one.db" in kleio("sync", check=0).stdout
+    done = kleio("sync", check=0)
+    (spool,) = spools(spool_root(Config()))
+    assert f"({tmp_path}/one.db), in {spool.path}\n" in done.stdout.replace("sqlite:///", "")
+    assert "--from ADDRESS, or delete the directory" in done.stderr
     assert trials() == []
+
+
+def test_what_is_meant_for_a_journal_that_is_gone_for_good_is_shipped_to_another(tmp_path, journal_uri):
+    gone = "mongodb://127.0.0.1:9/gone"
+    kleio("--journal", gone.replace("//", "//me:secret@"), "--offline", "echo", "hi", cwd=tmp_path, check=0)
+    kleio("--journal", "mongodb://127.0.0.1:9/other", "--offline", "echo", "other", cwd=tmp_path, check=0)
+    assert sorted(re.findall("shipped|another journal", kleio("sync", "--from", gone, check=0).stdout)) == [
+        "another journal", "shipped",
+    ]  # fmt: skip
+    (trial,) = trials()
+    assert (trial["command"], trial["status"]) == (["echo", "hi"], "completed")
 
 
 # -- a file that goes away, or takes nothing more --------------------------------------------------------------------

@@ -276,3 +276,11 @@ def test_a_password_reaches_neither_the_child_nor_the_journal(project, mongod_wi
     found = trials(KLEIO_JOURNAL=uri)
     assert len(found) == 2  # the inner kleio found the journal all the same
     assert "hunter2" not in json.dumps([info(one["id"], KLEIO_JOURNAL=uri) for one in found])
+
+
+def test_a_journal_that_is_not_there_yet_is_no_empty_one(tmp_path):
+    done = kleio("ls", "--journal", "sqlite:///typo.db", cwd=tmp_path, check=0)
+    assert done.stderr.startswith(f"kleio: there is no journal sqlite:///{tmp_path}/typo.db yet; ")
+    assert not (tmp_path / "typo.db").exists()
+    kleio("--journal", "sqlite:///typo.db", "true", cwd=tmp_path, check=0)
+    assert "no such trials" in kleio("ls", "--journal", "sqlite:///typo.db", "--tag", "x", cwd=tmp_path, check=0).stderr

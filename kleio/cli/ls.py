@@ -49,7 +49,8 @@ def ls(
     else:
         render.trials(found, with_project=all_projects)
         if not found:
-            render.complain(_nothing(with_.journal.uri, project, bool(status or tag)))
+            absent = f"there is no journal {with_.journal.uri} yet; the first command that is run with it makes it"
+            render.complain(absent if with_.journal.absent else _nothing(with_.journal.uri, project, bool(status or tag)))
         render.waiting(spool_root(with_.config), with_.journal)
 
 

@@ -383,9 +383,12 @@ def synced(found: Sequence[Recovered]) -> None:
         complain("nothing waits on this machine")
     for one in found:
         meant = f" ({one.journal})" if one.fate.name == "ELSEWHERE" else f": {one.reason}" if one.reason else ""
+        if one.fate.name in ("ELSEWHERE", "UNREADABLE"):
+            meant += f", in {one.path}"
         sys.stdout.write(f"{(one.trial or one.execution)[:7]}\t{one.fate.value}{wording.printable(meant)}\n")
     if any(one.fate.name == "ELSEWHERE" for one in found):
         complain("what is meant for another journal is shipped with: kleio sync --journal ADDRESS")
+        complain("where that is gone for good, ship it to this one with kleio sync --from ADDRESS, or delete the directory")
 
 
 def counts(statuses: Mapping[str, int], tags: Mapping[str, int]) -> None:

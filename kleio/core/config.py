@@ -256,6 +256,12 @@ def _located(path: str, key: str) -> str:
     return path
 
 
+_MEANT = {
+    "bool": "true or false", "str": "a text", "choice": "a text", "list": "a list of texts",
+    "float": "a number of seconds, 0 or more", "size": "a number of bytes, such as 2000 or 100MB",
+}  # fmt: skip
+
+
 def _from_text(setting: Setting, text: str) -> Any:
     if setting.kind == "bool":
         if text.lower() not in ("1", "true", "yes", "on", "0", "false", "no", "off"):
@@ -271,7 +277,7 @@ def _from_file(setting: Setting, value: Any, path: str) -> Any:
         value = [value]
     wanted: Any = {"bool": bool, "list": list, "str": str, "choice": str}.get(setting.kind, (int, float, str))
     if not isinstance(value, wanted) or (setting.kind != "bool" and isinstance(value, bool)):
-        raise UsageError(f"{path}: {setting.key} = {value!r} is not a {setting.kind}")
+        raise UsageError(f"{path}: {setting.key} = {value!r} is not {_MEANT[setting.kind]}")
     return tuple(value) if setting.kind == "list" else _checked(setting, value, path)
 
 
@@ -282,11 +288,16 @@ def _checked(setting: Setting, value: Any, where: str) -> Any:
     if setting.kind not in ("float", "size"):
         return value
     try:
-        if setting.kind == "float":
-            return float(value)
-        return _size(str(value))
-    except ValueError:
-        raise UsageError(f"{where}: {setting.key} = {value!r} is not a {setting.kind}") from None
+        return _seconds(value) if setting.kind == "float" else _size(str(value))
+    except (ValueError, OverflowError):
+        raise UsageError(f"{where}: {setting.key} = {value!r} is not {_MEANT[setting.kind]}") from None
+
+
+def _seconds(value: Any) -> float:
+    number = float(value)
+    if not 0 <= number < float("inf"):
+        raise ValueError(value)
+    return number
 
 
 def _size(text: str) -> int:

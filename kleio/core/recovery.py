@@ -50,17 +50,19 @@ class Recovered:
     journal: str | None
     fate: Fate
     reason: str | None = None
+    path: str = ""
 
 
-def recover(spool: Spool, journal: Journal, lease: float) -> Fate:
+def recover(spool: Spool, journal: Journal, lease: float, instead_of: str | None = None) -> Fate:
     """Ship everything that the journal does not have yet, record the end, and delete the spool.
 
-    Raises JournalError; then everything is still there, and the next call goes on where this one stopped.
+    What was meant for the journal at ``instead_of``, which is gone, is shipped to this one as well. Raises JournalError; then
+    everything is still there, and the next call goes on where this one stopped.
     """
     launch = spool.read("launch")
     if launch is None or "trial" not in launch:
         return Fate.UNREADABLE
-    if launch["journal"] != journal.uri:
+    if launch["journal"] not in (journal.uri, instead_of):
         return Fate.ELSEWHERE
     if spool.alive():
         return Fate.RUNNING
@@ -125,21 +127,25 @@ def _token(journal: Journal, trial: str, execution: str) -> int | None:
 
 
 def recover_all(
-    root: str, journal: Journal, lease: float, wanted: Callable[[dict[str, Any]], bool] = lambda _: True
+    root: str,
+    journal: Journal,
+    lease: float,
+    wanted: Callable[[dict[str, Any]], bool] = lambda _: True,
+    instead_of: str | None = None,
 ) -> Iterator[Recovered]:
-    """Recover every spool under ``root`` whose launch record is ``wanted``."""
+    """Recover every spool under ``root`` whose launch record is ``wanted``; ``instead_of`` as in :func:`recover`."""
     clear_abandoned(root)
     for spool, launch in launched(root):
         if launch is None or wanted(launch):
             trial, meant = (launch["trial"]["id"], launch["journal"]) if launch else (None, None)
             reason = None
             try:
-                fate = recover(spool, journal, lease)
+                fate = recover(spool, journal, lease, instead_of)
             except JournalUnreachable:
                 raise
             except Exception as error:  # noqa: BLE001 - one spool's trouble is not the others'
                 fate, reason = Fate.REFUSED, in_words(error)
-            yield Recovered(spool.execution, trial, meant, fate, reason)
+            yield Recovered(spool.execution, trial, meant, fate, reason, spool.path)
 
 
 def clear_abandoned(root: str) -> None:

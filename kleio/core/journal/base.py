@@ -106,6 +106,9 @@ class Journal(ABC):
     busy: AbstractContextManager[object] | None = None
     """Held by a thread while other processes wait for what it does; nobody should stop this process then."""
 
+    absent = False
+    """Whether there is nothing at its address yet, where it was opened for reading."""
+
     warning: str | None = None
     """What its user should know about the place where it lies, if anything."""
 

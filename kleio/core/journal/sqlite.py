@@ -110,6 +110,7 @@ class SqliteJournal(Journal):
         if exists or writing:
             self._open(exists, writing)
         else:
+            self.absent = True
             self._stand_in()
 
     def _open(self, exists: bool, writing: bool) -> None:
