@@ -158,7 +158,21 @@ def test_without_kleio_it_is_printed(tmp_path):
     path = script(tmp_path, IMPORT + text)
     done = subprocess.run([PYTHON, path], capture_output=True, text=True, check=True)
     assert done.stdout == "3f2a91c {} [] []\n"
-    assert done.stderr == 'kleio_logger: {"x":1}\n'
+    told, printed = done.stderr.splitlines()
+    assert told == "kleio: nothing is read of other trials without kleio: put kleio before the command, as in kleio python …"
+    assert printed == 'kleio_logger: {"x":1}'
+
+
+def test_last_is_the_newest_other_trial_of_the_project(trained, tmp_path):
+    text = "try: a = k.analysis('last'); a.log_statistic(x=1); print(a.id)\nexcept Exception as error: print(error)\n"
+    _, done = run(tmp_path, text, name="a.py")
+    assert done.stdout == f"{trained}\n"
+    assert info(trained)["summary"]["x"]["count"] == 1
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / ".git").mkdir()
+    _, done = run(elsewhere, text, name="b.py")
+    assert done.stdout.startswith("there is no other trial in the project ")
 
 
 def test_times():

@@ -302,6 +302,33 @@ def test_without_the_launcher_nothing_is_done(project):
     assert (done.stdout, done.stderr) == ("set()\n", "")
 
 
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [("x.jpg", "jpeg"), ("x.JPEG", "jpeg"), ("x.webp", "webp"), ("x.gif", "gif"), ("x.png", "png"), ("x", "png")],
+)
+@pytest.mark.parametrize("made", [np.asarray, PIL.Image.fromarray])
+def test_an_image_is_encoded_as_its_name_ends(name, kind, made):
+    array = np.full((6, 9, 3), 120, np.uint8)
+    kept, content, meta = media._image(name, made(array))
+    assert (kept, meta) == ("x.png" if name == "x" else name, {"media_type": f"image/{kind}", "width": 9, "height": 6})
+    assert media.sniffed(content) == (kind, 9, 6)
+    assert abs(np.asarray(PIL.Image.open(io.BytesIO(content)).convert("RGB")).astype(int) - 120).max() <= 2
+
+
+def test_what_a_name_ends_with_that_cannot_be_written_is_said(monkeypatch):
+    array, said = np.zeros((2, 2), np.uint8), []
+    assert media._image("a.tif", array, said.append)[0] == "a.png"
+    assert media._image("epoch.3", array, said.append)[0] == "epoch.3.png"
+    with pytest.raises(ValueError, match="no transparency"):
+        media._image("a.jpg", np.zeros((2, 2, 4), np.uint8))
+    with pytest.raises(ValueError, match="16 bits"):
+        media._image("a.jpg", np.zeros((2, 2), np.uint16))
+    monkeypatch.setitem(sys.modules, "PIL", None)
+    assert media._image("a.jpg", array, said.append)[0] == "a.png"
+    assert len(said) == 2
+    assert said[1].startswith("the image 'a.jpg' is kept as 'a.png': a .jpg needs Pillow")
+
+
 # -- plot --------------------------------------------------------------------------------------------------------------
 
 PLOTS = (
@@ -312,7 +339,7 @@ PLOTS = (
     "figure, axes = plt.subplots(); axes.plot([1]); plt.figure(); print(plot('a/b.svg', figure=figure, dpi=30).name)\n"
     "assert not figure.axes\n"
     "plt.plot([1]); print(plot('c', format='pdf', metadata={'Author': 'me'}).name); plt.plot([1]); print(plot().name)\n"
-    "plt.close('all'); print(plot('nothing')); print(matplotlib.get_backend().lower())\n"
+    "print(plot('empty')); plt.close('all'); print(plot('nothing')); print(matplotlib.get_backend().lower())\n"
     "sys.exit(1)\n"
 )
 NAMES = ["0001-loss.png", "0002-loss.png", "0003-a-b.svg", "0004-c.pdf", "0005.png"]
@@ -322,7 +349,8 @@ def test_plots_are_numbered_and_know_their_trial(project):
     script(project, PLOTS, "plots.py")
     words = (PYTHON, "plots.py", "--password", "s3cr3t-of-mine")
     done = kleio(*words, check=1)
-    assert done.stdout.split() == [*NAMES, "None", "agg"]
+    assert done.stdout.split() == [*NAMES, "None", "None", "agg"]
+    assert done.stderr.count("kleio: the plot 'empty' is not saved: there is nothing to plot") == 1
     assert "kleio: the plot 'nothing' is not saved: there is no figure" in done.stderr
     again = kleio(*words, check=1)
     assert again.stdout.split()[:5] == [re.sub(r"^\d+", f"{number + 5:04d}", name) for number, name in enumerate(NAMES, 1)]
@@ -346,7 +374,7 @@ def test_plots_are_numbered_and_know_their_trial(project):
 def test_plots_without_the_launcher(project):
     path = script(project, PLOTS, "plots.py")
     done = subprocess.run([PYTHON, path], capture_output=True, text=True, stdin=subprocess.DEVNULL)
-    assert done.stdout.split() == [*NAMES, "None", "agg"], done.stderr
+    assert done.stdout.split() == [*NAMES, "None", "None", "agg"], done.stderr
     told = PIL.Image.open(io.BytesIO((project / "results/plots/0001-loss.png").read_bytes())).info
     assert told["Kleio-Command"].endswith("plots.py")
     assert "Kleio-Trial" not in told

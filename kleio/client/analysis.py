@@ -32,6 +32,8 @@ class Analysis:
         known: dict[str, Any] = {"id": str(trial), "params": {}}
         if logger.active:
             known = logger.ask({"op": "trial", "trial": str(trial)})
+        else:
+            logger._say("nothing is read of other trials without kleio: put kleio before the command, as in kleio python …")
         self.id: str = known["id"]
         self.params: dict[str, Any] = known["params"]
 

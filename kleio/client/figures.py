@@ -24,6 +24,8 @@ def saved(figure: Any, kind: str | None, title: str, options: dict[str, Any]) ->
     """The figure as a file, and in which format. What it was drawn by and for is in its metadata where a format has that."""
     import io
 
+    if hasattr(figure, "get_children") and len(figure.get_children()) <= 1:  # its background
+        raise ValueError("there is nothing to plot")
     if kind is None:
         from matplotlib import rcParams
 

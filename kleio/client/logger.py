@@ -181,7 +181,9 @@ class Logger:
 
     @forgiving
     def log_image(self, name: str, image: Any, **meta: Any) -> None:
-        """Keep an image as an artifact: a file or bytes as they are, an image of PIL or an array as a PNG.
+        """Keep an image as an artifact: a file or bytes as they are, an image of PIL or an array as what the name ends with.
+
+        That is png, as without an ending, or jpg, webp or gif, which need Pillow.
 
         An array is (H, W) or (H, W, C) (a tensor (C, H, W)) of uint8, booleans, or floats from 0 to 1.
         """
@@ -320,7 +322,8 @@ class Logger:
         return artifact
 
     def analysis(self, trial: str) -> Analysis:
-        """Another trial, to be read, and to be given statistics at its own times. ``trial`` is its id or a beginning of it.
+        """Another trial, to be read, and to be given statistics at its own times. ``trial`` is its id or a beginning
+        of it, or "last", the newest other one of the project.
 
         Raises KleioError for a trial that is not known, or an ambiguous id. Without ``kleio`` nothing is known of it.
         """

@@ -30,7 +30,7 @@ MOST_TYPED = 100
 
 def log_image(logger: Logger, name: str, image: Any, meta: dict[str, Any]) -> None:
     """An image: a file, its bytes, one of PIL's, or an array."""
-    _log(logger, f"the image {name!r}", lambda: _image(name, image), meta)
+    _log(logger, f"the image {name!r}", lambda: _image(name, image, logger._say), meta)
 
 
 def log_figure(logger: Logger, name: str, figure: Any, meta: dict[str, Any]) -> None:
@@ -68,7 +68,7 @@ def _named(name: str, ending: str) -> str:
 # -- images ----------------------------------------------------------------------------------------------------------
 
 
-def _image(name: str, image: Any) -> tuple[str, Any, dict[str, Any]]:
+def _image(name: str, image: Any, say: Callable[[str], None] | None = None) -> tuple[str, Any, dict[str, Any]]:
     content: Any = image
     if isinstance(image, (str, os.PathLike)):
         with open(image, "rb") as file:
@@ -76,14 +76,62 @@ def _image(name: str, image: Any) -> tuple[str, Any, dict[str, Any]]:
     elif isinstance(image, (bytes, bytearray, memoryview)):
         head = bytes(memoryview(image)[:_HEAD])
     elif hasattr(image, "save") and hasattr(image, "mode"):
-        head = content = _of_pil(image)
+        name, head = _as_named(str(name), _of_pil(image), say)
+        content = head
     elif hasattr(image, "shape"):
-        head = content = _of_array(image)
+        name, head = _as_named(str(name), _of_array(image), say)
+        content = head
     else:
         raise TypeError(f"an image is a file, bytes, an array or an image of PIL, not {type(image).__name__}")
     kind, width, height = sniffed(head)
     learnt = {"media_type": f"image/{kind}"} | ({"width": width, "height": height} if width else {})
     return _named(name, ".jpg" if kind == "jpeg" else f".{kind}"), content, learnt
+
+
+_ENCODINGS: dict[str, tuple[str, dict[str, Any]]] = {
+    ".jpg": ("JPEG", {"quality": 95}),
+    ".jpeg": ("JPEG", {"quality": 95}),
+    ".webp": ("WEBP", {"lossless": True}),
+    ".gif": ("GIF", {}),
+}
+_NO_ENCODINGS = (".bmp", ".tif", ".tiff", ".ico", ".svg", ".pdf", ".eps", ".avif", ".heic", ".jxl")
+
+
+def _as_named(name: str, content: bytes, say: Callable[[str], None] | None) -> tuple[str, bytes]:
+    """A PNG as what its name ends with, or under a name that ends with .png, which is said. Raises ValueError where it would
+    lose something that can be seen.
+    """
+    base, ending = os.path.splitext(name)
+    encoding = _ENCODINGS.get(ending.lower())
+    if encoding is None and ending.lower() not in _NO_ENCODINGS:
+        return name, content
+    reason = "kleio writes images as png, jpg, webp and gif"
+    if encoding is not None:
+        try:
+            from PIL import Image, features
+        except ImportError as error:
+            reason = f"a {ending} needs Pillow, which cannot be imported ({error})"
+        else:
+            if encoding[0] != "WEBP" or features.check("webp"):
+                return name, _encoded(Image, content, *encoding)
+            reason = "this Pillow knows no WebP"
+    if say is not None:
+        say(f"the image {name!r} is kept as {base + '.png'!r}: {reason}")
+    return f"{base}.png", content
+
+
+def _encoded(pillow: Any, content: bytes, kind: str, options: dict[str, Any]) -> bytes:
+    import io
+
+    file = io.BytesIO()
+    with pillow.open(io.BytesIO(content)) as image:
+        if image.mode.startswith("I"):
+            raise ValueError(f"it has 16 bits a value, and a {kind} has 8: name it .png")
+        if kind == "JPEG" and ("A" in image.getbands() or "transparency" in image.info):
+            raise ValueError("a JPEG has no transparency: name it .png or .webp")
+        plain = image if kind != "JPEG" or image.mode in ("L", "RGB") else image.convert("RGB")
+        plain.save(file, kind, **options)
+    return file.getvalue()
 
 
 def sniffed(head: bytes) -> tuple[str, int, int]:

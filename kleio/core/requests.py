@@ -11,8 +11,9 @@ import shutil
 from itertools import chain
 
 from kleio.core import analyses, lineage, resuming
-from kleio.core.errors import JournalError, in_words
+from kleio.core.errors import JournalError, UnknownTrial, in_words
 from kleio.core.findings import resumed
+from kleio.core.journal.base import Selection
 from kleio.core.lookup import resolve
 from kleio.core.retention import kept
 from kleio.core.scopes import resolved
@@ -141,8 +142,16 @@ class Answerer:
         return found if request.get("all") else resuming.counting(found, self._limits())
 
     def _other(self, request: dict[str, Any]) -> Entry:
-        """The trial that a request names."""
-        return resolve(self._journal_here(), request["trial"])
+        """The trial that a request names; ``last`` is the newest of the project but this one."""
+        journal = self._journal_here()
+        if request["trial"] != "last":
+            return resolve(journal, request["trial"])
+        own = self._trial()
+        others = (entry for entry in journal.entries(Selection(project=own.project), 2) if entry.id != own.id)
+        found = next(others, None)
+        if found is None:
+            raise UnknownTrial(f"there is no other trial in the project {own.project}")
+        return found
 
     def _journal_here(self) -> Journal:
         if self._journal is None:
