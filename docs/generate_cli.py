@@ -7,6 +7,7 @@ layout of it, which changes with click's versions and the terminal's width.
 """
 
 import re
+from collections.abc import Container
 from pathlib import Path
 
 import click
@@ -88,18 +89,27 @@ def _command(name: str, command: click.Command) -> str:
     words = [(one.metavar or "COMMAND ARGS… | ID") for one in command.params if isinstance(one, click.Argument)]
     if isinstance(command, click.Group):
         inner = [_command(f"{name} {one.name}", one) for one in command.commands.values()]
-        return "\n".join([f"## kleio {name}\n\n{_purpose(command)}\n", *inner])
+        return "\n".join([f"## kleio {name}\n\n{_purpose(command)}\n\n{_options(command)}", *inner])
     usage = " ".join(["kleio", name, "[RUN OPTIONS]" if name in LAUNCHING else "[OPTIONS]", *words])
-    options = "Its options are the [run options](#run-options).\n" if name in LAUNCHING else _options(command)
+    options = _with_run_options(command) if name in LAUNCHING else _options(command)
     return f"## kleio {name}\n\n```\n{usage}\n```\n\n{_purpose(command)}\n\n{options}"
+
+
+def _with_run_options(command: click.Command) -> str:
+    """Of a command that launches: the run options, but for those that it does not have, and its own."""
+    mine, shared = ({option.name for option in one.params if isinstance(option, click.Option)} for one in (command, group))
+    missing = [f"`{one.opts[0]}`" for one in group.params if one.name in shared - mine - {"version"}]
+    without = f", without {', '.join(missing)}" if missing else ""
+    own = _options(command, shared)
+    return f"Its options are the [run options](#run-options){without}{', and' if own else '.'}\n{own and chr(10)}{own}"
 
 
 def _purpose(command: click.Command) -> str:
     return "\n\n".join(" ".join(part.split()) for part in (command.help or "").split("\n\n"))
 
 
-def _options(command: click.Command) -> str:
-    rows = [_option(one) for one in command.params if isinstance(one, click.Option)]
+def _options(command: click.Command, but: Container[str | None] = ()) -> str:
+    rows = [_option(one) for one in command.params if isinstance(one, click.Option) and one.name not in but]
     return "\n".join(["| option | |", "|---|---|", *rows]) + "\n" if rows else ""
 
 

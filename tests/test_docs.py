@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from kleio.cli.commands import COMMANDS
+from kleio.cli.commands import COMMANDS, LAUNCHING
 from kleio.core.config import SETTINGS
 from kleio.core.trial import Status
 
@@ -44,6 +44,21 @@ def test_every_command_and_setting_is_documented():
         assert setting.variable in page
     for status in Status:
         assert f"`{status.value}`" in readme, status
+
+
+def test_every_option_of_every_command_is_listed(generator):
+    page = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
+    shared = page.partition("\n### Run options\n")[2].partition("\n## ")[0]
+    for name in COMMANDS:
+        section = page.partition(f"\n## kleio {name}\n")[2].partition("\n## kleio ")[0]
+        section += "".join(re.findall(rf"\n## kleio {name} .*?(?=\n## )", page, re.DOTALL))
+        command = generator.group.get_command(None, name)
+        for one in [command, *getattr(command, "commands", {}).values()]:
+            for option in [option for option in one.params if option.param_type_name == "option"]:
+                known = section + (shared if name in LAUNCHING else "")
+                assert all(f"`{word}" in known for word in option.opts), (name, option.opts)
+    assert "`--timestamp WHERE`" in page
+    assert "[run options](#run-options), without `--project`" in page.partition("\n## kleio repeat\n")[2]
 
 
 def test_every_module_is_in_the_layout():

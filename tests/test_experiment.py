@@ -571,6 +571,7 @@ def test_in_a_notebook(workplace):
     third, second, first = trials()
     assert (first["status"], second["status"], third["status"]) == ("completed", "completed", "broken")
     assert first["command"] == ["jupyter"]
+    assert kleio("info", first["id"], check=0).stdout.endswith(f"\nnext: kleio cat {first['short_id']}\n")
     assert sorted(kleio("cat", first["id"], check=0).stdout.split()) == ["program", "python"]
     assert kleio("cat", second["id"], check=0).stdout == "started\n"
     assert second["summary"]["b"]["last"] == 1

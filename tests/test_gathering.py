@@ -162,7 +162,10 @@ def test_a_dirty_tree_can_be_refused(project):
     assert kleio("--require-clean", "true", cwd=project, check=0).returncode == 0
     (project / "kept.txt").write_text("changed")
     refused = kleio("--require-clean", "true", cwd=project, check=78)
-    assert "uncommitted changes" in refused.stderr
+    assert "there are uncommitted changes: kept.txt, and --require-clean was asked for" in refused.stderr
+    for name in "abcdef":
+        (project / f"{name}.new").touch()
+    assert "changes: kept.txt, a.new, b.new and 4 more, and" in kleio("--require-clean", "true", cwd=project, check=78).stderr
     assert len(trials()) == 1
 
 

@@ -284,3 +284,25 @@ def test_a_journal_that_is_not_there_yet_is_no_empty_one(tmp_path):
     assert not (tmp_path / "typo.db").exists()
     kleio("--journal", "sqlite:///typo.db", "true", cwd=tmp_path, check=0)
     assert "no such trials" in kleio("ls", "--journal", "sqlite:///typo.db", "--tag", "x", cwd=tmp_path, check=0).stderr
+
+
+def test_a_trial_that_is_called_what_was_given_as_an_id_is_named(project):
+    kleio("--name", "n1", "true", check=0)
+    kleio("--name", "feed", "true", "2", check=0)
+    second, first = (one["short_id"] for one in trials())
+    assert f"; a trial is called n1: {first}\n" in kleio("info", "n1", check=1).stderr
+    assert f"; a trial is called feed: {second}\n" in kleio("info", "feed", check=1).stderr
+    kleio("--name", "n1", "true", "3", check=0)
+    assert f"; 2 trials are called n1: {trials()[0]['short_id']}, {first}" in kleio("info", "n1", check=1).stderr
+    assert "called" not in kleio("info", "n2", check=1).stderr
+
+
+def test_info_shows_values_and_ids_as_people_read_them(project):
+    log = "import datetime; from kleio.client.logger import kleio_logger as k; k.log_statistic(day=datetime.date(2024, 5, 1))"
+    kleio(PYTHON, "-c", log, check=0)
+    first = trials()[0]
+    kleio(PYTHON, "-c", log, check=0)
+    shown = kleio("info", "last", check=0).stdout
+    assert "2024-05-01" in shown
+    assert "$kleio" not in shown + kleio("ls", check=0).stdout
+    assert re.search(rf"previous +{first['short_id']}\n", shown)

@@ -142,7 +142,7 @@ def test_executions_are_compared_one_after_the_other_and_that_is_said(journal, t
     assert verify(journal, trial([whole[:12]], [whole[12:]]), trial([whole]), EXACT).reproduced
     again = verify(journal, trial([whole[:12]], [whole[10:]]), trial([whole]), EXACT)
     assert not again.reproduced
-    assert "was resumed: its 2 executions" in again.notes[0]
+    assert "was resumed: its 2 executions are compared one after the other, with all that" in again.notes[0]
 
 
 def test_a_branch_that_was_repeated_from_the_beginning_says_so(journal, trial):

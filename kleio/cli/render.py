@@ -32,6 +32,8 @@ FILES_SHOWN = 10
 INSTALLED = ("/site-packages/", "/dist-packages/", "/lib/python", '"<frozen ')
 """In the paths of code that the user did not write."""
 KEYS_SHOWN = 200
+NOTEBOOK = "jupyter"
+"""The first word of what stands for the command of an experiment in a notebook."""
 
 
 def complain(message: str) -> None:
@@ -159,8 +161,8 @@ def trial(one: Mapping[str, Any], also: About) -> None:
             ("created", wording.when(one["created"])),
             ("continues", wording.cut_line(one)),
             ("hash code", _hash_codes(also.hash_codes)),
-            ("previous", one["previous"]),
-            ("within", one["within"]),
+            ("previous", (one["previous"] or "")[:7]),
+            ("within", (one["within"] or "")[:7]),
             ("code", wording.code_line(one["code"])),
             ("python", wording.python_line(one["environment"])),
             ("machine", wording.machine_line(one["environment"])),
@@ -347,9 +349,14 @@ def _meta(meta: Mapping[str, Any]) -> str:
 
 def _next_commands(one: Mapping[str, Any], experiment: bool) -> str:
     short = one["short_id"]
-    again = wording.printable(shlex.join(one["command"])) if experiment else f"kleio run {short}"
-    first = f"kleio tail -f {short}" if one["status"] in ("running", "reserved") else again
-    return f"next: {first} · kleio cat {short}"
+    cat = f"kleio cat {short}"
+    if one["status"] in ("running", "reserved"):
+        return f"next: kleio tail -f {short} · {cat}"
+    if not experiment:
+        return f"next: kleio run {short} · {cat}"
+    if one["command"][:1] == [NOTEBOOK]:  # which is what stands for it, and no command
+        return f"next: {cat}"
+    return f"next: {wording.printable(shlex.join(one['command']))} · {cat}"
 
 
 def waiting(root: str, journal: Journal) -> None:

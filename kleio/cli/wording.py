@@ -10,6 +10,9 @@ if TYPE_CHECKING:
     from typing import Any
 
 
+TAGGED = '{"$kleio":'
+
+
 def printable(text: str) -> str:
     """``text`` without what a terminal would obey."""
     clean = "".join(c if c.isprintable() or c == " " else _picture(c) for c in text)
@@ -28,7 +31,19 @@ def number(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.4g}"
     text = str(value)
+    if TAGGED in text:
+        text = _untagged(text)
     return text if len(text) <= 40 else text[:39] + "…"
+
+
+def _untagged(text: str) -> str:
+    """A value that JSON has no form of, as it reads in ``--json``: ``2024-05-01``, and not how it is stored."""
+    from kleio.core.values import loads, portable
+
+    try:
+        return str(portable(loads(text)))
+    except ValueError:
+        return text  # not stored by kleio, but like it
 
 
 def command(words: Sequence[str]) -> str:

@@ -43,6 +43,9 @@ if TYPE_CHECKING:
     from kleio.core.signals import Signals
     from kleio.core.trial import Entry
 
+NAMED = 3
+"""Files with uncommitted changes that are named."""
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
@@ -206,8 +209,16 @@ class Launcher:
 
     def _refuse_dirty(self) -> None:
         if self._config["require-clean"] and self._code.document.get("dirty") is not False:
-            what = "there are uncommitted changes" if self._code.document["kind"] == "git" else "this is no git repository"
+            what = self._uncommitted() if self._code.document["kind"] == "git" else "this is no git repository"
             raise Changed(f"{what}, and --require-clean was asked for; commit first, or leave it away")
+
+    def _uncommitted(self) -> str:
+        """That there are changes, and the first of the files."""
+        document = self._code.document
+        inner = [path for path, one in document["submodules"].items() if one["dirty"]]
+        paths = list(dict.fromkeys([*document["changes"], *(one["path"] for one in document["left_out"]), *inner]))
+        more = f" and {len(paths) - NAMED} more" if len(paths) > NAMED else ""
+        return f"there are uncommitted changes{': ' if paths else ''}{', '.join(paths[:NAMED])}{more}"
 
     def _key_of(self, work: identity.Work) -> str:
         """The ``work_key``, in which the content of a file that the command names counts unless its runs write it."""

@@ -42,10 +42,12 @@ def resolve(journal: Journal, prefix: str, config: Config | None = None) -> Entr
         return newest[0]
     wanted = prefix.strip().lower()
     if not wanted or not set(wanted) <= set("0123456789abcdef") or len(wanted) > 32:
-        raise UnknownTrial(f"{prefix!r} is no trial id: ids are up to 32 hex digits, or the word last; kleio ls lists them")
+        no_id = f"{prefix!r} is no trial id: ids are up to 32 hex digits, or the word last; kleio ls lists them"
+        raise UnknownTrial(f"{no_id}{_called(journal, prefix)}")
     found = journal.resolve(wanted)
     if not found:
-        raise UnknownTrial(f"no trial has an id that begins with {wanted}; kleio ls --all-projects lists them")
+        named = _called(journal, prefix)
+        raise UnknownTrial(f"no trial has an id that begins with {wanted}; kleio ls --all-projects lists them{named}")
     if len(found) > 1:
         several = ", ".join(one[: max(SHORT, len(wanted) + 2)] for one in found[:5])
         raise UnknownTrial(f"{wanted} is ambiguous: {several}{', …' if len(found) > 5 else ''}; give more digits")
@@ -53,6 +55,17 @@ def resolve(journal: Journal, prefix: str, config: Config | None = None) -> Entr
     if entry is None:
         raise UnknownTrial(f"trial {found[0]} has just been removed")
     return entry
+
+
+def _called(journal: Journal, name: str) -> str:
+    """That trials are called so, if any are: a name is no id, because several may have it."""
+    trials = dict.fromkeys(one.trial for one in journal.traces(f"name:{name}"))
+    entries = sorted(filter(None, map(journal.entry, trials)), key=lambda one: one.trial.created, reverse=True)
+    found = [one.id for one in entries]
+    if not found:
+        return ""
+    several = "a trial is" if len(found) == 1 else f"{len(found)} trials are"
+    return f"; {several} called {name}: {', '.join(one[:SHORT] for one in found[:5])}{', …' if len(found) > 5 else ''}"
 
 
 def files_written(journal: Journal, entry: Entry) -> list[list[Any]]:

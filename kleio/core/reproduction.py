@@ -127,11 +127,11 @@ def verify(journal: Journal, original: Entry, repetition: Entry, tolerance: Tole
     found += [*_other_artifacts(kept, its, tolerance), *_other_end(original, repetition)]
     return Verdict(
         original.id, repetition.id, (comparing.count[0], comparing.count[1]), (len(kept), len(its)),
-        tuple(found), tuple(_notes(original, repetition)),
+        tuple(found), tuple(_notes(journal, original, repetition)),
     )  # fmt: skip
 
 
-def _notes(original: Entry, repetition: Entry) -> Iterator[str]:
+def _notes(journal: Journal, original: Entry, repetition: Entry) -> Iterator[str]:
     """What may make two trials differ though nothing went wrong."""
     if original.trial.parent != repetition.trial.parent:
         yield (
@@ -142,8 +142,14 @@ def _notes(original: Entry, repetition: Entry) -> Iterator[str]:
         if len(entry.executions) > 1:
             yield (
                 f"trial {entry.id[:SHORT]} was resumed: its {len(entry.executions)} executions are compared one after the "
-                "other, and what it did again after resuming is there twice"
+                f"other, {_what_counts(journal, entry)}"
             )
+
+
+def _what_counts(journal: Journal, entry: Entry) -> str:
+    if limits(journal, parts(entry.trial), entry):
+        return "without what was given up by resuming from before it"
+    return "with all that each of them logged"
 
 
 # -- statistics --------------------------------------------------------------------------------------------------------
