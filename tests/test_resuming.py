@@ -16,6 +16,7 @@ from kleio.core.resuming import Resumed, limits, told
 from kleio.core.shipping import Source
 from kleio.core.spool import Spool
 from kleio.core.statistics import Record, pack
+from kleio.core.trial import Event
 
 IMPORT = "from kleio.client.logger import kleio_logger as k\n"
 
@@ -256,6 +257,13 @@ def test_going_back_is_noticed_by_the_usual_names_of_counters_once_an_execution(
     remarks = [line for line in kleio("info", trials()[0]["id"], check=0).stdout.splitlines() if "go back" in line]
     assert len(remarks) == (said is not None)
     assert all(said in one for one in remarks)
+
+
+def test_an_execution_that_said_it_of_itself_said_nothing():
+    """As clients used to record it."""
+    said = [Event("a", "resumed", 1.0, 1, "e2", {"execution": "e1", "time": 5}),
+            Event("b", "resumed", 2.0, 1, "e2", {"execution": "e2", "time": 7})]  # fmt: skip
+    assert {execution: one.of for execution, one in told(said).items()} == {"e2": "e1"}
 
 
 # -- the rule itself ---------------------------------------------------------------------------------------------------
