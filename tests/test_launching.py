@@ -109,7 +109,7 @@ def test_broken_without_artifacts_and_changed_code_starts_anew_naming_the_previo
     said = kleio(PYTHON, "crash.py", cwd=project, check=0).stderr
     newest, oldest = trials()
     assert newest["previous"] == oldest["id"]
-    assert oldest["short_id"] in said
+    assert f"changed since trial {oldest['short_id']}, which left nothing to resume from: crash.py (" in said
 
 
 def test_committing_what_was_run_changes_nothing(project):

@@ -98,6 +98,7 @@ def test_names_ids_commits_processes_and_jobs(project):
     pid = str(info(trial)["executions"][0]["pid"])
     assert (trial, [f"had a process with the id {pid}"]) in traced(pid)
     commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
+    assert traced("HEAD") == [(one, [f"ran at commit {commit[:10]}, which HEAD is"]) for one in (other, trial)]
     for prefix in (commit, commit[:4], commit[:9].upper()):
         assert traced(prefix) == [(one, [f"ran at commit {commit[:10]}"]) for one in (other, trial)]
 
@@ -214,3 +215,16 @@ def test_a_path_that_very_many_wrote(journal, tmp_path, monkeypatch):
 @pytest.mark.parametrize("what", ["\udcff.png", "x" * 9000, "-".join("abcdefghijklmnopqrstuvwxyz"), "🦆/..//.", "*"])
 def test_odd_words(journal, what, tmp_path):
     assert ranked(journal, what, tmp_path) == []
+
+
+def test_a_file_that_only_has_the_name_of_another_is_not_taken_for_it(project):
+    first = run(PYTHON, "train.py", "results/A/net.npy")
+    (project / "results" / "B").mkdir()
+    (project / "results" / "B" / "net.npy").write_text("not recorded")
+    same = "wrote a file of the same name with other content: results/A/net.npy"
+    assert traced("results/B/net.npy") == [(first, [f"{same}; its command names the file"])]
+    second = run(PYTHON, "train.py", "results/2.csv")
+    (project / "results" / "B" / f"{second[:7]}").mkdir()
+    path = project / "results" / "B" / f"{second[:7]}" / "net.npy"
+    path.write_text("not recorded")
+    assert [one for one, _ in traced(path)] == [second, first]  # an id in its path says more than its name

@@ -323,7 +323,9 @@ class Reserver:
             return
         elif decision.previous and found and found.status is not Status.COMPLETED and not self.config["fresh"]:
             short = decision.previous[:SHORT]
-            self.say(f"code or environment changed since trial {short}, which left nothing to resume from")
+            changed = self.survey.changes(found)
+            named = f": {', '.join(changed)}" if changed else ""
+            self.say(f"code or environment changed since trial {short}, which left nothing to resume from{named}")
 
     def _tell_of_branch(self, parent: str, cut: Cut) -> None:
         from kleio.core import branch

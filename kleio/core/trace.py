@@ -60,17 +60,22 @@ def trace(journal: Journal, what: str, roots: Sequence[str], waiting: Waiting | 
     ``waiting`` are the runs that are not in the journal yet.
     """
     search = _Search(journal, roots, waiting)
+    digest, found = None, False
     if os.path.isfile(what):
-        search.file(what)
+        digest, found = search.file(what)
     elif os.path.isdir(what):
         search.directory(what)
     search.identity(what)
     search.hash_codes(what)
     search.name(what)
     if not os.path.exists(what):
-        search.path(what, None)
+        found = search.path(what, None)
+    if not found and not os.path.isdir(what):
+        search.file_name(what, digest)
     if re.fullmatch("[0-9a-fA-F]{4,40}", what):
         search.key("a commit", f"commit:{what.lower()}", "ran at commit {:.10}".format, prefix=True)
+    elif not os.path.exists(what):
+        search.revision(what)
     if re.fullmatch("[0-9]{1,10}", what):
         search.key("a process id", f"pid:{what}", "had a process with the id {}".format)
     search.key("a job", f"job:{what}", "ran in job {}".format)
@@ -98,8 +103,8 @@ class _Search:
 
     # -- files ---------------------------------------------------------------------------------------------------
 
-    def file(self, path: str) -> None:
-        """An existing file: by its content, else by its size and time, else by its place, else by its name."""
+    def file(self, path: str) -> tuple[str | None, bool]:
+        """An existing file: by its content, else by its size and time, else by its place. Its digest, and whether that told."""
         status = os.stat(path)
         digest = digest_of(path) if status.st_size else None
         mtime = status.st_mtime_ns
@@ -108,24 +113,25 @@ class _Search:
             written = self._content(path, digest, mtime)
             self.key("", f"{INPUT}{digest}", lambda _: "had it, with exactly this content, as an input")
             if written or self.answer.candidates:
-                return
+                return digest, True
         self._tried("its size and time")
         unread = content_key(None, status.st_size, mtime)
         if self._written(unread, lambda one: one.mtime == mtime, mtime, path, "of this size and time (it was not read then)"):
-            return
-        self.path(path, digest)
+            return digest, True
+        return digest, self.path(path, digest)
 
     def _content(self, path: str, digest: str, mtime: int | None) -> bool:
         return self._written(f"sha256:{digest}", lambda one: one.sha256 == digest, mtime, path, "with exactly this content")
 
-    def path(self, path: str, digest: str | None) -> None:
-        """Whoever wrote a file of this path, or else of this name. ``digest`` is what is in it now, if it is there."""
+    def path(self, path: str, digest: str | None) -> bool:
+        """Whoever wrote a file of this path; whether anybody did. ``digest`` is what is in it now, if it is there."""
         self._tried("its path")
         here = os.path.realpath(path)
         places = dict.fromkeys([*(os.path.relpath(here, os.path.realpath(root)) for root in self._roots), path])
-        for place in places:
-            if self._at(place, digest):
-                return
+        return any(self._at(place, digest) for place in places)
+
+    def file_name(self, path: str, digest: str | None) -> None:
+        """Whoever wrote a file of this name, wherever: what says least."""
         self._tried("its name")
         name = os.path.basename(path)
         self._written(f"file:{name}", lambda one: os.path.basename(one.path) == name, None, name, "", digest)
@@ -155,7 +161,7 @@ class _Search:
             if (writer := self._writer(trial, execution, key, meant))
         ]
         for one in sorted(writers, key=lambda one: _rank(one, path, mtime)):
-            reason = _reason(one, path, how, now)
+            reason = _reason(one, path, how, now, key.startswith("file:"))
             self._add(one.entry.id, one.execution.id if one.execution else None, reason, one.alone)
         return bool(writers)
 
@@ -217,6 +223,20 @@ class _Search:
         for run in dict.fromkeys(runs):
             for code in _codes(run):
                 self.key("", f"{hashcode.TRACE}{code}", "its hash code is {}".format, prefix=len(code) < hashcode.LENGTH)
+
+    def revision(self, what: str) -> None:
+        """A branch, a tag, or whatever else git takes for a commit in one of the roots' repositories."""
+        from kleio.core.repository import Repository
+
+        if not re.fullmatch(r"[\w.@/][\w.@/^~{}+-]*", what):
+            return
+        for root in self._roots:
+            repository = Repository.around(root)
+            printed = repository.run("rev-parse", "--verify", "-q", f"{what}^{{commit}}") if repository else None
+            if printed:
+                commit = printed.decode().strip()
+                self.key("a git revision", f"commit:{commit}", lambda _: f"ran at commit {commit:.10}, which {what} is")  # noqa: B023
+                return
 
     def name(self, what: str) -> None:
         """Names of trials that stand in it, the longest first."""
@@ -303,12 +323,16 @@ def _named(entry: Entry, path: str) -> bool:
     return any(os.path.normpath(os.path.join(entry.trial.cwd, word)) == os.path.normpath(path) for word in words)
 
 
-def _reason(one: _Writer, path: str, how: str, now: str | None) -> str:
+def _reason(one: _Writer, path: str, how: str, now: str | None, elsewhere: bool) -> str:
+    """In words; ``elsewhere`` if only the name of the file that is asked for is the same, not its place."""
     said = f"logged the artifact {one.name}" if one.file is None else f"{one.file.how} {one.name}"
     if how:
         said += f" {how}"
     elif one.file and now and one.file.sha256 not in (None, now):
-        said += ", whose content is another now"
+        if elsewhere:
+            said = f"wrote a file of the same name with other content: {one.name}"
+        else:
+            said += ", whose content is another now"
     if _named(one.entry, one.file.path if one.file else path):
         said += "; its command names the file"
     return said if one.alone else f"{said}; others ran at the time"
