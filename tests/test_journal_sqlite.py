@@ -31,6 +31,28 @@ class TestSqlite(JournalContract):
             connection.execute(f"PRAGMA user_version = {version}")
         connection.close()
 
+    def test_a_journal_that_is_made_while_it_is_opened(self, uri, monkeypatch):
+        path = uri.removeprefix("sqlite:///")
+        os.makedirs(os.path.dirname(path))
+        open(path, "wb").close()
+        others = [lambda: open_journal(uri).close()]
+
+        class Interrupted(sqlite3.Connection):
+            def execute(self, sql, *values):
+                found = super().execute(sql, *values)
+                if not others or not ("count(*)" in sql or "application_id" in sql):
+                    return found
+                rows = found.fetchall()
+                others.pop()()
+                return super().execute("SELECT ?", rows[0])
+
+        connect = sqlite3.connect
+        monkeypatch.setattr(sqlite3, "connect", lambda *words, **how: connect(*words, factory=Interrupted, **how))
+        journal = open_journal(uri, writing=False)
+        assert journal.entry("a" * 32) is None
+        assert not others
+        journal.close()
+
     def test_only_the_owner_may_read_it(self, uri, journal):
         path = uri.removeprefix("sqlite:///")
         assert os.stat(path).st_mode & 0o777 == 0o600

@@ -185,11 +185,15 @@ class SqliteJournal(Journal):
         self.warning = f"the journal {self.path} is on a network filesystem; a MongoDB serves many machines better"
 
     def _checked_version(self) -> int | None:
-        """The schema's version, None for an empty file. Raises JournalError for what is not a journal."""
+        """The schema's version, None for an empty file. Raises JournalError for what is not a journal.
+
+        Whether there are tables is asked first: where somebody creates them in this moment, the mark is there with them.
+        """
+        (tables,) = self._connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
         (application,) = self._connection.execute("PRAGMA application_id").fetchone()
         (version,) = self._connection.execute("PRAGMA user_version").fetchone()
         if application != APPLICATION_ID:
-            if self._connection.execute("SELECT count(*) FROM sqlite_master").fetchone() != (0,):
+            if tables:
                 raise JournalError(f"{self.path} is an SQLite database, but no kleio journal; name another file")
             return None
         if version > SCHEMA:
