@@ -260,7 +260,8 @@ def test_keys_that_send_signals_kill(prefix, key, number):
 
 @pytest.mark.parametrize(("exits", "status"), [(0, "completed"), (130, "suspended")])
 def test_the_status_after_ctrl_c_that_was_handled(exits, status):
-    with Terminal(*QUIET, "sh", "-c", f"trap 'exit {exits}' INT; echo ready; while :; do sleep 1000; done") as terminal:
+    # Naps: a signal that comes before the shell has begun one is looked at after it.
+    with Terminal(*QUIET, "sh", "-c", f"trap 'exit {exits}' INT; echo ready; while :; do sleep 0.1; done") as terminal:
         terminal.until(b"ready")
         terminal.type(b"\x03")
         terminal.finish()
