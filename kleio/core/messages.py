@@ -34,7 +34,8 @@ def send(connection: socket.socket, document: dict[str, Any], descriptors: Seque
         raise ValueError(f"a message of {len(body):,} bytes is too large")
     data = memoryview(_LENGTH.pack(len(body)) + body)
     sent = socket.send_fds(connection, [data[:4096]], list(descriptors)) if descriptors else 0
-    connection.sendall(data[sent:])
+    if sent < len(data):  # sending nothing fails where the other end has answered and gone already
+        connection.sendall(data[sent:])
 
 
 def receive(connection: socket.socket) -> tuple[dict[str, Any], list[int]] | None:
