@@ -24,10 +24,12 @@ import journal_workers
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from older import make_old
 
 from kleio.core.errors import JournalError, Scrubbed
 from kleio.core.journal import open_journal, upgrade
 from kleio.core.journal.base import SCHEMA, Segment, Selection, Summary, Trace, contiguous, findable, storable
+from kleio.core.journal.filters import EVERYTHING
 from kleio.core.journal.replacement import Replacement
 from kleio.core.trial import Event, Status, Trial, fold
 
@@ -847,18 +849,15 @@ class JournalContract:
 
     # -- upgrading -----------------------------------------------------------------------------------------------
 
-    def make_old(self, uri, version=1) -> None:
-        """Turn the journal into one that schema 1 wrote."""
-        raise NotImplementedError
-
     @pytest.mark.parametrize("writing", [True, False])
     def test_an_older_schema_waits_for_its_upgrade(self, uri, journal, opened, writing):
-        self.make_old(uri)
+        make_old(uri)
         with pytest.raises(JournalError, match=r"older kleio \(schema 1, .*kleio db upgrade") as told:
             opened(writing=writing)
         assert "\n" not in str(told.value)
 
-    def test_upgrading(self, uri, journal, trial, opened, tmp_path):
+    @pytest.mark.parametrize("version", range(1, SCHEMA))
+    def test_upgrading(self, uri, journal, trial, opened, tmp_path, version):
         child = a_trial(parent=trial.id, command=("odd", "\udcff"))
         journal.create(child)
         journal.claim(child.id, "e", {}, 600)
@@ -866,14 +865,16 @@ class JournalContract:
         journal.append([segment])
         digest = self._put(journal, tmp_path / "file", b"bytes")
         before = [journal.entry(one.id) for one in (trial, child)]
-        self.make_old(uri)
-        assert [upgrade(uri), upgrade(uri)] == [1, SCHEMA]
+        make_old(uri, version)
+        assert [upgrade(uri), upgrade(uri)] == [version, SCHEMA]
         upgraded = opened()
         assert [upgraded.entry(one.id) for one in (trial, child)] == before
         assert list(upgraded.segments(child.id, ["out"])) == [segment]
         with upgraded.blob(digest) as file:
             assert file.read() == b"bytes"
         assert [one.id for one in upgraded.entries(Selection(parent=trial.id))] == [child.id]
+        assert [one.trial for one in upgraded.find(EVERYTHING)[0]] == [trial.id]
+        assert upgraded.unindexed() == [child.id]  # somebody holds it
         upgraded.leave([Trace("path:x", child.id, "e")])
         assert upgraded.traces("path:x") == [Trace("path:x", child.id, "e")]
         journal.create(another := a_trial())  # who had it open goes on
@@ -884,7 +885,7 @@ class JournalContract:
     def test_several_upgrade_at_once(self, uri, journal, opened):
         for number in range(300):
             journal.create(a_trial(parent=f"{number:032x}"))
-        self.make_old(uri)
+        make_old(uri)
         with Crowd(*(("upgrade", uri) for _ in range(4))) as crowd:
             assert set(crowd.begin().answers()) <= {1, SCHEMA}
         assert all(opened().entries(Selection(parent=f"{number:032x}")) for number in (0, 150, 299))

@@ -45,13 +45,6 @@ class TestMongo(JournalContract):
         assert self.database["blobs.files"].count_documents({}) == 1
         assert self.database["blobs.chunks"].count_documents({}) == -(-size // CHUNK)
 
-    def make_old(self, uri, version=1):
-        self.database.trials.drop_indexes()
-        self.database.segments.drop_indexes()
-        self.database.traces.drop()
-        self.database.trials.update_many({}, {"$unset": {"parent": 1}})
-        self.database.journal.update_one({"_id": "schema"}, {"$set": {"version": version}})
-
     @pytest.mark.parametrize("writing", [True, False])
     def test_a_newer_schema_is_refused(self, uri, database, writing):
         open_journal(uri).close()

@@ -24,13 +24,6 @@ class TestSqlite(JournalContract):
         blobs = os.path.join(os.path.dirname(uri.removeprefix("sqlite:///")), "blobs")
         assert [name for _, _, names in os.walk(blobs) for name in names] == [digest]
 
-    def make_old(self, uri, version=1):
-        with sqlite3.connect(uri.removeprefix("sqlite:///")) as connection:
-            for table in ("children", "traces", "seals", "gone"):
-                connection.execute(f"DROP TABLE {table}")
-            connection.execute(f"PRAGMA user_version = {version}")
-        connection.close()
-
     def test_a_journal_that_is_made_while_it_is_opened(self, uri, monkeypatch):
         path = uri.removeprefix("sqlite:///")
         os.makedirs(os.path.dirname(path))

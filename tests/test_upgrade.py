@@ -2,61 +2,46 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-import sqlite3
 
 import pytest
 from commands import PYTHON, info, kleio, start, trials
+from older import make_old
 
 from kleio.core.journal import open_journal, place
 from kleio.core.journal.base import SCHEMA
 
-ASK = "written by an older kleio (schema 1, this one needs 2); bring it up to date, which loses nothing: kleio db upgrade"
+ASK = f"written by an older kleio (schema {{}}, this one needs {SCHEMA}); bring it up to date, which loses nothing: "
+ASK += "kleio db upgrade"
 
 
-def make_old(uri):
-    """What schema 1 had: neither tables nor fields of the second."""
-    if uri.startswith("sqlite"):
-        with contextlib.closing(sqlite3.connect(uri.removeprefix("sqlite:///"))) as connection:
-            for table in ("children", "traces", "seals", "gone"):
-                connection.execute(f"DROP TABLE {table}")
-            connection.execute("PRAGMA user_version = 1")
-            connection.commit()
-        return
-    from pymongo import MongoClient
-
-    with MongoClient(uri) as client:
-        database = client[place(uri).rpartition("/")[2]]
-        for name in ("traces", "gone"):
-            database[name].drop()
-        for name in ("trials", "segments"):
-            database[name].drop_indexes()
-        database.journal.update_one({"_id": "schema"}, {"$set": {"version": 1}})
+@pytest.fixture(params=range(1, SCHEMA))
+def version(request):
+    return request.param
 
 
 @pytest.fixture
-def old(journal_uri, tmp_path, monkeypatch):
-    """A journal of schema 1 with one trial; its id."""
+def old(journal_uri, tmp_path, monkeypatch, version):
+    """A journal of an older schema with one trial; its id."""
     monkeypatch.chdir(tmp_path)
     kleio("--tag", "kept", PYTHON, "-c", "print('printed')", check=0)
     trial = trials()[0]["id"]
-    make_old(journal_uri)
+    make_old(journal_uri, version)
     return trial
 
 
-def test_everything_that_meets_an_older_journal_says_what_to_do(old):
+def test_everything_that_meets_an_older_journal_says_what_to_do(old, version):
     for words, status in ((["ls"], 1), (["info", old], 1), (["scrub", "-y", old, "x"], 1), ([PYTHON, "-c", "1"], 125)):
         done = kleio(*words, check=status)
-        assert ASK in done.stderr
+        assert ASK.format(version) in done.stderr
         assert len(done.stderr.splitlines()) == 1
         assert done.stdout == ""
 
 
-def test_afterwards_all_is_there(old, journal_uri):
+def test_afterwards_all_is_there(old, journal_uri, version):
     first = kleio("db", "upgrade", check=0)
-    assert first.stderr == f"kleio: {place(journal_uri)} is upgraded from schema 1 to {SCHEMA}\n"
+    assert first.stderr == f"kleio: {place(journal_uri)} is upgraded from schema {version} to {SCHEMA}\n"
     assert "is up to date" in kleio("db", "upgrade", check=0).stderr
     assert (info(old)["status"], info(old)["tags"]) == ("completed", ["kept"])
     assert kleio("cat", old, check=0).stdout == "printed\n"
@@ -66,14 +51,14 @@ def test_afterwards_all_is_there(old, journal_uri):
     assert kleio("cat", old, check=0).stdout == "*******\n"
 
 
-def test_a_run_under_way_goes_on(journal_uri, tmp_path, monkeypatch):
+def test_a_run_under_way_goes_on(journal_uri, tmp_path, monkeypatch, version):
     """One that was started by an older kleio, which knows nothing of upgrades."""
     monkeypatch.chdir(tmp_path)
     program = "import sys; print('up', flush=True); open('go').read(); print('more')"
     os.mkfifo(tmp_path / "go")
     running = start(PYTHON, "-c", program)
     assert running.stdout.readline() == "up\n"
-    make_old(journal_uri)
+    make_old(journal_uri, version)
     kleio("db", "upgrade", check=0)
     (tmp_path / "go").write_text("")
     out, err = running.communicate(timeout=60)

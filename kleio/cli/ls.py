@@ -15,7 +15,11 @@ from kleio.core.project import project_here
 from kleio.core.trial import Status
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
     from kleio.cli.options import Reading
+    from kleio.core.trial import Entry
 
 
 @click.command()
@@ -24,7 +28,13 @@ if TYPE_CHECKING:
 @click.option("--status", multiple=True, metavar="STATUS", type=click.Choice([one.value for one in Status]),
               help="with this status; repeatable: " + ", ".join(Status))
 @click.option("--tag", multiple=True, metavar="TAG", help="only with this tag; repeatable, then all are needed")
-@click.option("-n", "limit", metavar="N", type=click.IntRange(min=0), default=20, show_default=True,
+@click.option("--user", metavar="NAME", help="trials of this user")
+@click.option("--where", metavar="QUERY", multiple=True,
+              help="for which this holds, as \"params.lr > 0.1 and status == 'completed'\"; repeatable, then all must hold")
+@click.option("--sort", metavar="NAME", multiple=True,
+              help="by this field, as summary.loss.min, or -created for the greatest first; repeatable  [default: -created]")
+@click.option("--reverse", is_flag=True, help="the last first")
+@click.option("-n", "--limit", metavar="N", type=click.IntRange(min=0), default=20, show_default=True,
               help="how many at most; 0: all")
 @all_executions
 @as_json
@@ -35,23 +45,43 @@ def ls(
     project: str | None,
     status: tuple[str, ...],
     tag: tuple[str, ...],
+    user: str | None,
+    where: tuple[str, ...],
+    sort: tuple[str, ...],
+    reverse: bool,
     limit: int,
     all_executions: bool,
     json: bool,
 ) -> None:
     """List trials, newest first."""
     project = None if all_projects else project or project_here(with_.config)
-    selection = Selection(project=project, statuses=status, tags=tag)
-    entries = view.from_here(with_.journal.entries(selection, limit or None), spool_root(with_.config))
+    order = sort, reverse, limit or None
+    if where or sort or reverse or user:
+        entries = _found(with_, {"project": project, "statuses": status, "tags": tag, "user": user, "where": where}, order)
+    else:
+        selection = Selection(project=project, statuses=status, tags=tag)
+        entries = view.from_here(with_.journal.entries(selection, limit or None), spool_root(with_.config))
     found = view.documents(with_.journal, entries, all_executions=all_executions)
     if json:
         render.document(found)
     else:
         render.trials(found, with_project=all_projects)
         if not found:
+            chosen = bool(status or tag or where or user)
             absent = f"there is no journal {with_.journal.uri} yet; the first command that is run with it makes it"
-            render.complain(absent if with_.journal.absent else _nothing(with_.journal.uri, project, bool(status or tag)))
+            render.complain(absent if with_.journal.absent else _nothing(with_.journal.uri, project, chosen))
         render.waiting(spool_root(with_.config), with_.journal)
+
+
+def _found(with_: Reading, options: dict[str, Any], order: tuple[Sequence[str], bool, int | None]) -> list[Entry]:
+    from kleio.core import choosing, finding  # only who looks for something pays for it
+
+    journal, root = with_.journal, spool_root(with_.config)
+    sort, reverse, limit = order
+    node = choosing.condition(journal, choosing.Chosen(**options))
+    by = choosing.order(journal, sort, reverse)
+    ids = finding.find(journal, node, by, limit, lambda entries: view.from_here(entries, root))
+    return view.from_here(finding.entries(journal, ids), root)
 
 
 def _nothing(journal: str, project: str | None, chosen: bool) -> str:

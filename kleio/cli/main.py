@@ -78,7 +78,7 @@ def _failed(error: KleioError | OSError, launching: bool) -> int:
     if isinstance(error, OSError):
         complain(in_words(error))
         return KleioError.launching if launching else KleioError.reading
-    for line in (str(error), *error.ways_on):
+    for line in error.lines:
         complain(line)
     return error.launching if launching else error.reading
 

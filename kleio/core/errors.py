@@ -38,6 +38,11 @@ class KleioError(Exception):
         super().__init__(message)
         self.ways_on = ways_on
 
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """What to tell people, line by line."""
+        return (str(self), *self.ways_on)
+
 
 class UsageError(KleioError):
     """What was asked cannot be meant: an unknown option, an ambiguous id, a malformed setting."""

@@ -11,9 +11,10 @@ import os
 import select
 import threading
 import time
+from contextlib import suppress
 
-from kleio.core import findings
-from kleio.core.errors import in_words
+from kleio.core import findings, indexing
+from kleio.core.errors import JournalError, in_words
 from kleio.core.requests import Answerer
 from kleio.core.shared_times import SharedTimes
 from kleio.core.shipping import ARTIFACTS, Shipper, Source
@@ -34,6 +35,8 @@ CLOSE_LOOK = 0.02
 """Seconds between looks at ``$KLEIO_STATISTICS`` while it grows; else every ``PAUSE``."""
 GROWING = 1.0
 """Seconds without a new line after which it no longer does."""
+FEW = 20
+"""Trials of others that a launcher indexes when it has ended."""
 GIVE_UP = 3.0
 """Seconds for which a journal that went away is waited for once the command has ended."""
 
@@ -239,6 +242,9 @@ class Recorder(threading.Thread):
     def _conclude(self) -> bool:
         self._introduce()
         conclude(self._journal_here, self._source, self._token, self._ending)
+        with suppress(JournalError):  # it is found without, only not so fast
+            indexing.index(self._journal_here, self._source.trial)
+            indexing.index_others(self._journal_here, FEW)
         return True
 
     def _shipped_to(self, writer: str, stream: str) -> int:

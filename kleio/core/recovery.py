@@ -9,6 +9,7 @@ from enum import Enum
 
 from kleio.core import findings
 from kleio.core.errors import JournalUnreachable, in_words
+from kleio.core.indexing import index
 from kleio.core.journal.base import Selection
 from kleio.core.recorder import conclude, introduce
 from kleio.core.shipping import Shipper, Source
@@ -102,6 +103,7 @@ def _ship(spool: Spool, journal: Journal, launch: dict[str, Any], lease: float) 
     shipper.summarise()
     findings.resumed_from(journal, source)
     conclude(journal, source, token)
+    index(journal, trial.id)
 
 
 def _following(journal: Journal, trial: Trial) -> Trial:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 
 from kleio.core import analyses, output, resources, statistics
 from kleio.core.errors import KleioError, Scrubbed
+from kleio.core.indexing import index
 from kleio.core.journal.base import BYTES, Selection, Trace
 from kleio.core.journal.replacement import Replacement
 from kleio.core.lookup import SHORT, by_stream, is_alive
@@ -112,6 +113,7 @@ def scrub(journal: Journal, entry: Entry, pattern: Pattern, by: str, now: float)
     for _ in range(ROUNDS):
         _each(journal, _again(journal, entry), pattern, lambda change: _carry_out(journal, change))
         if not find(journal, _again(journal, entry), pattern).places:
+            index(journal, entry.id)
             journal.purge()
             journal.settle()
             return found

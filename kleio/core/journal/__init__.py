@@ -25,9 +25,13 @@ def upgrade(uri: str, timeout: float = 3.0) -> int:
     It only adds, and what a kleio that was started before still writes is taken as ever. May be repeated, by several at
     once. Raises JournalError, JournalUnreachable; then the journal reads as before, and the next call goes on.
     """
+    from kleio.core.indexing import index_others
+
     journal = _opened(uri, timeout, writing=True, upgrading=True)
     try:
-        return journal.upgrade()
+        version = journal.upgrade()
+        index_others(journal)
+        return version
     finally:
         journal.close()
 

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from typing import Any, BinaryIO, NamedTuple
 
+    from kleio.core.journal.cards import Card
+    from kleio.core.journal.filters import Filter
     from kleio.core.journal.replacement import Replacement
     from kleio.core.trial import Entry, Event, Reservation, Trial
 
@@ -46,10 +48,18 @@ if TYPE_CHECKING:
         trial: str
         execution: str
 
+    class Found(NamedTuple):
+        """A trial that was looked for, and its values of the facts that it is sorted by, None where it has none."""
+
+        trial: str
+        created: float
+        values: Sequence[Any]
+
 else:  # a dataclass takes ten times as long to make, at every launch
     Trace = namedtuple("Trace", "key trial execution")
+    Found = namedtuple("Found", "trial created values")
 
-SCHEMA = 2
+SCHEMA = 3
 """The version of what is stored. A journal of a newer one is refused; an older one waits for ``kleio db upgrade``."""
 
 
@@ -92,6 +102,7 @@ class Selection:
     statuses: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
     parent: str | None = None
+    ids: tuple[str, ...] | None = None
 
 
 class Journal(ABC):
@@ -177,6 +188,36 @@ class Journal(ABC):
     @abstractmethod
     def counts(self, selection: Selection) -> tuple[dict[str, int], dict[str, int]]:
         """How many of the selected trials have each status, and each tag."""
+
+    # -- looking for trials --------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def index(self, card: Card) -> None:
+        """Let a trial be found by its facts, in the place of what was known of it.
+
+        Unless somebody holds it, or something has happened to it since they were gathered.
+        """
+
+    @abstractmethod
+    def unindexed(self, free: bool = False) -> list[str]:
+        """The trials that are to be looked at as they are: somebody holds them, or something has happened since they were
+        indexed, or they never were. With ``free`` only those that nobody holds, which may be indexed.
+        """
+
+    @abstractmethod
+    def find(
+        self, wanted: Filter, sort: Sequence[tuple[str, bool]] = (), limit: int | None = None
+    ) -> tuple[list[Found], list[str]]:
+        """Of the indexed trials those that are meant, the first ``limit`` of them, and what is unindexed at that moment.
+
+        ``sort`` are names of facts, the most important first, and whether the greatest comes first: numbers, then texts, truth
+        values, lists; NaN and what is missing come last either way. Equal ones, and all without it: newest first, then by id
+        descending.
+        """
+
+    @abstractmethod
+    def values(self, name: str) -> list[Any]:
+        """All the values that indexed trials have of a fact, each once; perhaps others that they had."""
 
     # -- streams -------------------------------------------------------------------------------------------------
 

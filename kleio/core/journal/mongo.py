@@ -55,7 +55,9 @@ if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
     from gridfs import GridFSBucket, GridIn, GridOut
 
-    from kleio.core.journal.base import Selection
+    from kleio.core.journal.base import Found, Selection
+    from kleio.core.journal.cards import Card
+    from kleio.core.journal.filters import Filter
     from kleio.core.journal.replacement import Replacement
 
     Document = dict[str, Any]
@@ -72,6 +74,12 @@ INDEXES = {
         IndexModel([("project", 1), ("created", -1), ("_id", -1)]),
         IndexModel([("created", -1), ("_id", -1)]),
         IndexModel([("parent", 1)], sparse=True),
+        IndexModel([("unindexed", 1)], partialFilterExpression={"unindexed": True}),
+        IndexModel([("holder", 1)], partialFilterExpression={"holder": {"$type": "string"}}),
+    ],
+    "cards": [
+        IndexModel([("created", -1), ("_id", -1)]),
+        IndexModel([("$**", 1)], wildcardProjection={"f": 1, "j": 1, "h": 1}),
     ],
     # It holds whatever says which bytes are there, so that nobody reads payloads to learn that.
     "segments": [
@@ -140,9 +148,12 @@ class MongoJournal(Journal):
             version = int((self._db.journal.find_one({"_id": "schema"}) or {"version": SCHEMA})["version"])
             if version < SCHEMA:
                 self._make_indexes()
+                self._db.trials.update_many({}, {"$set": {"unindexed": True}})
+            if version < 2:
                 for one in self._db.trials.find({"parent": {"$exists": False}}, {"body": 1}):
                     if parent := json.loads(one["body"]).get("parent"):
                         self._db.trials.update_one({"_id": one["_id"]}, {"$set": {"parent": storable(parent)}})
+            if version < SCHEMA:
                 self._db.journal.update_one({"_id": "schema", "version": {"$lt": SCHEMA}}, {"$set": {"version": SCHEMA}})
         return version
 
@@ -175,7 +186,7 @@ class MongoJournal(Journal):
         document = {
             "work_key": trial.work_key, "project": storable(trial.project), "created": trial.created,
             "body": json.dumps(trial.as_dict()), "status": "new", "status_order": "", "holder": None, "token": 0,
-            "expires": None, "tags": [], "events": [],
+            "expires": None, "tags": [], "events": [], "unindexed": True,
         }  # fmt: skip
         if trial.parent is not None:
             document["parent"] = storable(trial.parent)
@@ -256,6 +267,44 @@ class MongoJournal(Journal):
             (found,) = self._db.trials.aggregate(pipelines.counted(selection))
         statuses, tags = ({one["_id"]: one["count"] for one in found[kind]} for kind in ("statuses", "tags"))
         return dict(sorted(statuses.items())), dict(sorted(tags.items()))
+
+    # -- looking for trials --------------------------------------------------------------------------------------
+
+    def index(self, card: Card) -> None:
+        """The card first: as long as it is not known to be new, the trial is looked at as it is."""
+        from kleio.core.journal import mongo_index
+
+        with self._writing():
+            try:
+                older = {"_id": card.trial, "events": {"$lte": card.events}}
+                self._db.cards.replace_one(older, mongo_index.stored(card), upsert=True)
+            except DuplicateKeyError:  # of more events, by somebody else
+                return
+            same = {"_id": card.trial, "holder": None, "events": {"$size": card.events}}
+            self._db.trials.update_one(same, {"$unset": {"unindexed": ""}})
+
+    def unindexed(self, free: bool = False) -> list[str]:
+        from kleio.core.journal.mongo_index import FREE, WAITING
+
+        with self.told():
+            return sorted(one["_id"] for one in self._db.trials.find(FREE if free else WAITING, {"_id": 1}))
+
+    def find(
+        self, wanted: Filter, sort: Sequence[tuple[str, bool]] = (), limit: int | None = None
+    ) -> tuple[list[Found], list[str]]:
+        """What is unindexed comes first: what is indexed a moment later is not looked for among the cards any more."""
+        from kleio.core.journal import mongo_index
+
+        others = self.unindexed()
+        where = {"$and": [mongo_index.condition(wanted), {"_id": {"$nin": others}}]}
+        with self.told():
+            return mongo_index.find(self._db.cards, where, sort, limit), others
+
+    def values(self, name: str) -> list[Any]:
+        from kleio.core.journal import mongo_index
+
+        with self.told():
+            return mongo_index.values(self._db.cards, name)
 
     # -- streams -------------------------------------------------------------------------------------------------
 
@@ -469,6 +518,8 @@ class MongoJournal(Journal):
         new = replacement
         self._seals.pop(new.trial, None)
         with self._writing():
+            self._db.trials.update_one({"_id": new.trial}, {"$set": {"unindexed": True}})
+            self._db.cards.delete_one({"_id": new.trial})
             if new.body is not None:
                 body = {"project": storable(new.body.project), "body": json.dumps(new.body.as_dict())}
                 self._db.trials.update_one({"_id": new.trial}, {"$set": body})

@@ -80,9 +80,9 @@ def claimed(execution: str, data: Mapping[str, Any], lease: float) -> list[Expre
         "status": {"$cond": [rises, "reserved", "$status"]},
         "status_order": {"$cond": [rises, order, "$status_order"]},
     }
-    changed = {name: {"$cond": [again, f"${name}", value]} for name, value in fresh.items()}
+    changed: Expression = {name: {"$cond": [again, f"${name}", value]} for name, value in fresh.items()}
     until = {"$add": [NOW, milliseconds(lease)]}
-    return [{"$set": {**changed, "holder": literal(execution), "expires": until}}]
+    return [{"$set": {**changed, "holder": literal(execution), "expires": until, "unindexed": True}}]
 
 
 def _happened(kind: str, execution: str, token: Any, data: str) -> Expression:
@@ -118,7 +118,7 @@ def _padded(number: Any, width: int) -> Expression:
 def recorded(event: Event) -> list[Expression]:
     """The update that adds an event to a trial that does not know it."""
     stored = event.as_dict() | {"data": json.dumps(dict(event.data))}
-    change: Expression = {"events": {"$concatArrays": ["$events", [literal(stored)]]}}
+    change: Expression = {"events": {"$concatArrays": ["$events", [literal(stored)]]}, "unindexed": True}
     if event.status is not None:
         rises = {"$gt": [literal(event.order), "$status_order"]}
         change["status"] = {"$cond": [rises, event.status.value, "$status"]}
@@ -143,6 +143,8 @@ def selected(selection: Selection) -> Expression:
         conditions["work_key"] = selection.work_key
     if selection.statuses:
         conditions["$expr"] = {"$in": [STATUS, literal(list(selection.statuses))]}
+    if selection.ids is not None:
+        conditions["_id"] = {"$in": list(selection.ids)}
     if selection.tags:
         conditions["tags"] = {"$all": [storable(tag) for tag in selection.tags]}
     return conditions

@@ -38,7 +38,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from typing import Any, BinaryIO
 
-    from kleio.core.journal.base import Selection
+    from kleio.core.journal.base import Found, Selection
+    from kleio.core.journal.cards import Card
+    from kleio.core.journal.filters import Filter
     from kleio.core.journal.replacement import Replacement
 
 APPLICATION_ID = 0x4B4C4549  # "KLEI", in the file's header
@@ -151,6 +153,7 @@ class SqliteJournal(Journal):
         """Nothing has been journaled yet, and a reader creates nothing: an empty journal in memory answers."""
         self._connection = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
         self._script(TABLES)
+        self._make_index()
 
     def _connect(self, how: str) -> sqlite3.Connection:
         quoted = self.path.replace("%", "%25").replace("?", "%3f").replace("#", "%23")
@@ -216,6 +219,7 @@ class SqliteJournal(Journal):
                 self._connection.execute("PRAGMA journal_mode = WAL")
             self._connection.execute("BEGIN IMMEDIATE")
             self._script(TABLES)
+            self._make_index()
             self._connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
             self._connection.execute(f"PRAGMA user_version = {SCHEMA}")
             self._connection.execute("COMMIT")
@@ -226,15 +230,24 @@ class SqliteJournal(Journal):
         """Bring the tables up to date. The schema that was found."""
         with self._writing() as connection:
             version = self._checked_version() or SCHEMA
-            if version < SCHEMA:
+            if version < 2:
                 self._script(SECOND_TABLES)
                 for trial, body in connection.execute("SELECT id, body FROM trials").fetchall():
                     _add_child(connection, trial, json.loads(body).get("parent"))
+            if version < SCHEMA:
+                self._make_index()
+                connection.execute("INSERT INTO unindexed SELECT id FROM trials")
                 connection.execute(f"PRAGMA user_version = {SCHEMA}")
         return version
 
     def _script(self, statements: str) -> None:
         for statement in statements.split(";"):  # executescript would commit first
+            self._connection.execute(statement)
+
+    def _make_index(self) -> None:
+        from kleio.core.journal.sqlite_index import STATEMENTS
+
+        for statement in STATEMENTS:
             self._connection.execute(statement)
 
     def close(self) -> None:
@@ -394,6 +407,39 @@ class SqliteJournal(Journal):
         statuses = f"SELECT {STATUS}, count(*) FROM trials {where} GROUP BY 1 ORDER BY 1"
         tags = f"SELECT tag, count(*) FROM tags WHERE trial IN (SELECT id FROM trials {where}) GROUP BY 1 ORDER BY 1"
         return dict(self._rows(statuses, values)), dict(self._rows(tags, values))
+
+    # -- looking for trials --------------------------------------------------------------------------------------
+
+    def index(self, card: Card) -> None:
+        from kleio.core.journal import sqlite_index
+
+        with self._writing() as connection:
+            happened = "(SELECT count(*) FROM events WHERE trial = trials.id)"
+            same = f"SELECT 1 FROM trials WHERE id = ? AND holder IS NULL AND {happened} = ?"
+            if connection.execute(same, (card.trial, card.events)).fetchone():
+                sqlite_index.put(connection, card)
+
+    def unindexed(self, free: bool = False) -> list[str]:
+        from kleio.core.journal.sqlite_index import FREE, WAITING
+
+        return [trial for (trial,) in self._rows(f"{FREE if free else WAITING} ORDER BY 1")]
+
+    def find(
+        self, wanted: Filter, sort: Sequence[tuple[str, bool]] = (), limit: int | None = None
+    ) -> tuple[list[Found], list[str]]:
+        from kleio.core.journal import sqlite_find
+
+        with self._mutex, self._told():
+            self._connection.execute("BEGIN")  # one snapshot
+            try:
+                return sqlite_find.find(self._connection, wanted, sort, limit), self.unindexed()
+            finally:
+                self._connection.execute("ROLLBACK")
+
+    def values(self, name: str) -> list[Any]:
+        from kleio.core.journal.sqlite_find import VALUES, given
+
+        return [given(kind, value) for kind, value in self._rows(VALUES, (storable(name),))]
 
     # -- streams -------------------------------------------------------------------------------------------------
 
@@ -581,6 +627,9 @@ def _where(selection: Selection) -> tuple[str, list[Any]]:
     if selection.statuses:
         conditions.append(f"{STATUS} IN ({', '.join('?' * len(selection.statuses))})")
         values += selection.statuses
+    if selection.ids is not None:
+        conditions.append("id IN (SELECT value FROM json_each(?))")
+        values.append(json.dumps(selection.ids))
     for tag in selection.tags:
         conditions.append("id IN (SELECT trial FROM tags WHERE tag = ?)")
         values.append(storable(tag))
@@ -613,9 +662,12 @@ def _add_child(connection: sqlite3.Connection, trial: str, parent: str | None) -
 
 
 def _replace(connection: sqlite3.Connection, new: Replacement) -> None:
+    from kleio.core.journal import sqlite_index
+
     if new.body is not None:
         body = (storable(new.body.project), json.dumps(new.body.as_dict()), new.trial)
         connection.execute("UPDATE trials SET project = ?, body = ? WHERE id = ?", body)
+    sqlite_index.forget(connection, new.trial)
     _replace_events(connection, new)
     for one in new.segments:
         key = (one.trial, one.stream, one.execution, one.writer, one.start, one.end)

@@ -1,0 +1,73 @@
+"""``kleio ls``: the trials that are asked for, in the order that is asked for."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+
+import pytest
+from commands import PYTHON, kleio, script, start, until
+
+SWEEP = """
+import sys
+from kleio.client.logger import kleio_logger as k
+lr, opt = float(sys.argv[2]), sys.argv[4]
+for epoch in range(3):
+    k.log_statistic(epoch=epoch, loss=lr / (epoch + 1))
+"""
+
+
+@pytest.fixture
+def swept(tmp_path, journal_uri, monkeypatch):
+    """Four runs of a script, with learning rates and optimisers."""
+    monkeypatch.chdir(tmp_path)
+    script(tmp_path, SWEEP)
+    for lr, opt in ((0.1, "sgd"), (0.1, "adam"), (0.5, "sgd"), (0.01, "adam")):
+        kleio("--tag", opt, PYTHON, "train.py", "--lr", str(lr), "--opt", opt, check=0)
+
+
+def listed(*words):
+    """(lr, opt) of the trials that are listed."""
+    found = json.loads(kleio("ls", "--json", *words, check=0).stdout)
+    return [(one["params"]["lr"], one["params"]["opt"]) for one in found]
+
+
+def test_where(swept):
+    assert listed("--where", "params.lr > 0.05 and params.opt == 'sgd'") == [(0.5, "sgd"), (0.1, "sgd")]
+    assert listed("--where", "params.lr > 0.05", "--where", "params.opt == 'adam'") == [(0.1, "adam")]
+    assert listed("--where", "summary.loss.min < 0.01") == [(0.01, "adam")]
+    assert listed("--where", "'adam' in tags and created > '1 hour ago'", "--tag", "adam", "-n", "1") == [(0.01, "adam")]
+    assert listed("--where", "created < '1 hour ago'") == []
+    assert listed("--where", "environment.python.version matches '^3' and params.lr == 0.5") == [(0.5, "sgd")]
+    assert listed("--user", "nobody-here") == []
+
+
+def test_sorting(swept):
+    assert [lr for lr, _ in listed("--sort", "summary.loss.min")] == [0.01, 0.1, 0.1, 0.5]
+    assert [lr for lr, _ in listed("--sort", "-summary.loss.min", "-n", "2")] == [0.5, 0.1]
+    assert listed("--sort", "params.opt", "--sort", "-params.lr") == [(0.1, "adam"), (0.01, "adam"), (0.5, "sgd"), (0.1, "sgd")]
+    assert listed("--reverse") == listed()[::-1] == [(0.1, "sgd"), (0.1, "adam"), (0.5, "sgd"), (0.01, "adam")]
+    assert listed("--reverse", "--sort", "params.lr")[0] == (0.5, "sgd")
+
+
+def test_a_running_trial_is_found_as_it_is_now(tmp_path, journal_uri, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    os.mkfifo("go")
+    program = SWEEP + "open('go').read()\n"
+    process = start(PYTHON, script(tmp_path, program), "--lr", "7", "--opt", "sgd")
+    until(lambda: listed("--where", "status == 'running' and summary.loss.count == 3 and duration > 0") == [(7, "sgd")])
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    (tmp_path / "go").write_text("")
+    until(lambda: listed("--where", "status == 'failover' and params.lr == 7"))
+    process.stdout.close()
+    process.stderr.close()
+
+
+def test_a_query_that_cannot_be_meant(swept):
+    done = kleio("ls", "--where", "lr > 0.1", check=2)
+    assert done.stderr.splitlines() == [
+        "kleio: there is no lr; did you mean params.lr?", "kleio:   lr > 0.1", "kleio:   ^^",
+    ]  # fmt: skip
+    assert "did you mean summary.loss.last?" in kleio("ls", "--sort", "los", check=2).stderr
