@@ -8,6 +8,9 @@
 #
 # PYTHON=python3.12 make test uses that interpreter, in an environment of its own.
 
+# Thousands of processes start in the tests; each would compile all of kleio if byte code were not kept.
+export PYTHONDONTWRITEBYTECODE :=
+
 PYTHON ?= python3
 VENV ?= .venv$(if $(filter-out python3,$(PYTHON)),-$(notdir $(PYTHON)))
 BIN := $(VENV)/bin

@@ -972,8 +972,8 @@ class JournalContract:
         assert {len(entry.events) for entry in entries} == {1}
 
     def test_eight_processes_append_from_an_empty_store(self, uri, opened):
-        with Crowd(*(("append", uri, f"w{number}", 5000) for number in range(8))) as crowd:
-            assert crowd.begin().answers() == [5000] * 8
+        with Crowd(*(("append", uri, f"w{number}", 2000) for number in range(8))) as crowd:
+            assert crowd.begin().answers() == [2000] * 8
         journal = opened(writing=False)
         assert len(journal.entries(Selection())) == 1
         found: dict[str, list[Segment]] = {}
@@ -981,9 +981,9 @@ class JournalContract:
             found.setdefault(one.writer, []).append(one)
         assert sorted(found) == [f"w{number}" for number in range(8)]
         for writer, segments in found.items():
-            expected = [journal_workers.piece(writer, number) for number in range(5000)]
+            expected = [journal_workers.piece(writer, number) for number in range(2000)]
             assert [one.payload for one in segments] == expected
-        assert set(journal.extents("e", "f" * 32).values()) == {5000 * journal_workers.PIECE}
+        assert set(journal.extents("e", "f" * 32).values()) == {2000 * journal_workers.PIECE}
 
     def test_a_writer_killed_in_the_middle(self, uri, journal, trial, opened):
         with Crowd(*(("write_on", uri, trial.id, writer) for writer in "ab")) as crowd:

@@ -81,6 +81,7 @@ def test_a_stopped_and_resumed_run_ends_with_the_very_bits_of_an_uninterrupted_o
     assert measured[EPOCHS]["accuracy"] > 0.9
 
 
+@pytest.mark.parametrize("journal_uri", ["mongo"], indirect=True)
 def test_killed_in_epoch_7_and_resumed_from_the_checkpoint_of_epoch_6_it_reads_as_one_curve(checkout, journal_uri):
     """It dies between the statistic of the epoch and its checkpoint, so that the epoch is done and logged twice."""
     example = checkout / "examples" / "digits.py"
@@ -102,6 +103,7 @@ def test_killed_in_epoch_7_and_resumed_from_the_checkpoint_of_epoch_6_it_reads_a
     assert json.loads(everything)["summary"]["epoch"]["count"] == EPOCHS + 1
 
 
+@pytest.mark.parametrize("journal_uri", ["sqlite"], indirect=True)
 def test_a_branch_at_epoch_10_goes_on_from_its_checkpoint_with_another_learning_rate(checkout, journal_uri):
     kleio(*map(str, COMMAND), cwd=checkout / "examples", check=0)
     (parent,) = trials()

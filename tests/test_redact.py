@@ -472,10 +472,10 @@ def test_the_source_of_kleio_holds_no_secret():
 
 
 @pytest.mark.parametrize(
-    "text", ["://" * 300_000, "password=" * 100_000, "a" * 1_000_000, "://a:" * 200_000 + "@", "token: " * 150_000,
-             "password" * 100_000, PEM * 30_000, ";pw=" * 200_000, "://" + "a" * 1_000_000, "password: " + " " * 900_000,
-             "eyJ" + ".eyJ" * 200_000,
-             "password: '" * 100_000, "${" * 400_000],
+    "text", ["://" * 100_000, "password=" * 30_000, "a" * 300_000, "://a:" * 60_000 + "@", "token: " * 50_000,
+             "password" * 30_000, PEM * 10_000, ";pw=" * 60_000, "://" + "a" * 300_000, "password: " + " " * 300_000,
+             "eyJ" + ".eyJ" * 60_000,
+             "password: '" * 30_000, "${" * 100_000],
 )  # fmt: skip
 @pytest.mark.parametrize("path", ["a.py", "a.yaml", "a.sh", "a.md"])
 def test_a_strange_file_costs_no_more_than_its_length(path, text):

@@ -15,7 +15,7 @@ from repositories import OWN, captured, commands, git, gits, kept, put
 from kleio.core.journal import open_journal
 from kleio.core.restore import restore
 
-CASES = 330
+CASES = 150
 NAMES = [b"plain.py", b"with space.txt", b'quo"te.py', b"new\nline.py", b"back\\slash.txt", b"-dash.py", "ünïcødé.py".encode(),
          b"\xff\xfe.py", b"tab\t.py", b" lead", b"trail ", "😀.yaml".encode(), b"data.bin", b"UPPER.PY", b"README.md",
          b"carriage\r", b"a", b"--upload-pack=x", b":(top)x.py", b"*.py", b"#x.py"]  # fmt: skip
