@@ -1,0 +1,112 @@
+"""Files that are written whole or not at all: made beside the place, and put there when they are complete."""
+
+from __future__ import annotations
+
+import os
+import signal
+import stat
+from contextlib import contextmanager
+
+from kleio.core.errors import KleioError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""What ends a process that does nothing about it."""
+
+
+def check(path: str | os.PathLike[str]) -> None:
+    """Raises KleioError if ``path`` cannot be written: to be asked before a long piece of work whose result goes there."""
+    place = os.fspath(path)
+    directory = os.path.dirname(os.path.realpath(place))
+    if not place:
+        raise KleioError("the name of a file to write is missing")
+    if os.path.isdir(place) or place.endswith("/"):
+        raise KleioError(f"{place} is a directory; give the name of a file")
+    if not os.path.isdir(directory):
+        raise KleioError(f"{place} cannot be written: there is no directory {directory}")
+    if not (os.access(place, os.W_OK) if os.path.exists(place) else os.access(directory, os.W_OK)):
+        raise KleioError(f"{place} cannot be written: Permission denied")
+
+
+@contextmanager
+def whole(path: str | os.PathLike[str]) -> Iterator[str]:
+    """The path of an empty file to write to, with the suffix of ``path``, in whose place it is put in the end.
+
+    Nothing is left of it, and what was at ``path`` stays as it was, when the block is left with an exception, by Ctrl-C, or
+    when the process is ended by a signal that it does not handle. A link is followed; something that is no regular file, as a
+    terminal or a named pipe, cannot be replaced and is written to as it is. Raises KleioError if ``path`` cannot be written.
+    """
+    check(path)
+    place = os.path.realpath(os.fspath(path))
+    try:
+        mode = os.stat(place).st_mode
+    except OSError:
+        mode = None
+    if mode is not None and not stat.S_ISREG(mode):
+        with _in_words(path):
+            yield place
+        return
+    suffix = os.path.splitext(place)[1][:32]
+    temporary = os.path.join(os.path.dirname(place), f".kleio-{os.urandom(8).hex()}{suffix}")
+    with _in_words(path), _removed(temporary):
+        os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666))
+        if mode is not None:
+            os.chmod(temporary, stat.S_IMODE(mode))
+        yield temporary
+        os.replace(temporary, place)
+
+
+@contextmanager
+def _removed(temporary: str) -> Iterator[None]:
+    """On an exception the file is removed, and on a signal that ends the process."""
+
+    def end(number: int, _: Any) -> None:
+        _remove(temporary)
+        signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)
+
+    replaced = []
+    try:
+        for number in ENDING:
+            if signal.getsignal(number) is signal.SIG_DFL:
+                try:
+                    signal.signal(number, end)
+                except ValueError:  # not in the main thread, where alone signals are handled
+                    break
+                replaced.append(number)
+        yield
+    except BaseException:
+        _remove(temporary)
+        raise
+    finally:
+        for number in replaced:
+            signal.signal(number, signal.SIG_DFL)
+
+
+def _remove(path: str) -> None:
+    try:
+        os.unlink(path)
+    except OSError:
+        pass
+
+
+@contextmanager
+def _in_words(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Of the system's errors those that are about this file say so; others come from what is read meanwhile."""
+    import errno
+
+    full = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
+    try:
+        yield
+    except OSError as error:
+        own = error.filename is not None and os.path.dirname(os.path.realpath(str(error.filename))) == os.path.dirname(
+            os.path.realpath(os.fspath(path))
+        )
+        if error.errno not in full and not own:
+            raise
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        raise KleioError(f"{os.fspath(path)} cannot be written: {reason}") from None
