@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
+import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
+
+import kleio.core.journal as kleio_journal
+from kleio.cli.door import door
 
 KLEIO = [sys.executable, "-m", "kleio"]
 PYTHON = sys.executable
@@ -47,11 +53,36 @@ def start(*words, cwd=None, stdout=subprocess.PIPE, **environment):
 
 def trials(cwd=None, **environment):
     """``kleio ls --json --all-projects``: newest first."""
-    return json.loads(kleio("ls", "--json", "--all-projects", "-n", "0", cwd=cwd, check=0, **environment).stdout)
+    return read("ls", "--json", "--all-projects", "-n", "0", cwd=cwd, **environment)
 
 
 def info(trial, cwd=None, **environment):
-    return json.loads(kleio("info", "--json", trial, cwd=cwd, check=0, **environment).stdout)
+    return read("info", "--json", trial, cwd=cwd, **environment)
+
+
+def read(*words, cwd=None, **environment):
+    """What a reading command prints with ``--json``. In this process where it can be: the tests ask a thousand times."""
+    if cwd is not None or environment or threading.current_thread() is not threading.main_thread():
+        return json.loads(kleio(*words, cwd=cwd, check=0, **environment).stdout)
+    opened, open_really = [], kleio_journal.open_journal
+    before = {number: signal.getsignal(number) for number in (signal.SIGPIPE, signal.SIGINT)}
+
+    def opening(*arguments, **named):
+        opened.append(open_really(*arguments, **named))
+        return opened[-1]
+
+    kleio_journal.open_journal = opening
+    printed, sys.stdout = sys.stdout, io.StringIO()
+    try:
+        assert not door(list(map(os.fspath, words)))
+        return json.loads(sys.stdout.getvalue())
+    finally:
+        sys.stdout = printed
+        kleio_journal.open_journal = open_really
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        for one in opened:
+            one.close()
 
 
 def until(condition, seconds=30.0):
