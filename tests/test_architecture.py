@@ -32,9 +32,7 @@ COMMANDS = {
     "run", "exec", "branch", "repeat", "checkout", "ls", "info", "tree", "diff", "script", "cat", "tail", "status", "log",
     "sync", "config", "trace", "scrub", "db",
 }  # fmt: skip
-PRINTERS = ("kleio.cli.main", "kleio.cli.render", "kleio.cli.render_checkout", "kleio.cli.render_diff",
-            "kleio.cli.render_repeat", "kleio.cli.render_tree", "kleio.cli.render_trace", "kleio.cli.render_scrub",
-            "kleio.cli.render_db")  # fmt: skip
+PRINTERS = ("kleio.cli.main", *(name for name in MODULES if name.startswith("kleio.cli.render")))
 NO_LAUNCHER = ("kleio.client.logger", "kleio.client.redirection", "kleio.client.reporting")
 """Scripts run without kleio too: there the logger prints what it cannot record. The second listens to what scripts print, the
 third reports what nobody called a logger for."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from kleio.cli import render
+from kleio.cli import render, render_info
 from kleio.cli.options import all_executions, as_json, reading
 from kleio.core import view
 from kleio.core.about import about
@@ -29,5 +29,5 @@ def info(with_: Reading, trial: str, all_executions: bool, json: bool) -> None:
     if json:
         render.document(found)
         return
-    render.trial(found, about(with_.journal, entry, all_executions))
+    render_info.trial(found, about(with_.journal, entry, all_executions))
     render.waiting(spool_root(with_.config), with_.journal)
