@@ -7,7 +7,8 @@
     ├── JournalError
     │   ├── JournalUnreachable    the one a fresh command survives: it runs offline
     │   ├── UnknownTrial
-    │   └── Scrubbed
+    │   ├── Scrubbed
+    │   └── Damaged
     ├── SpoolError
     ├── AlreadyRunning             75
     ├── Changed                    78
@@ -64,6 +65,10 @@ class UnknownTrial(JournalError):  # noqa: N818 - the name says it
 
 class Scrubbed(JournalError):  # noqa: N818 - a state of the world, not a mistake
     """What was asked for was taken out of the journal with ``kleio scrub``."""
+
+
+class Damaged(JournalError):  # noqa: N818 - a state of the world, not a mistake
+    """Bytes in the journal are not those that were stored: their digest says so."""
 
 
 class SpoolError(KleioError):

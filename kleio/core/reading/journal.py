@@ -1,0 +1,98 @@
+"""A journal, opened for reading."""
+
+from __future__ import annotations
+
+from kleio.core import choosing
+from kleio.core.config import Config
+from kleio.core.journal.base import Selection
+from kleio.core.lookup import resolve
+from kleio.core.reading.readonly import ReadOnly
+from kleio.core.reading.source import Source
+from kleio.core.reading.trial import Trial
+from kleio.core.reading.trials import Trials, Wanted
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class Journal(ReadOnly):
+    """Where trials live, for reading: what :func:`kleio.connect` returns.
+
+    It may be used by several threads, and after a fork by parent and child, each of which has a connection of its own.
+    """
+
+    _source: Source
+
+    def __init__(self, source: Source) -> None:
+        self.__dict__["_source"] = source
+
+    @classmethod
+    def opened(cls, uri: str | None = None) -> Journal:
+        """See :func:`kleio.connect`."""
+        return cls(Source(Config({"journal": uri})))
+
+    @property
+    def uri(self) -> str:
+        """Its address, without a password."""
+        return self._source.uri
+
+    @property
+    def absent(self) -> bool:
+        """Whether there is nothing at its address yet; it reads as empty, and is looked for again."""
+        return self._source.journal.absent
+
+    def trial(self, prefix: str) -> Trial:
+        """The one trial whose id begins with ``prefix``.
+
+        ``last`` is the newest: of the project of the working directory, or of all where that has none. Raises UnknownTrial,
+        which says what to do.
+        """
+        entry = resolve(self._source.journal, prefix, self._source.config)
+        return Trial(self._source, self._source.seen([entry])[0])
+
+    def trials(
+        self,
+        where: str | Sequence[str] | None = None,
+        sort: str | Sequence[str] = "-created",
+        limit: int | None = None,
+        *,
+        project: str | None = None,
+    ) -> Trials:
+        """The trials that a query holds for, as ``kleio ls --all-projects`` gives them. They are looked for when they are used.
+
+        ``where`` is as for ``kleio ls --where``; of several all must hold. ``sort`` is the name of a field, as
+        ``summary.loss.min``, with ``-`` before it for the greatest first; of several the first counts most. At most ``limit``;
+        None is all. ``project`` is the name of one. Raises QueryError, which is a UsageError, for what is no query.
+        """
+        if limit is not None and limit < 0:
+            raise ValueError(f"limit={limit} is less than none; leave it away for all")
+        journal = self._source.journal
+        chosen = choosing.Chosen(project=project, where=_several(where))
+        return Trials(self._source, Wanted(choosing.condition(journal, chosen), choosing.order(journal, _several(sort)), limit))
+
+    def statuses(self, project: str | None = None) -> dict[str, int]:
+        """How many trials have which status, of one project or of all."""
+        return self._source.journal.counts(Selection(project=project))[0]
+
+    def close(self) -> None:
+        """Give its connection back. What was read stays; reading more raises JournalError."""
+        self._source.close()
+
+    def __enter__(self) -> Journal:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<Journal {self.uri}>"
+
+    def _repr_html_(self) -> str:
+        from kleio.core.reading.notebook import journal
+
+        return journal(self)
+
+
+def _several(given: str | Sequence[str] | None) -> tuple[str, ...]:
+    return () if given is None else (given,) if isinstance(given, str) else tuple(given)
