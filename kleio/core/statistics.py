@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
     from kleio.core.journal.base import Segment, Summary
 
+    Buffer = bytes | memoryview
+
 MAGIC = b"KS1"
 MARKED = b"KS2"
 """What a segment with marks begins with: a kleio that does not know them refuses it instead of misreading it."""
@@ -78,23 +80,58 @@ def _unrolled(runs: list[tuple[int, str]], count: int) -> list[str]:
     return [mark for (row, mark), end in zip(runs, ends, strict=True) for _ in range(row, end)]
 
 
+class Packed:
+    """A segment's payload, opened: ``count`` rows, and the ``names`` of its columns, in the order in which they first appeared,
+    each with its kind (``f``, ``i`` or ``j``). ``runs`` are (row, mark) wherever another mark begins; without marks empty.
+
+    A column is unpacked when it is asked for, by whoever knows how to do that best: blocks of bytes are what there is.
+    """
+
+    __slots__ = ("_blocks", "count", "names", "runs")
+
+    def __init__(self, payload: bytes) -> None:
+        if payload[:3] not in (MAGIC, MARKED):
+            raise ValueError("not a packed segment of statistics")
+        opened = zlib.decompressobj()
+        head = opened.decompress(memoryview(payload)[3:])
+        self.count: int
+        self.count, sizes, listing, *marked = loads(head[_HEAD.size :])
+        self.runs: list[tuple[int, str]] = [(row, mark) for row, mark in marked[0]] if marked else []
+        rest = memoryview(opened.unused_data)
+        self._blocks = [rest[end - size : end] for size, end in zip(sizes, accumulate(sizes), strict=True)]
+        self.names: dict[str, tuple[str, int, bool]] = {}
+        at = 2
+        for key, kind, _, everywhere in listing:
+            self.names[key] = (kind, at, everywhere)
+            at += 1 if everywhere else 2
+
+    @property
+    def offsets(self) -> memoryview:
+        """Whole numbers, for :func:`integers`."""
+        return self._blocks[0]
+
+    @property
+    def times(self) -> memoryview:
+        """Whole numbers, for :func:`integers`: nanoseconds since the epoch."""
+        return self._blocks[1]
+
+    def column(self, name: str) -> tuple[memoryview | None, str, memoryview]:
+        """Its rows, as whole numbers, None if it is in all of them; the kind of its values; and these."""
+        kind, at, everywhere = self.names[name]
+        return (None, kind, self._blocks[at]) if everywhere else (self._blocks[at], kind, self._blocks[at + 1])
+
+
 def unpack(payload: bytes) -> list[Record]:
     """The records that :func:`pack` was given, their names in the order in which they first appeared."""
-    if payload[:3] not in (MAGIC, MARKED):
-        raise ValueError("not a packed segment of statistics")
-    opened = zlib.decompressobj()
-    head = opened.decompress(payload[3:])
-    count, sizes, listing, *marked = loads(head[_HEAD.size :])
-    ends = list(accumulate(sizes))
-    blocks = iter([opened.unused_data[end - size : end] for size, end in zip(sizes, ends, strict=True)])
-    offsets, times = _unpack_integers(next(blocks)), _unpack_integers(next(blocks))
-    values: list[dict[str, Any]] = [{} for _ in range(count)]
-    for key, kind, _, everywhere in listing:
-        rows: Iterable[int] = range(count) if everywhere else _unpack_integers(next(blocks))
-        for row, value in zip(rows, _unpack_column(kind, next(blocks)), strict=True):
+    packed = Packed(payload)
+    values: list[dict[str, Any]] = [{} for _ in range(packed.count)]
+    for key in packed.names:
+        own, kind, block = packed.column(key)
+        rows: Iterable[int] = range(packed.count) if own is None else integers(own)
+        for row, value in zip(rows, unpack_column(kind, block), strict=True):
             values[row][key] = value
-    marks = _unrolled(marked[0], count) if marked else [""] * count
-    return [Record(*one) for one in zip(offsets, times, values, marks, strict=True)]
+    marks = _unrolled(packed.runs, packed.count) if packed.runs else [""] * packed.count
+    return [Record(*one) for one in zip(integers(packed.offsets), integers(packed.times), values, marks, strict=True)]
 
 
 def is_marked(payload: bytes) -> bool:
@@ -111,17 +148,19 @@ def _pack_column(values: list[Any]) -> tuple[str, bytes]:
     return "j", zlib.compress(dumps(values).encode(), 1)
 
 
-def _unpack_column(kind: str, block: bytes) -> Iterable[Any]:
+def unpack_column(kind: str, block: Buffer) -> Iterable[Any]:
+    """The values of a column of one of the three kinds."""
     if kind == "f":
         return _unsqueeze(block, "d")
-    return _unpack_integers(block) if kind == "i" else loads(zlib.decompress(block))
+    return integers(block) if kind == "i" else loads(zlib.decompress(block))
 
 
 def _pack_integers(values: list[int]) -> bytes:
     return _squeeze(array("q", chain(values[:1], map(sub, values[1:], values))))
 
 
-def _unpack_integers(block: bytes) -> list[int]:
+def integers(block: Buffer) -> list[int]:
+    """Whole numbers, of which a block has the differences."""
     return list(accumulate(_unsqueeze(block, "q")))
 
 
@@ -133,7 +172,7 @@ def _squeeze(numbers: array[Any]) -> bytes:
     return zlib.compress(b"".join(data[plane::8] for plane in range(8)), 1)
 
 
-def _unsqueeze(block: bytes, kind: str) -> array[Any]:
+def _unsqueeze(block: Buffer, kind: str) -> array[Any]:
     planes = zlib.decompress(block)
     count = len(planes) // 8
     data = bytearray(len(planes))
