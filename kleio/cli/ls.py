@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from kleio.cli import render
+from kleio.cli import render, render_trials
 from kleio.cli.options import all_executions, as_json, reading
 from kleio.core import view
 from kleio.core.config import spool_root
@@ -65,7 +65,7 @@ def ls(
     if json:
         render.document(found)
     else:
-        render.trials(found, with_project=all_projects)
+        render_trials.trials(found, all_projects)
         if not found:
             chosen = bool(status or tag or where or user)
             absent = f"there is no journal {with_.journal.uri} yet; the first command that is run with it makes it"

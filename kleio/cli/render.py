@@ -97,44 +97,6 @@ def fitted(natural: Sequence[int], elastic: Sequence[bool], room: int, least: in
     return widths
 
 
-def trials(found: Sequence[Mapping[str, Any]], with_project: bool) -> None:
-    """``kleio ls``."""
-    room = _columns() if sys.stdout.isatty() else None  # on a terminal: short, and only what is worth its width
-    columns: list[tuple[str, Callable[[Mapping[str, Any]], str]]] = [
-        ("ID", lambda one: one["short_id"]),
-        ("STATUS", lambda one: one["status"]),
-        ("CREATED", lambda one: wording.when(one["created"]) if room is None else wording.recently(one["created"])),
-        ("TIME", wording.duration),
-        ("PROJECT", wording.project_of),
-        ("TAGS", lambda one: ",".join(one["tags"])),
-        ("NAME", lambda one: one["name"] or ""),
-        ("COMMAND", lambda one: wording.work(one["command"], one["params"], one["param_sources"])),
-        ("LAST", lambda one: _last(one["summary"], 3 if room is None else room // 20 - 3)),
-    ]
-    if room is not None and not any(one["name"] for one in found):
-        columns = [column for column in columns if column[0] != "NAME"]
-    hidden = {*([] if with_project else ["PROJECT"]), *(["TAGS"] if room is not None and room < 100 else [])}
-    shown = [(heading, value) for heading, value in columns if heading not in hidden]
-    rows = [[value(one) for _, value in shown] for one in found]
-
-    def colour(heading: str, cell: str) -> str | None:
-        return COLOURS.get(cell) if heading == "STATUS" else None
-
-    table([heading for heading, _ in shown], rows, colour, ("PROJECT", "TAGS", "NAME", "COMMAND", "LAST"))
-
-
-def _last(summary: Mapping[str, Any], most: int) -> str:
-    """The last values of some keys: a value that is cut in two says nothing, so there are no more than fit."""
-    shown = [f"{key}={wording.number(own.get('last'))}" for key, own in list(summary.items())[: min(max(most, 1), 3)]]
-    return " ".join([*shown, "…"] if len(shown) < min(len(summary), 3) else shown)
-
-
-def _columns() -> int:
-    import shutil
-
-    return shutil.get_terminal_size().columns
-
-
 def styles() -> tuple[Callable[[str], str], Callable[[str], str], Callable[[str], str]]:
     """Bold, dim, and the colour of a status; plain text where there is no terminal."""
     if not sys.stdout.isatty() or "NO_COLOR" in os.environ:

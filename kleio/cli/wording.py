@@ -26,18 +26,18 @@ def _picture(character: str) -> str:
     return chr(0x2400 + code) if code < 0x20 else "\N{REPLACEMENT CHARACTER}"
 
 
-def number(value: Any) -> str:
-    """Numbers to four significant digits; text cut short."""
+def number(value: Any, digits: int = 4) -> str:
+    """Numbers to so many significant digits; text cut short."""
     if isinstance(value, float):
-        return f"{value:.4g}"
-    text = str(value)
-    if TAGGED in text:
-        text = _untagged(text)
+        return f"{value:.{digits}g}"
+    text = untagged(str(value))
     return text if len(text) <= 40 else text[:39] + "…"
 
 
-def _untagged(text: str) -> str:
+def untagged(text: str) -> str:
     """A value that JSON has no form of, as it reads in ``--json``: ``2024-05-01``, and not how it is stored."""
+    if TAGGED not in text:
+        return text
     from kleio.core.values import loads, portable
 
     try:

@@ -48,7 +48,7 @@ def facts(entry: Entry, summary: Mapping[str, Mapping[str, Any]], now: float) ->
     if environments:
         found["environment.digest"] = environments[-1]
     for group, values in groups.items():
-        own = dict(_flat("", values))
+        own = dict(flat("", values))
         found[group] = sorted(own)
         found.update((f"{group}.{name}", value) for name, value in own.items())
     return {name: value for name, value in found.items() if value is not None}
@@ -56,7 +56,7 @@ def facts(entry: Entry, summary: Mapping[str, Mapping[str, Any]], now: float) ->
 
 def surroundings(document: Mapping[str, Any]) -> dict[str, Any]:
     """The facts of an environment, as they are named in queries."""
-    own = dict(_flat("", document))
+    own = dict(flat("", document))
     return {"environment": sorted(own)} | {f"environment.{name}": value for name, value in own.items()}
 
 
@@ -67,9 +67,10 @@ def _ancestors(entry: Entry) -> list[str]:
     return list(dict.fromkeys([*seen, *([trial.parent] if trial.parent else [])]))
 
 
-def _flat(before: str, values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+def flat(before: str, values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """What is in ``values``, by names that begin with ``before`` and have dots between the keys of what is nested."""
     for key, value in values.items():
         if isinstance(value, dict):
-            yield from _flat(f"{before}{key}.", value)
+            yield from flat(f"{before}{key}.", value)
         elif value is not None:
             yield f"{before}{key}", value
