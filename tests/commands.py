@@ -64,6 +64,11 @@ def read(*words, cwd=None, **environment):
     """What a reading command prints with ``--json``. In this process where it can be: the tests ask a thousand times."""
     if cwd is not None or environment or threading.current_thread() is not threading.main_thread():
         return json.loads(kleio(*words, cwd=cwd, check=0, **environment).stdout)
+    return json.loads(printed(*words))
+
+
+def printed(*words):
+    """What ``kleio WORDS`` prints, in this process; what it refuses is raised."""
     opened, open_really = [], kleio_journal.open_journal
     before = {number: signal.getsignal(number) for number in (signal.SIGPIPE, signal.SIGINT)}
 
@@ -72,12 +77,12 @@ def read(*words, cwd=None, **environment):
         return opened[-1]
 
     kleio_journal.open_journal = opening
-    printed, sys.stdout = sys.stdout, io.StringIO()
+    stdout, sys.stdout = sys.stdout, io.StringIO()
     try:
         assert not door(list(map(os.fspath, words)))
-        return json.loads(sys.stdout.getvalue())
+        return sys.stdout.getvalue()
     finally:
-        sys.stdout = printed
+        sys.stdout = stdout
         kleio_journal.open_journal = open_really
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -9,7 +9,7 @@ import click
 
 import kleio
 from kleio.cli.commands import COMMANDS, LAUNCHING
-from kleio.cli.options import given, run_options
+from kleio.cli.options import given, repeated, run_options
 from kleio.core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -39,7 +39,8 @@ class Door(click.Group):
             return "run", self.get_command(ctx, "run"), ["--", *args]
         if args[0] not in LAUNCHING:
             self._check_options(ctx, args[0])
-        return super().resolve_command(ctx, args)
+        name, command, rest = super().resolve_command(ctx, args)
+        return name, command, repeated(command, rest) if command else rest
 
     def _check_options(self, ctx: click.Context, command: str) -> None:
         wrong = [name for name in given(ctx) if name not in ("journal", "project", "quiet")]

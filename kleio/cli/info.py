@@ -1,4 +1,4 @@
-"""``kleio info ID``."""
+"""``kleio info [ID]``."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ import click
 
 from kleio.cli import render, render_info
 from kleio.cli.options import all_executions, as_json, reading
+from kleio.cli.selecting import one_trial
 from kleio.core import view
 from kleio.core.about import about
 from kleio.core.config import spool_root
-from kleio.core.lookup import resolve
 
 if TYPE_CHECKING:
     from kleio.cli.options import Reading
+    from kleio.core.trial import Entry
 
 
 @click.command()
-@click.argument("trial", metavar="ID")
 @all_executions
 @as_json
 @reading
-def info(with_: Reading, trial: str, all_executions: bool, json: bool) -> None:
+@one_trial
+def info(with_: Reading, entry: Entry, all_executions: bool, json: bool) -> None:
     """All there is to know about a trial."""
-    entry = view.from_here([resolve(with_.journal, trial, with_.config)], spool_root(with_.config))[0]
     found = view.documents(with_.journal, [entry], whole=True, all_executions=all_executions)[0]
     if json:
         render.document(found)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
+import re
 import signal
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -11,7 +13,7 @@ import click
 from kleio.core.config import SETTINGS, Config
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from kleio.core.config import Setting
     from kleio.core.journal.base import Journal
@@ -33,6 +35,32 @@ def _option(setting: Setting) -> click.Option:
     if setting.kind == "choice":
         return click.Option(names, type=click.Choice(setting.choices), help=shown)
     return click.Option(names, metavar=metavar, help=shown)
+
+
+class Several(click.Option):
+    """An option that takes every word up to the next option; the door writes it as click reads it (:func:`repeated`)."""
+
+    def __init__(self, names: Sequence[str], **given: Any) -> None:
+        super().__init__(names, multiple=True, **given)
+
+
+def repeated(command: click.Command, words: Sequence[str]) -> list[str]:
+    """``--include a b --exclude c`` as ``--include a --include b --exclude c``."""
+    names = {name for one in command.params if isinstance(one, Several) for name in one.opts}
+    found: list[str] = []
+    at = 0
+    while at < len(words) and words[at] != "--":
+        word = words[at]
+        taken = list(takewhile(_is_value, words[at + 1 :])) if word in names else []
+        found += [word, *taken[:1]]
+        for value in taken[1:]:
+            found += [word, value]
+        at += 1 + len(taken)
+    return [*found, *words[at:]]
+
+
+def _is_value(word: str) -> bool:
+    return not word.startswith("-") or re.match(r"-\.?\d", word) is not None
 
 
 def given(ctx: click.Context) -> dict[str, Any]:

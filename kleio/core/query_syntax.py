@@ -22,7 +22,7 @@ from kleio.core.errors import UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from typing import Any, NoReturn, Protocol
 
     class Vocabulary(Protocol):
@@ -154,6 +154,19 @@ def parse(query: str, vocabulary: Vocabulary) -> Node:
     if len(query) > LONGEST:
         raise UsageError(f"a query of {len(query):,} characters; the most is {LONGEST:,}")
     return _Parser(query, vocabulary).whole()
+
+
+def fields(node: Node) -> Iterator[Field]:
+    """The fields that a condition speaks of."""
+    if isinstance(node, (And, Or)):
+        for part in node.parts:
+            yield from fields(part)
+    elif isinstance(node, Not):
+        yield from fields(node.part)
+    elif isinstance(node, Truth):
+        yield node.field
+    else:
+        yield from (side for side in (node.left, node.right) if isinstance(side, Field))
 
 
 def name(written: str, vocabulary: Vocabulary) -> Field:

@@ -1,0 +1,196 @@
+"""How commands are told of trials: by ids, or by ``--where`` and what goes with it.
+
+``one_trial`` and ``several_trials`` stand right above a command's function, below ``reading``, and hand it the trials.
+``asked_for`` hands over what was asked, for commands in which other words stand beside ids; :func:`choosing_options` are for
+those that launch.
+"""
+
+from __future__ import annotations
+
+import functools
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from kleio.cli import wording
+from kleio.core import view
+from kleio.core.config import spool_root
+from kleio.core.errors import UnknownTrial, UsageError
+from kleio.core.lookup import SHORT, resolve
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from kleio.cli.options import Reading
+    from kleio.core.choosing import Chosen
+    from kleio.core.config import Config
+    from kleio.core.journal.base import Journal
+    from kleio.core.trial import Entry
+
+SHOWN = 5
+"""Trials that are named where one was asked for and there are more."""
+TOLD = 46
+"""Characters of a command beside each."""
+
+
+def choosing_options() -> list[click.Option]:
+    """What chooses trials by what is known of them."""
+    return [
+        click.Option(["--where"], metavar="QUERY", multiple=True,
+                     help="instead of an id: the trials for which this holds; repeatable, then all must hold"),
+        click.Option(["--newest"], is_flag=True, help="of these the newest"),
+        click.Option(["--all-projects", "-a"], is_flag=True, help="look in every project, not only in the one here"),
+    ]  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What the options of :func:`choosing_options` say."""
+
+    where: tuple[str, ...] = ()
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    newest: bool = False
+    all_projects: bool = False
+
+    @property
+    def anything(self) -> bool:
+        """Whether they choose trials at all."""
+        return bool(self.where or self.include or self.exclude or self.newest)
+
+    def one(self, journal: Journal, config: Config, prefix: str | None = None) -> Entry:
+        """The one trial that is meant: the one of an id that begins so, else the one that is chosen. Raises UsageError where
+        it is neither or both, UnknownTrial where none is meant or several are.
+        """
+        root = spool_root(config)
+        if prefix is not None:
+            if self.anything:
+                raise UsageError(f"an id ({prefix}) and a choice (--where …) are two ways to say which trial; give one of them")
+            return view.from_here([resolve(journal, prefix, config)], root)[0]
+        found = self._found(journal, config)
+        if not found:
+            raise self._none(journal, config)
+        if len(found) > 1:
+            raise _several(found)
+        return found[0]
+
+    def several(self, journal: Journal, config: Config, prefixes: Sequence[str] = ()) -> list[Entry]:
+        """Those of the ids, in their order, then those that are chosen, newest first; each once, and at least one. Raises
+        UsageError where nothing is asked, UnknownTrial where nothing is found.
+        """
+        named = view.from_here([resolve(journal, prefix, config) for prefix in prefixes], spool_root(config))
+        chosen = self._found(journal, config) if self.anything or not prefixes else []
+        if not named and not chosen:
+            raise self._none(journal, config)
+        return list({entry.id: entry for entry in (*named, *chosen)}.values())
+
+    def _found(self, journal: Journal, config: Config) -> list[Entry]:
+        from kleio.core import choosing  # only who looks for something pays for it
+
+        if not self.anything:
+            raise UsageError("which trial? give an id (kleio ls lists them), the word last, or --where and a query")
+        ids = choosing.newest(journal, self._chosen(config), spool_root(config), 1 if self.newest else None)
+        return choosing.entries(journal, ids, spool_root(config))
+
+    def _chosen(self, config: Config) -> Chosen:
+        from kleio.core.choosing import Chosen
+        from kleio.core.project import project_here
+
+        return Chosen(here=None if self.all_projects else project_here(config), where=self.where)
+
+    def _none(self, journal: Journal, config: Config) -> UnknownTrial:
+        from kleio.core.choosing import stays_here
+
+        if journal.absent:
+            return UnknownTrial(f"there is no journal {journal.uri} yet; the first command that is run with it makes it")
+        if stays_here(journal, self._chosen(config)):
+            return UnknownTrial("no such trial in this project; --all-projects looks in all of them")
+        return UnknownTrial(f"no such trial in {journal.uri}")
+
+
+def _several(found: Sequence[Entry]) -> UnknownTrial:
+    lines = [_line(entry) for entry in found[:SHOWN]]
+    more = [f"  … and {len(found) - SHOWN:,} more"] if len(found) > SHOWN else []
+    ways = "this takes one: give its id, a further condition, or --newest"
+    return UnknownTrial(f"{len(found):,} trials are meant, and {ways}", (*lines, *more))
+
+
+def _line(entry: Entry) -> str:
+    age = wording.span(max(time.time() - entry.trial.created, 0))
+    command = wording.command(entry.trial.command)
+    shown = command if len(command) <= TOLD else command[: TOLD - 1] + "…"
+    return f"  {entry.id[:SHORT]}  {entry.status.value:<11}  {age:>6} ago  {shown}"
+
+
+def taken(options: dict[str, Any]) -> Asked:
+    """What click read, taken out of ``options``."""
+    return Asked(**{name: options.pop(name) for name in Asked.__dataclass_fields__ if name in options})
+
+
+def asked_for(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options alone; the command gets ``asked``, what they say."""
+
+    @functools.wraps(command)
+    def wrapped(with_: Reading, /, **options: Any) -> Any:
+        return command(with_, asked=taken(options), **options)
+
+    for option in reversed(choosing_options()):
+        _parameter(wrapped, option)
+    return wrapped
+
+
+def one_trial(command: Callable[..., Any]) -> Callable[..., Any]:
+    """An ID, or what :func:`choosing_options` choose; the command gets ``entry``, the one trial that is meant."""
+
+    @functools.wraps(command)
+    def wrapped(with_: Reading, /, asked: Asked, trial: str | None, **options: Any) -> Any:
+        return command(with_, entry=asked.one(with_.journal, with_.config, trial), **options)
+
+    _parameter(wrapped, click.Argument(["trial"], metavar="[ID]", required=False))
+    return asked_for(wrapped)
+
+
+def one_trial_and(name: str, metavar: str, required: bool = False) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """As :func:`one_trial`, for a command with a second word, which is the only one where the trial is chosen."""
+
+    def decorated(command: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(command)
+        def wrapped(with_: Reading, /, asked: Asked, words: tuple[str, ...], **options: Any) -> Any:
+            prefix, word = second(asked, words, metavar, required)
+            return command(with_, entry=asked.one(with_.journal, with_.config, prefix), **{name: word}, **options)
+
+        shown = f"[ID] {metavar if required else f'[{metavar}]'}"
+        _parameter(wrapped, click.Argument(["words"], metavar=shown, nargs=-1))
+        return asked_for(wrapped)
+
+    return decorated
+
+
+def second(asked: Asked, words: Sequence[str], metavar: str, required: bool) -> tuple[str | None, str | None]:
+    """The id and the word after it; without the id where the trial is chosen."""
+    given = [None, *words] if asked.anything else [*words]
+    if len(given) > 2:
+        raise UsageError(f"got an unexpected argument: {given[2]}")
+    if len(given) < 2 and required:
+        raise UsageError(f"missing argument {metavar}" if given else f"missing arguments: which trial, and {metavar}")
+    prefix, word = [*given, None, None][:2]
+    return prefix, word
+
+
+def several_trials(command: Callable[..., Any]) -> Callable[..., Any]:
+    """IDs and what :func:`choosing_options` choose; the command gets ``entries``, the trials that are meant, at least one."""
+
+    @functools.wraps(command)
+    def wrapped(with_: Reading, /, asked: Asked, trials: tuple[str, ...], **options: Any) -> Any:
+        return command(with_, entries=asked.several(with_.journal, with_.config, trials), **options)
+
+    _parameter(wrapped, click.Argument(["trials"], metavar="[ID]…", nargs=-1))
+    return asked_for(wrapped)
+
+
+def _parameter(command: Callable[..., Any], parameter: click.Parameter) -> None:
+    """As click's decorators do it: they are listed from the function upwards."""
+    params: list[click.Parameter] = command.__dict__.setdefault("__click_params__", [])
+    params.append(parameter)

@@ -1,0 +1,65 @@
+"""Choosing trials on the command line: ids, or ``--where`` and what goes with it."""
+
+from __future__ import annotations
+
+import time
+from uuid import uuid4
+
+import pytest
+from commands import printed, read
+
+from kleio.core.errors import UnknownTrial, UsageError
+from kleio.core.indexing import index
+from kleio.core.journal import open_journal
+from kleio.core.trial import Event, Trial
+
+
+@pytest.fixture
+def swept(journal_uri, workplace):
+    """Six trials of the project here with learning rates and optimisers, the oldest first, and a newer one of another."""
+    journal = open_journal(journal_uri)
+    pairs = [(lr, optimizer) for lr in (0.1, 0.2, 0.3) for optimizer in ("sgd", "adam")]
+    found = [added(journal, str(workplace), at, lr=lr, optimizer=optimizer) for at, (lr, optimizer) in enumerate(pairs)]
+    added(journal, "elsewhere", 9, lr=0.1, optimizer="exact")
+    journal.close()
+    return found
+
+
+def added(journal, project, at, tags=(), **params):
+    words = ("python", "train.py", *(word for name, value in params.items() for word in (f"--{name}", str(value))))
+    trial, execution, created = uuid4().hex, uuid4().hex, time.time() - 100 + at
+    journal.create(Trial(trial, uuid4().hex, project, words, ".", created, params))
+    journal.claim(trial, execution, {"host": "here", "user": "me", "started": created, "pid": 1}, 3600)
+    ended = {"status": "completed", "exit_code": 0}
+    journal.record(trial, Event(f"ended-{execution}", "ended", created + 1, 1, execution, ended))
+    index(journal, trial)
+    return trial
+
+
+def refused(*words):
+    """What kleio says."""
+    with pytest.raises((UnknownTrial, UsageError)) as caught:
+        printed(*words)
+    return "\n".join(caught.value.lines)
+
+
+def test_a_command_for_one_trial(swept):
+    assert read("info", "--json", "--where", "params.lr == 0.2 and params.optimizer == 'sgd'")["id"] == swept[2]
+    assert read("info", "--json", "--where", "params.lr < 0.3", "--newest")["id"] == swept[3]
+    assert read("info", "--json", "--newest")["id"] == swept[5]
+    said = refused("info", "--where", "params.optimizer matches '.'").splitlines()
+    assert said[0] == "6 trials are meant, and this takes one: give its id, a further condition, or --newest"
+    assert [line.split()[0] for line in said[1:6]] == [one[:7] for one in swept[:0:-1]]
+    assert said[1].split()[1:] == ["completed", said[1].split()[2], "ago", *"python train.py --lr 0.3 --optimizer adam".split()]
+    assert said[6:] == ["  … and 1 more"]
+    assert refused("info", "--where", "params.lr > 7") == "no such trial in this project; --all-projects looks in all of them"
+    assert "give one of them" in refused("info", swept[0], "--where", "params.lr > 7")
+    assert "--where" in refused("info")
+
+
+def test_the_project_here_unless_others_are_asked_for(swept):
+    exact = "params.optimizer == 'exact'"
+    assert "in this project" in refused("info", "--where", exact)
+    assert read("info", "--json", "-a", "--where", exact)["project"] == "elsewhere"
+    assert read("info", "--json", "--where", f"{exact} and (not project == 'x' or status == 'new')")["project"] == "elsewhere"
+    assert "in this project" not in refused("info", "--where", "project == 'x'")
