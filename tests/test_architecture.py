@@ -24,7 +24,7 @@ ONLY_IN = {
     "sqlite3": ("kleio.core.journal.sqlite",),
     "git": ("kleio.core.cloning",),
     "yaml": ("kleio.core.config_values",),
-    "psutil": ("kleio.core.survivors",),
+    "psutil": ("kleio.core.survivors", "kleio.core.sampling"),
 }
 """Prefixes of the modules that may import a package, be it inside a function."""
 

@@ -67,6 +67,7 @@ SETTINGS = (
     Setting("require-journal", "bool", False, "fail rather than run offline", True),
     Setting("no-capture", "bool", False, "leave stdout and stderr alone and do not record them", True),
     Setting("no-hook", "bool", False, "leave Python children without the start-up hook: no parameters, no exceptions", True),
+    Setting("no-system", "bool", False, "do not sample CPU, memory and I/O of the command's processes", True),
     Setting("split", "bool", False, "record stdout and stderr apart even when they are one file", True),
     Setting("unbuffered", "bool", False, "have Python children print at once (PYTHONUNBUFFERED=1)", True),
     Setting("quiet", "bool", False, "say nothing of kleio's own", True),
@@ -91,6 +92,7 @@ SETTINGS = (
     Setting("lease", "float", 60.0, "seconds after which a silent launcher's reservation expires"),
     Setting("drain", "float", 30.0, "seconds to go on shipping after the command has ended"),
     Setting("timeout", "float", 3.0, "seconds to wait for a journal that does not answer"),
+    Setting("system-interval", "float", 10.0, "seconds between two samples of CPU, memory and I/O; 0: none"),
     Setting("unlaunched", "bool", True, "record scripts that ask for a hash code, also where kleio is not put before them"),
     Setting("spool-dir", "str", None, "where records wait; by default the user's state directory"),
 )  # fmt: skip

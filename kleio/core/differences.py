@@ -255,5 +255,5 @@ def _flat(document: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, 
 def _summaries(before: Side, after: Side) -> dict[str, tuple[Mapping[str, Any] | None, Mapping[str, Any] | None]]:
     if before.summary is None or after.summary is None:
         return {}
-    keys = sorted(before.summary.keys() | after.summary.keys())
+    keys = sorted(filter(statistics.is_logged, before.summary.keys() | after.summary.keys()))
     return {key: (before.summary.get(key), after.summary.get(key)) for key in keys}

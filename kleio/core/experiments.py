@@ -309,6 +309,8 @@ class Recording:
         trial, spool = reserved.trial, reserved.spool
         source = Source(spool, trial.id, self._execution)
         self._recorder = Recorder(source, self._journal, reserved.token, self._config["lease"], self.say)
+        if not self._config["no-system"]:
+            self._recorder.sample(self._given.pid, self._config["system-interval"], whole=False)
         self._recorder.start()
         self._keep_address(spool)
         self._relays.record_in(spool, self._config["output-limit"])

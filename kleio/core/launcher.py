@@ -347,6 +347,8 @@ class Launcher:
             self._never_started(spool, self._recorder(trial, spool, token), error)
             raise
         recorder = self._recorder(trial, spool, token)
+        if not self._config["no-system"]:
+            recorder.sample(child.pid, self._config["system-interval"])
         recorder.start()
         gatherer = self._gatherer(spool, child.pid, reserved.output)
         gatherer.start()

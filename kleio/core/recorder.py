@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from kleio.core.journal.base import Journal
+    from kleio.core.sampling import Sampler
 
 PAUSE = 0.1
 """Seconds between looks when somebody waits for the end."""
@@ -70,6 +71,9 @@ class Recorder(threading.Thread):
         self._retry_at = 0.0
         self._renewed = clock()
         self._uploader: threading.Thread | None = None
+        self._sampler: Sampler | None = None
+        self._to_sample: tuple[int, float, bool] | None = None
+        self._began = clock()
         self._answerer = Answerer(source, journal, self._shipped_to)
         self._closed_at = self._deadline = float("inf")
         self.complete = False
@@ -78,6 +82,12 @@ class Recorder(threading.Thread):
             self._artifacts = Shipper(source, journal, lambda stream: stream == ARTIFACTS, {})
 
     # -- the launcher's side -------------------------------------------------------------------------------------
+
+    def sample(self, pid: int, interval: float, whole: bool = True) -> None:
+        """Sample what the tree of the process ``pid`` takes of the machine, every ``interval`` seconds, 0 for never; ``whole``
+        says that it began just now. Call it before :meth:`start`.
+        """
+        self._to_sample = (pid, interval, whole) if interval > 0 else None
 
     def finish(self, drain: float, ending: Mapping[str, Any]) -> bool:
         """The command has ended so: ship the rest within ``drain`` seconds. Whether everything is in the journal."""
@@ -116,8 +126,11 @@ class Recorder(threading.Thread):
         while not self._closing.is_set():
             self._sleep()
             self._answer()
+            self._begin_to_sample()
             if self._journal:
                 self._attempt(self._turn)
+        if self._sampler:
+            self._sampler.stop()
         self._answer()
         if self._journal:
             self._drain()
@@ -127,6 +140,16 @@ class Recorder(threading.Thread):
             self._answerer.answer()
         except OSError:
             pass  # a full disk: the script goes on waiting, and is answered once there is room
+
+    def _begin_to_sample(self) -> None:
+        """Once the command has run for as long as it takes to be sampled: a short one is none the slower for it."""
+        if self._to_sample and self._clock() - self._began >= self._to_sample[1]:
+            from kleio.core.sampling import Sampler  # which imports psutil in its own thread
+
+            pid, interval, whole = self._to_sample
+            self._to_sample = None
+            self._sampler = Sampler(self._source.spool, pid, interval, self._began if whole else None, self._clock)
+            self._sampler.start()
 
     def _sleep(self) -> None:
         """Until somebody wakes us or it is time for the next turn; meanwhile look when lines without a time are written."""

@@ -6,6 +6,8 @@ Nothing is taken away: readings and summaries leave out what lies beyond, and ev
 
 from __future__ import annotations
 
+from kleio.core.spool import LAUNCHER
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -119,6 +121,9 @@ def counted(entry: Entry, summaries: Iterable[Summary]) -> list[Summary]:
     analyses = {str(one[1]) for one in (entry.trial.cut or {}).get("analyses", ())} if anew(entry.trial, ends) else set()
     kept = []
     for one in summaries:
+        if one.writer == LAUNCHER:
+            kept.append(one)  # what was taken of the machine was taken, whatever of its results counts
+            continue
         if one.execution in analyses:
             continue
         end = ends.get(one.execution)

@@ -16,7 +16,7 @@ from kleio.core import output, statistics
 from kleio.core.journal.base import Segment, Summary, Trace
 from kleio.core.resources import INPUT
 from kleio.core.shared_times import TICK, SharedTimes
-from kleio.core.spool import ANALYSIS, LINE_STREAMS, SHARED, LineReader, parse_line
+from kleio.core.spool import ANALYSIS, LINE_STREAMS, SHARED, SYSTEM, LineReader, parse_line
 from kleio.core.statistics import Record, Summariser
 from kleio.core.trial import ANALYSED, Event
 
@@ -96,7 +96,7 @@ class Stream(ABC):
 
 
 class LineStream(Stream):
-    """Statistics or artifacts of one writer."""
+    """Statistics, artifacts or the like of one writer."""
 
     def __init__(
         self, source: Source, writer: str, stream: str, shipped: int, ahead: Sequence[tuple[int, int]] = ()
@@ -225,7 +225,7 @@ class LineStream(Stream):
         self._records, self._unreadable = [], []
 
     def summaries(self) -> Iterable[Summary]:
-        if self._stream == "statistics" and self._summary.keys:
+        if self._stream in ("statistics", SYSTEM) and self._summary.keys:
             own = self._source
             yield Summary(own.trial, own.execution, self.writer, self._read_to, self._summary.keys)
 
@@ -379,7 +379,7 @@ class Shipper:
         if stream == ANALYSIS:
             return AnalysisStream(self._source, writer, stream, lambda trial, when: self._analyse(trial, when, writer))
         shipped = self._known.get((writer, stream), 0)
-        if stream in LINE_STREAMS:
+        if stream in (*LINE_STREAMS, SYSTEM):
             return LineStream(self._source, writer, stream, shipped, self._ahead.get((writer, stream), ()))
         return OutputStream(self._source, writer, stream, shipped)
 

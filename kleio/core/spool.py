@@ -15,6 +15,7 @@ One directory an execution, 0700::
     shared.times          when it was looked at, and how long it was: see kleio.core.shared_times
     WRITER.STREAM         lines, "NANOSECONDS [MARK] JSON", of one process: statistics, artifacts, resources, analysis
     launcher.STREAM       output, stdout or stderr as read, and launcher.STREAM.times beside it
+    launcher.system       lines: what the processes took of the machine (kleio.core.sampling)
     blobs/SHA256          bytes of artifacts, complete
     requests/ answers/    what load_* and flush() ask of the launcher, and what it answers
 
@@ -44,6 +45,8 @@ LINE_STREAMS = ("statistics", "artifacts", "resources")
 ANALYSIS = "analysis"
 """The stream of lines that are statistics of other trials, each naming its own."""
 OUTPUT_STREAMS = ("output", "stdout", "stderr")
+SYSTEM = "system"
+"""The stream of lines that are statistics of the processes themselves: theirs is none of the names that a script logs."""
 LARGEST_RECORD = 8 << 20  # bytes; a record must fit in one MongoDB document with room to spare
 
 
@@ -179,7 +182,7 @@ class Spool:
         """The (writer, stream) of every stream file there is now."""
         for name in sorted(os.listdir(self.path)):
             writer, _, stream = name.partition(".")
-            if stream in (*LINE_STREAMS, ANALYSIS) or (writer == LAUNCHER and stream in OUTPUT_STREAMS):
+            if stream in (*LINE_STREAMS, ANALYSIS) or (writer == LAUNCHER and stream in (*OUTPUT_STREAMS, SYSTEM)):
                 yield writer, stream
 
     def alive(self) -> bool:

@@ -215,6 +215,15 @@ class Summariser:
             _take(known, value, record.time)
 
 
+SYSTEM = "system."
+"""What the keys begin with that kleio itself samples (:mod:`kleio.core.sampling`)."""
+
+
+def is_logged(key: str) -> bool:
+    """Whether a key is one that the script logged, and not one of kleio's own."""
+    return not key.startswith(SYSTEM)
+
+
 LARGEST_INTEGER = 1 << 960
 """Whole numbers up to it can be summed and divided as floats; larger ones are kept, but have no mean."""
 
@@ -251,9 +260,10 @@ def combine(summaries: Iterable[Summary]) -> dict[str, dict[str, Any]]:
     """One summary a key, of all writers and executions: last, min, max, mean, count.
 
     ``last`` is the one with the latest time. min, max and mean are of the numbers among the values that are not NaN,
-    and absent where there are none.
+    and absent where there are none. What the script logged comes before what was sampled of the machine.
     """
-    return {key: _presented(own) for key, own in sorted(merged(summaries).items())}
+    found = merged(summaries)
+    return {key: _presented(found[key]) for key in sorted(found, key=lambda key: (not is_logged(key), key))}
 
 
 def merged(summaries: Iterable[Summary]) -> dict[str, dict[str, Any]]:
