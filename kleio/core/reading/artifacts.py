@@ -13,7 +13,7 @@ from typing import overload
 from kleio.core import lineage
 from kleio.core.errors import Damaged, JournalError
 from kleio.core.reading import html
-from kleio.core.reading.executions import utc
+from kleio.core.reading.executions import moment
 from kleio.core.reading.readonly import ReadOnly, frozen
 from kleio.core.wholefile import whole
 
@@ -37,19 +37,24 @@ class Artifact(ReadOnly):
     """
 
     name: str
-    meta: Mapping[str, Any]
     size: int
     sha256: str
     time: datetime.datetime
     execution: str
     nanoseconds: int
     _source: Source
+    _meta: dict[str, Any]
 
     def __init__(self, source: Source, values: Mapping[str, Any], nanoseconds: int, execution: str) -> None:
         self.__dict__.update(
-            _source=source, name=values["name"], meta=frozen(values.get("meta", {})), size=values["size"],
-            sha256=values["sha256"], time=utc(nanoseconds / 1e9), nanoseconds=nanoseconds, execution=execution,
+            _source=source, _meta=values.get("meta", {}), name=values["name"], size=values["size"], sha256=values["sha256"],
+            time=moment(nanoseconds), nanoseconds=nanoseconds, execution=execution,
         )  # fmt: skip
+
+    @property
+    def meta(self) -> Mapping[str, Any]:
+        """What it was logged with."""
+        return frozen(self._meta)
 
     def open(self) -> BinaryIO:
         """Its bytes, to be read, sought in, and closed. They are digested on the way.

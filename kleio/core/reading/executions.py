@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Mapping
 from dataclasses import dataclass
 
-from kleio.core.reading.readonly import ReadOnly, frozen
+from kleio.core.reading.readonly import Frozen, frozen
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Mapping
     from typing import Any
 
     from kleio.core import trial
@@ -55,57 +54,45 @@ def execution(one: trial.Execution) -> Execution:
     )  # fmt: skip
 
 
+def moment(nanoseconds: int) -> datetime.datetime:
+    """An aware datetime of nanoseconds since the epoch, to the microsecond below."""
+    seconds, rest = divmod(nanoseconds, 1_000_000_000)
+    return datetime.datetime.fromtimestamp(seconds, datetime.timezone.utc).replace(microsecond=rest // 1000)
+
+
 def utc(seconds: float | None) -> datetime.datetime | None:
     """An aware datetime of seconds since the epoch."""
     return None if seconds is None else datetime.datetime.fromtimestamp(seconds, datetime.timezone.utc)
 
 
-class Figures(ReadOnly, Mapping[str, "Any"]):
+class Figures(Frozen):
     """What is kept of a statistic: ``last``, ``min``, ``max``, ``mean``, ``count``, as attributes and as items.
 
     ``min``, ``max`` and ``mean`` are of the numbers among its values that are not NaN. Where there are none, the attributes
     are None and the items are not there.
     """
 
-    _own: Mapping[str, Any]
-
-    def __init__(self, own: Mapping[str, Any]) -> None:
-        self.__dict__["_own"] = own
-
     @property
     def last(self) -> Any:
         """The latest value: a number, text, truth value or None; anything else as text."""
-        return self._own.get("last")
+        return self.get("last")
 
     @property
     def min(self) -> Any:
         """The smallest number."""
-        return self._own.get("min")
+        return self.get("min")
 
     @property
     def max(self) -> Any:
         """The greatest number."""
-        return self._own.get("max")
+        return self.get("max")
 
     @property
     def mean(self) -> float | None:
         """The mean of the numbers."""
-        mean: float | None = self._own.get("mean")
-        return mean
+        return self.get("mean")
 
     @property
     def count(self) -> int:
         """How many values there were, of any kind."""
-        return int(self._own["count"])
-
-    def __getitem__(self, name: str) -> Any:
-        return self._own[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._own)
-
-    def __len__(self) -> int:
-        return len(self._own)
-
-    def __repr__(self) -> str:
-        return f"Figures({', '.join(f'{name}={value!r}' for name, value in self.items())})"
+        return int(self["count"])

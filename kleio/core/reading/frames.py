@@ -2,14 +2,57 @@
 
 from __future__ import annotations
 
+import shlex
+
+from kleio.core.errors import KleioError
+from kleio.core.exporting import typed
+from kleio.core.indexing import gathered
+from kleio.core.reading.executions import utc
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
     from typing import Any
 
-    from kleio.core.reading.source import Source
-    from kleio.core.reading.trials import Trials
+    from kleio.core.journal.base import Journal
+    from kleio.core.trial import Entry
+
+FIRST = {
+    "id": "text", "status": "text", "created": "time", "started": "time", "ended": "time", "duration": "float",
+    "project": "text", "command": "text", "name": "text", "tags": "text", "note": "text", "user": "text", "host": "text",
+    "exit_code": "int", "signal": "text", "reason": "text", "executions": "int", "parent": "text", "previous": "text",
+    "code.commit": "text", "code.dirty": "bool",
+}  # fmt: skip
+"""Columns that are always there, and of which kind they are."""
+GROUPS = ("params.", "summary.")
+DTYPES = {"bool": "boolean", "int": "Int64", "float": "float64", "text": "object", "time": "datetime64[us, UTC]"}
+WHOLE = {"bool": "bool", "int": "int64"}
+"""What these are where nothing is missing."""
 
 
-def of_trials(source: Source, trials: Trials) -> Any:
-    """One row a trial."""
-    raise NotImplementedError
+def of_trials(journal: Journal, batches: Iterable[Sequence[Entry]]) -> Any:
+    """See :meth:`kleio.core.reading.trials.Trials.to_pandas`."""
+    try:
+        import pandas as pd  # 500 ms
+    except ImportError:
+        raise KleioError("trials.to_pandas() needs pandas: pip install 'kleio[pandas]'") from None
+    rows = [_row(known) for entries in batches for known in gathered(journal, entries)]
+    names = dict.fromkeys(name for row in rows for name in row)
+    others = [name for group in GROUPS for name in names if name.startswith(group)]
+    return pd.DataFrame({name: _series(pd, name, [row.get(name) for row in rows]) for name in (*FIRST, *others)})
+
+
+def _row(known: Mapping[str, Any]) -> dict[str, Any]:
+    row = {name: known[name] for name in known if name in FIRST or name.startswith(GROUPS)}
+    row["command"] = shlex.join(known["command"])
+    for name in ("created", "started", "ended"):
+        row[name] = utc(known.get(name))
+    return row
+
+
+def _series(pd: Any, name: str, values: list[Any]) -> Any:
+    kind, plain = (FIRST[name], values) if name in FIRST else typed(values)
+    if kind == "text":
+        plain = values  # what is mixed is kept as it is
+    some = any(value is None for value in plain)
+    return pd.Series(plain, dtype=DTYPES[kind] if some else WHOLE.get(kind, DTYPES[kind]))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from functools import cached_property
 
-from kleio.core import finding, view
+from kleio.core import view
 from kleio.core.config import Config, spool_root
 from kleio.core.errors import JournalError
 from kleio.core.journal import open_journal
@@ -72,6 +72,8 @@ class Source:
 
     def entries(self, ids: Sequence[str]) -> list[Entry]:
         """Trials in the order of their ``ids``, as they are seen from here; those that are gone are left out."""
+        from kleio.core import finding  # with the query language: only who looks for something pays for it
+
         return self.seen(finding.entries(self.journal, ids))
 
     def seen(self, entries: Iterable[Entry]) -> list[Entry]:

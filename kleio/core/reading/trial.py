@@ -12,7 +12,7 @@ from kleio.core.reading import html
 from kleio.core.reading.artifacts import Artifacts
 from kleio.core.reading.executions import Figures, execution, utc
 from kleio.core.reading.output import Output
-from kleio.core.reading.readonly import ReadOnly, frozen
+from kleio.core.reading.readonly import Frozen, ReadOnly, frozen
 from kleio.core.statistics import combine
 from kleio.core.values import portable
 
@@ -97,9 +97,13 @@ class Trial(ReadOnly):
         return found
 
     @cached_property
+    def _params(self) -> dict[str, Any]:
+        return self._entry.params
+
+    @property
     def params(self) -> Mapping[str, Any]:
         """Parameters by name, of any kind that JSON has; nested ones are mappings."""
-        return frozen(self._entry.params)
+        return frozen(self._params)
 
     @cached_property
     def param_sources(self) -> Mapping[str, str]:
@@ -108,7 +112,7 @@ class Trial(ReadOnly):
         """
         return frozen(self._entry.param_sources)
 
-    @cached_property
+    @property
     def param_defaults(self) -> Mapping[str, Any]:
         """What some of :attr:`params` would have been, had nobody given them a value."""
         return frozen(self._entry.param_defaults)
@@ -133,7 +137,7 @@ class Trial(ReadOnly):
         """The id of the trial that it branches off."""
         return self._entry.trial.parent
 
-    @cached_property
+    @property
     def cut(self) -> Mapping[str, Any] | None:
         """Where it left its parent."""
         return None if self._entry.trial.cut is None else frozen(self._entry.trial.cut)
@@ -181,18 +185,18 @@ class Trial(ReadOnly):
         from before it does not count.
         """
         own = self._together.summaries.get(self.id, ())
-        return frozen({key: Figures(one) for key, one in combine(resuming.counted(self._entry, own)).items()})
+        return Frozen({key: Figures(one) for key, one in combine(resuming.counted(self._entry, own)).items()})
 
     @cached_property
     def _whole(self) -> dict[str, Any]:
         return view.documents(self._source.journal, [self._entry], whole=True)[0]
 
-    @cached_property
+    @property
     def code(self) -> Mapping[str, Any]:
         """The commit, and the exact work tree on top of it, as ``kleio info --json`` has it."""
         return frozen(self._whole["code"])
 
-    @cached_property
+    @property
     def environment(self) -> Mapping[str, Any] | None:
         """Interpreter, packages, machine and variables of its last execution that recorded them."""
         found = self._whole["environment"]

@@ -136,23 +136,29 @@ class Trials(ReadOnly, Sequence[Trial]):
         fitting = set(refined.ids)
         return Trials(self._source, wanted, [one for one in self.ids if one in fitting])
 
-    def entries(self) -> Iterator[Entry]:
-        """What the journal has of them, read in batches."""
+    def _entries(self) -> Iterator[list[Entry]]:
+        """What the journal has of them, in batches."""
         for start in range(0, len(self.ids), BATCH):
-            yield from self._source.entries(self.ids[start : start + BATCH])
+            yield self._source.entries(self.ids[start : start + BATCH])
 
     @cached_property
     def statistics(self) -> Statistics:
         """The statistics of all of them, as columns."""
         from kleio.core.reading.statistics import Statistics  # type: ignore[import-not-found,unused-ignore]
 
-        return Statistics(self._source, list(self.entries()))
+        return Statistics(self._source, [entry for entries in self._entries() for entry in entries])
 
     def to_pandas(self) -> Any:
-        """One row a trial; see :func:`kleio.core.reading.frames.of_trials`. Raises KleioError without pandas."""
+        """A DataFrame with one row a trial, in their order, and columns named as in queries: ``id``, ``status``, ``created`` …,
+        ``params.lr``, ``summary.loss.min``.
+
+        Times are datetime64[us, UTC], ``duration`` is in seconds. Whole numbers and truth values stay such where some are
+        missing (Int64, boolean); text, lists and what is mixed are objects, missing ones None. Raises KleioError without
+        pandas.
+        """
         from kleio.core.reading.frames import of_trials
 
-        return of_trials(self._source, self)
+        return of_trials(self._source.journal, self._entries())
 
     def __repr__(self) -> str:
         many = f"{len(self.ids):,} trials" if "ids" in self.__dict__ else "Trials"
