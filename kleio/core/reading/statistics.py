@@ -6,11 +6,11 @@ import sys
 from typing import TYPE_CHECKING, overload
 
 from kleio.core import query_syntax
-from kleio.core.query_syntax import And, Comparison, Constant, Field
+from kleio.core.query_syntax import And, Comparison, Constant, Field, Or
 from kleio.core.reading import holding, sorting
 from kleio.core.reading.column import MISSING, arrays, places
 from kleio.core.reading.names import OF_ROWS, ROW, Keys, UnknownKey, unknown
-from kleio.core.reading.rows import Row, in_order, moment
+from kleio.core.reading.rows import Row, in_order
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from kleio.core.journal.base import Journal
     from kleio.core.query_syntax import Node
     from kleio.core.reading.column import Column, Rows
+    from kleio.core.reading.executions import Figures
     from kleio.core.trial import Entry
 
     class Source(Protocol):
@@ -114,6 +115,26 @@ class Statistics:
     def _frame(self) -> Frame:
         return self._read.whole()
 
+    @property
+    def parts(self) -> tuple[Frame, Rows | None]:
+        """What was read, and which of its rows these are, None for all."""
+        return self._frame, self._rows
+
+    @property
+    def trials(self) -> list[str]:
+        """The ids of the trials that are read, in the order in which they were given."""
+        return [entry.id for entry in self._read.entries]
+
+    @property
+    def several(self) -> bool:
+        """Whether it was read of more than one trial."""
+        return len(self._read.entries) > 1
+
+    @property
+    def is_sorted(self) -> bool:
+        """Whether the rows are in another order than that of their times."""
+        return self._sorted
+
     # -- what there is -------------------------------------------------------------------------------------------
 
     def __len__(self) -> int:
@@ -166,15 +187,19 @@ class Statistics:
         """
         if isinstance(key, slice):
             rows = range(self._frame.count) if self._rows is None else self._rows
-            return self._view(rows[key])
+            return self._view(rows[key], sorted_=(key.step or 1) < 0)
         if isinstance(key, str):
             return self._arrays([key])[0]
         return self._arrays(key) if isinstance(key, tuple) else self._having(tuple(key))
 
+    def _name(self, key: str) -> str:
+        known = self.keys()
+        if key not in known:
+            raise UnknownKey(unknown(key, known))
+        return key
+
     def _known(self, key: str) -> Column:
-        if key not in self.keys():
-            raise UnknownKey(unknown(key, self.keys()))
-        return self._frame.column(key)
+        return self._frame.column(self._name(key))
 
     def _arrays(self, keys: Sequence[str]) -> tuple[NDArray[Any], ...]:
         arrays(f"statistics[{', '.join(map(repr, keys))}]")
@@ -189,11 +214,8 @@ class Statistics:
         return tuple(one.values[places(one.rows, rows)[0]] for one in typed)
 
     def _having(self, keys: tuple[str, ...]) -> Statistics:
-        columns = [self._known(key) for key in keys]
-        which = range(self._frame.count) if self._rows is None else self._rows
-        values = [column.at(self._rows) for column in columns]
-        rows = [int(row) for row, *own in zip(which, *values, strict=True) if any(one is not MISSING for one in own)]
-        return self._view(rows, keys)
+        some: Node = Or(tuple(Comparison("!=", Field(key), Constant(None)) for key in map(self._name, keys)))
+        return self._view(holding.rows(some, self._frame, self._rows), keys)
 
     # -- choosing and sorting ------------------------------------------------------------------------------------
 
@@ -253,6 +275,43 @@ class Statistics:
             values = {key: own[at] for key, own in zip(keys, columns, strict=True) if own[at] is not MISSING}
             yield Row(values, int(frame.times[row]), *frame.origins[int(frame.origin[row])])
 
+    # -- as tables -----------------------------------------------------------------------------------------------
+
+    def to_pandas(self) -> Any:
+        """A DataFrame with a column for each key. The index is the time, named ``time``, in UTC with nanoseconds; of several
+        trials a MultiIndex (``trial``, ``time``), one trial after the other unless the rows are sorted.
+
+        What is missing stays missing: whole numbers and truth values with holes have pandas' own nullable types (Int64,
+        boolean), floats have NaN there, times NaT. Raises KleioError without pandas.
+        """
+        from kleio.core.reading.tabular import to_pandas
+
+        return to_pandas(self)
+
+    def to_arrow(self) -> Any:
+        """A pyarrow.Table: ``time`` (timestamp[ns, UTC]), ``trial``, ``execution``, and a column for each key, in which what is
+        missing is null, and NaN is NaN. Columns of several kinds are JSON texts. A key that is called like one of the first
+        three keeps its name, and those are ``row.time`` and so on. Raises KleioError without pyarrow.
+        """
+        from kleio.core.reading.tabular import to_arrow
+
+        return to_arrow(self)
+
+    def summary(self) -> dict[str, Figures]:
+        """Of each key that has values in these rows, ``last``, ``min``, ``max``, ``mean`` and ``count``: ``["loss"].min``.
+
+        Unlike that of a trial, which is kept while it runs, it counts a value of a scope in each row that inherits it.
+        """
+        from kleio.core.reading.tabular import summary
+
+        return summary(self)
+
+    def _repr_html_(self) -> str:
+        from kleio.core.reading.tabular import to_html
+
+        return to_html(self)
+
     def __repr__(self) -> str:
-        first = f", {moment(self.nanoseconds[0]):%Y-%m-%d %H:%M:%S} UTC" if len(self) else ""
-        return f"<Statistics: {len(self):,} rows of {', '.join(self.keys()[:10]) or 'nothing'}{first}>"
+        keys = self.keys()
+        shown = f"{', '.join(keys[:10])}{', …' if len(keys) > 10 else ''}" or "nothing"
+        return f"<Statistics: {len(self):,} row{'' if len(self) == 1 else 's'} of {shown}>"
