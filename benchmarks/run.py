@@ -25,6 +25,9 @@ from pathlib import Path
 from sysconfig import get_paths
 from typing import TYPE_CHECKING, Any
 
+import reading
+from figures import Figure
+
 import kleio
 
 if TYPE_CHECKING:
@@ -35,25 +38,6 @@ LINE = b"x" * 79 + b"\n"
 MEGABYTES = 200
 TRIALS = 10_000
 CALLS, ROUNDS = 500, 200
-
-
-@dataclasses.dataclass
-class Figure:
-    """``limit`` is what is promised, ``wanted`` what is aimed at; of rates the larger is the better."""
-
-    name: str
-    measured: float
-    unit: str
-    wanted: float | None = None
-    limit: float | None = None
-    floor: float | None = None
-    rate: bool = False
-
-    @property
-    def kept(self) -> bool | None:
-        if self.limit is None:
-            return None
-        return self.measured >= self.limit if self.rate else self.measured <= self.limit
 
 
 class Bench:
@@ -289,6 +273,16 @@ def fill(bench: Bench, journal: str) -> None:
     opened.close()
 
 
+def finding(bench: Bench) -> Iterator[Figure]:
+    """Filters with sort and limit, inside a process."""
+    yield from reading.finding(bench.journals(), bench.trials, max(bench.pairs // 4, 3))
+
+
+def points(bench: Bench) -> Iterator[Figure]:
+    """The statistics of a trial, inside a process."""
+    yield from reading.points(bench.journals()["SQLite"], max(bench.pairs // 4, 3))
+
+
 def throughput(bench: Bench) -> Iterator[Figure]:
     """Lines through pipes: until the command has ended, which is when kleio has read them, and until all is journaled."""
     lines, ended, copy = (bench.directory / name for name in ("lines", "ended", "copy"))
@@ -318,7 +312,7 @@ def throughput(bench: Bench) -> Iterator[Figure]:
 
 FIGURES: dict[str, Callable[[Bench], Iterator[Figure]]] = {
     "launch": launch, "hook": hook, "import": client, "logging": logging, "stored": stored, "ls": listing,
-    "throughput": throughput,
+    "find": finding, "points": points, "throughput": throughput,
 }  # fmt: skip
 
 
