@@ -13,8 +13,9 @@ from kleio.core.finding import find
 from kleio.core.indexing import gathered, index, index_others
 from kleio.core.journal import open_journal
 from kleio.core.journal.base import Summary
-from kleio.core.query import Query
-from kleio.core.query_syntax import QueryError
+from kleio.core.query import Query, holds
+from kleio.core.query_syntax import Not, QueryError
+from kleio.core.shorthand import condition
 from kleio.core.trial import Event, Trial
 from kleio.core.vocabulary import Trials
 
@@ -169,6 +170,14 @@ def test_what_is_found_is_what_the_language_says(journal_uri, seed):
         assert len(found) == len(wanted), text
         several += 0 < len(wanted) < len(ids)
     assert several > 100
+    several = 0
+    for _ in range(50):
+        word = rng.choice([str(rng.choice([*TEXTS, *NUMBERS])), f"{rng.choice(NAMES)}:{rng.choice([*TEXTS, *NUMBERS])}"])
+        node = rng.choice([condition, lambda word: Not(condition(word))])(word)
+        wanted = {trial for trial, own in known if holds(node, own)}
+        assert set(find(journal, node)) == wanted, word
+        several += 0 < len(wanted) < len(ids)
+    assert several > 20
     journal.close()
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kleio.cli import wording
+from kleio.cli.options import Several
 from kleio.core import view
 from kleio.core.config import spool_root
 from kleio.core.errors import UnknownTrial, UsageError
@@ -35,11 +36,21 @@ TOLD = 46
 """Characters of a command beside each."""
 
 
+def shorthand_options() -> list[click.Option]:
+    """Words of which trials have all, and words of which they have none."""
+    return [
+        Several(["--include"], metavar="WORD…", help="those with these words, each NAME:VALUE of a parameter, or any name, "
+                "value, tag or word of the command; up to the next option"),
+        Several(["--exclude"], metavar="WORD…", help="those with none of these"),
+    ]  # fmt: skip
+
+
 def choosing_options() -> list[click.Option]:
     """What chooses trials by what is known of them."""
     return [
         click.Option(["--where"], metavar="QUERY", multiple=True,
                      help="instead of an id: the trials for which this holds; repeatable, then all must hold"),
+        *shorthand_options(),
         click.Option(["--newest"], is_flag=True, help="of these the newest"),
         click.Option(["--all-projects", "-a"], is_flag=True, help="look in every project, not only in the one here"),
     ]  # fmt: skip
@@ -98,7 +109,8 @@ class Asked:
         from kleio.core.choosing import Chosen
         from kleio.core.project import project_here
 
-        return Chosen(here=None if self.all_projects else project_here(config), where=self.where)
+        here = None if self.all_projects else project_here(config)
+        return Chosen(here=here, where=self.where, include=self.include, exclude=self.exclude)
 
     def _none(self, journal: Journal, config: Config) -> UnknownTrial:
         from kleio.core.choosing import stays_here

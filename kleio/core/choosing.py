@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
-from kleio.core import finding, query_syntax, view
+from kleio.core import finding, query_syntax, shorthand, view
 from kleio.core.query_syntax import And, Comparison, Constant, Field, fields
 from kleio.core.vocabulary import Trials
 
@@ -22,8 +22,8 @@ NEWEST_FIRST = ("-created",)
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """What options say: all of it must hold, but a status is one of several. ``where`` are queries; ``here`` is the project
-    that is meant as long as none of them speaks of projects.
+    """What options say: all of it must hold, but a status is one of several. ``where`` are queries, ``include`` and ``exclude``
+    words (:mod:`kleio.core.shorthand`); ``here`` is the project that is meant as long as no query speaks of projects.
     """
 
     project: str | None = None
@@ -32,6 +32,8 @@ class Chosen:
     tags: tuple[str, ...] = ()
     user: str | None = None
     where: tuple[str, ...] = ()
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
 
 
 def condition(journal: Journal, chosen: Chosen) -> Node | None:
@@ -45,7 +47,7 @@ def condition(journal: Journal, chosen: Chosen) -> Node | None:
     if chosen.statuses:
         parts.append(Comparison("in", Field("status"), Constant(list(chosen.statuses))))
     parts += [Comparison("in", Constant(tag), Field("tags", "words")) for tag in chosen.tags]
-    parts += queries
+    parts += [*queries, *shorthand.conditions(chosen.include, chosen.exclude)]
     return And(tuple(parts)) if parts else None
 
 

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     Values = Callable[[str], Iterable[Any]]
 
 DIGEST = "environment.digest"
+MOST_NAMES = 300
+"""Names of a group that a journal is asked for one by one."""
 _TURNED = {"<": ">", "<=": ">=", ">": "<", ">=": "<="}
 _LAST = chr(0x10FFFF)
 
@@ -46,6 +48,8 @@ def narrowed(node: Node, values: Values, environments: Callable[[], Mapping[str,
     if isinstance(node, Not):
         part = narrowed(node.part, values, environments)
         return Narrowed(Opposite(part.filter)) if part.exact else Narrowed(EVERYTHING, exact=False)
+    if isinstance(node, Comparison) and node.operator == "among":
+        return _among(node, values)
     fields = _fields(node)
     if any(map(is_of_environment, fields)):
         alone = all(map(is_of_environment, fields))
@@ -55,6 +59,23 @@ def narrowed(node: Node, values: Values, environments: Callable[[], Mapping[str,
         falsy = Either((Is(name, (False, 0, "")), Lists(name, (listed([]),))))
         return Narrowed(All((There(name), Opposite(falsy))))
     return _comparison(node, values)
+
+
+def _among(node: Comparison, values: Values) -> Narrowed:
+    assert isinstance(node.left, Field)
+    assert isinstance(node.right, Constant)
+    name = node.left.name
+    known = [name]
+    if name.endswith("."):
+        named = {one for names in values(name[:-1]) for one in names}
+        if len(named) > MOST_NAMES:
+            return Narrowed(EVERYTHING, exact=False)
+        known = [f"{name}{one}" for one in sorted(named)]
+    wanted = [storable(value) if isinstance(value, str) else value for value in node.right.value]
+    parts: list[Filter] = []
+    for one in known:
+        parts += [Is(one, tuple(wanted)), *(Holds(one, value) for value in wanted)]
+    return Narrowed(Either(tuple(parts)))
 
 
 def _fields(node: Truth | Comparison) -> list[Field]:

@@ -63,6 +63,8 @@ def holds(node: Node, facts: Facts) -> bool:
 
 
 def _compares(node: Comparison, facts: Facts) -> bool:
+    if node.operator == "among":
+        return _is_among(node, facts)
     left, right = _value(node.left, facts), _value(node.right, facts)
     if left is None or right is None:
         return _with_null(node, left, right)
@@ -73,6 +75,16 @@ def _compares(node: Comparison, facts: Facts) -> bool:
     if node.operator in ("==", "!="):
         return equal(left, right) is (node.operator == "==")
     return _ordered(node.operator, left, right)
+
+
+def _is_among(node: Comparison, facts: Facts) -> bool:
+    assert isinstance(node.left, Field)
+    assert isinstance(node.right, Constant)
+    name = node.left.name
+    group = name.endswith(".")
+    found = [value for one, value in facts.items() if one.startswith(name)] if group else [facts.get(name)]
+    held = [one for value in found for one in (value if isinstance(value, (list, tuple)) else (value,))]
+    return any(equal(one, wanted) for one in held for wanted in node.right.value)
 
 
 def _value(operand: Field | Constant, facts: Facts) -> Any:

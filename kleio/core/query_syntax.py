@@ -99,7 +99,11 @@ class Constant:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """``operator`` is one of ``== != < <= > >= in matches`` and ``not in``, ``not matches``."""
+    """``operator`` is one of ``== != < <= > >= in matches`` and ``not in``, ``not matches``.
+
+    Or ``among``, which the grammar has no word for, but :mod:`kleio.core.shorthand`: the field to the left, or with a dot at
+    its end any of its group, is one of the values to the right, or a list that holds one.
+    """
 
     operator: str
     left: Field | Constant
