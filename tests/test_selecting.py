@@ -63,3 +63,25 @@ def test_the_project_here_unless_others_are_asked_for(swept):
     assert read("info", "--json", "-a", "--where", exact)["project"] == "elsewhere"
     assert read("info", "--json", "--where", f"{exact} and (not project == 'x' or status == 'new')")["project"] == "elsewhere"
     assert "in this project" not in refused("info", "--where", "project == 'x'")
+
+
+def listed(*words):
+    return [one["id"] for one in read("ls", "--json", *words)]
+
+
+def test_words_to_include_and_to_exclude(swept):
+    first, second, third, fourth, fifth, sixth = swept
+    assert listed("--include", "sgd") == [fifth, third, first]
+    assert listed("--include", "lr:0.1", "sgd") == listed("--include=sgd", "--include", "lr:.1") == [first]
+    assert listed("--include", "optimizer", "--exclude", "lr:0.1", "lr:0.2") == [sixth, fifth]
+    assert listed("--exclude", "sgd", "--include", "train.py", "-n", "2", "--where", "params.lr < 0.3") == [fourth, second]
+    assert listed("-a", "--include", "exact") != []
+    assert listed("--include", "sg") == listed("--include", "lr:0.15") == listed("--include", "0.1", "0.2") == []
+    assert read("info", "--json", "--include", "0.2", "--exclude", "adam")["id"] == third
+    assert "--include needs a word" in refused("ls", "--include", "--exclude", "sgd")
+
+
+def test_ls_stays_in_the_project_unless_a_query_speaks_of_projects(swept):
+    assert len(listed("--where", "params.lr == 0.1")) == 2
+    assert len(listed("--where", "params.lr == 0.1 and project != 'x'")) == 3
+    assert listed("--project", "x", "--where", "project != 'x'") == []

@@ -8,6 +8,7 @@ import click
 
 from kleio.cli import render, render_trials
 from kleio.cli.options import all_executions, as_json, reading
+from kleio.cli.selecting import by_words
 from kleio.core import view
 from kleio.core.config import spool_root
 from kleio.core.journal.base import Selection
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 @click.option("--user", metavar="NAME", help="trials of this user")
 @click.option("--where", metavar="QUERY", multiple=True,
               help="for which this holds, as \"params.lr > 0.1 and status == 'completed'\"; repeatable, then all must hold")
+@by_words
 @click.option("--sort", metavar="NAME", multiple=True,
               help="by this field, as summary.loss.min, or -created for the greatest first; repeatable  [default: -created]")
 @click.option("--reverse", is_flag=True, help="the last first")
@@ -47,6 +49,8 @@ def ls(
     tag: tuple[str, ...],
     user: str | None,
     where: tuple[str, ...],
+    include: tuple[str, ...],
+    exclude: tuple[str, ...],
     sort: tuple[str, ...],
     reverse: bool,
     limit: int,
@@ -54,12 +58,15 @@ def ls(
     json: bool,
 ) -> None:
     """List trials, newest first."""
-    project = None if all_projects else project or project_here(with_.config)
+    here = None if all_projects or project else project_here(with_.config)
+    project = None if all_projects else project
     order = sort, reverse, limit or None
-    if where or sort or reverse or user:
-        entries = _found(with_, {"project": project, "statuses": status, "tags": tag, "user": user, "where": where}, order)
+    if where or include or exclude or sort or reverse or user:
+        options = {"project": project, "here": here, "statuses": status, "tags": tag, "user": user, "where": where,
+                   "include": include, "exclude": exclude}  # fmt: skip
+        entries = _found(with_, options, order)
     else:
-        selection = Selection(project=project, statuses=status, tags=tag)
+        selection = Selection(project=project or here, statuses=status, tags=tag)
         entries = view.from_here(with_.journal.entries(selection, limit or None), spool_root(with_.config))
     found = view.documents(with_.journal, entries, all_executions=all_executions)
     if json:
@@ -67,9 +74,9 @@ def ls(
     else:
         render_trials.trials(found, all_projects)
         if not found:
-            chosen = bool(status or tag or where or user)
+            chosen = bool(status or tag or where or include or exclude or user)
             absent = f"there is no journal {with_.journal.uri} yet; the first command that is run with it makes it"
-            render.complain(absent if with_.journal.absent else _nothing(with_.journal.uri, project, chosen))
+            render.complain(absent if with_.journal.absent else _nothing(with_.journal.uri, project or here, chosen))
         render.waiting(spool_root(with_.config), with_.journal)
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kleio.core.config import SETTINGS, Config
+from kleio.core.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -45,16 +46,16 @@ class Several(click.Option):
 
 
 def repeated(command: click.Command, words: Sequence[str]) -> list[str]:
-    """``--include a b --exclude c`` as ``--include a --include b --exclude c``."""
+    """``--include a b --exclude c`` as ``--include a --include b --exclude c``. Raises UsageError."""
     names = {name for one in command.params if isinstance(one, Several) for name in one.opts}
     found: list[str] = []
     at = 0
     while at < len(words) and words[at] != "--":
         word = words[at]
         taken = list(takewhile(_is_value, words[at + 1 :])) if word in names else []
-        found += [word, *taken[:1]]
-        for value in taken[1:]:
-            found += [word, value]
+        if word in names and not taken:
+            raise UsageError(f"{word} needs a word, such as lr:0.1 or sgd; see: kleio {command.name} --help")
+        found += [part for value in taken for part in (word, value)] or [word]
         at += 1 + len(taken)
     return [*found, *words[at:]]
 

@@ -45,6 +45,13 @@ def shorthand_options() -> list[click.Option]:
     ]  # fmt: skip
 
 
+def by_words(command: Callable[..., Any]) -> Callable[..., Any]:
+    """``--include`` and ``--exclude`` alone, for a command that chooses trials with options of its own."""
+    for option in reversed(shorthand_options()):
+        _parameter(command, option)
+    return command
+
+
 def choosing_options() -> list[click.Option]:
     """What chooses trials by what is known of them."""
     return [
