@@ -8,6 +8,8 @@ COMMANDS = {
     "branch": "continue a trial from any point of it, in a new trial",
     "ls": "list trials",
     "info": "all there is to know about a trial",
+    "artifacts": "list the artifacts of a trial",
+    "get": "bring artifacts of a trial back as files",
     "tree": "draw which trial continues which",
     "diff": "what differs between two trials, or between one and what is here",
     "checkout": "bring the code of a trial back into a new directory",

@@ -114,7 +114,7 @@ def _resource(record: Mapping[str, Any], change: str) -> str:
         said.append(f"{record['unreadable'][0]} not readable")
     if record.get("steady") is False:
         said.append("changed while it was read")
-    return wording.printable("  ".join(one for one in [*said, _meta(record.get("meta") or {}), change] if one))
+    return wording.printable("  ".join(one for one in [*said, wording.meta(record.get("meta") or {}), change] if one))
 
 
 def _scrubs(found: Sequence[Mapping[str, Any]]) -> None:
@@ -200,7 +200,7 @@ def _by_name(artifacts: Sequence[Mapping[str, Any]], outputs: Sequence[str]) -> 
     listed = []
     for name, one in newest.items():
         several = f"  (the newest of {counted[name]})" if counted[name] > 1 else ""
-        listed.append((name, f"{wording.size(one['size'])}  {_meta(one['meta'])}{several}".rstrip()))
+        listed.append((name, f"{wording.size(one['size'])}  {wording.meta(one['meta'])}{several}".rstrip()))
     left = {one["name"]: one["size"] for one in artifacts if one.get("output")}
     if left:
         names = [name.partition("/")[2] for name in left]
@@ -209,10 +209,6 @@ def _by_name(artifacts: Sequence[Mapping[str, Any]], outputs: Sequence[str]) -> 
         said = wording.printable(f"{wording.several(len(left), 'file')}{where}: {first}")
         listed.append(("output/", f"{wording.size(sum(left.values()))}  {said}"))
     return listed
-
-
-def _meta(meta: Mapping[str, Any]) -> str:
-    return wording.printable(" ".join(f"{key}={wording.number(value)}" for key, value in meta.items()))
 
 
 def _next_commands(one: Mapping[str, Any], experiment: bool) -> str:

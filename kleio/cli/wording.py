@@ -148,6 +148,11 @@ def project_of(one: Mapping[str, Any]) -> str:
     return f"{project[:12]} (root commit)" if len(project) in (40, 64) and "/" not in project else project
 
 
+def meta(values: Mapping[str, Any]) -> str:
+    """What an artifact was logged with: ``epoch=3 val_loss=0.21``."""
+    return printable(" ".join(f"{key}={number(value)}" for key, value in values.items()))
+
+
 def size(count: int) -> str:
     """Bytes, in a unit that fits."""
     value = float(count)

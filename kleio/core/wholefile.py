@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """What ends a process that does nothing about it."""
+PREFIX = ".kleio-"
 
 
 def check(path: str | os.PathLike[str]) -> None:
@@ -39,6 +40,8 @@ def whole(path: str | os.PathLike[str]) -> Iterator[str]:
     Nothing is left of it, and what was at ``path`` stays as it was, when the block is left with an exception, by Ctrl-C, or
     when the process is ended by a signal that it does not handle. A link is followed; something that is no regular file, as a
     terminal or a named pipe, cannot be replaced and is written to as it is. Raises KleioError if ``path`` cannot be written.
+
+    Killed outright, its process leaves the hidden file behind, which whoever next writes one of that suffix there removes.
     """
     check(path)
     place = os.path.realpath(os.fspath(path))
@@ -50,14 +53,53 @@ def whole(path: str | os.PathLike[str]) -> Iterator[str]:
         with _in_words(path):
             yield place
         return
-    suffix = os.path.splitext(place)[1][:32]
-    temporary = os.path.join(os.path.dirname(place), f".kleio-{os.urandom(8).hex()}{suffix}")
+    directory, suffix = os.path.dirname(place), os.path.splitext(place)[1][:32]
+    temporary = os.path.join(directory, f"{PREFIX}{os.urandom(8).hex()}{suffix}")
     with _in_words(path), _removed(temporary):
-        os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666))
-        if mode is not None:
-            os.chmod(temporary, stat.S_IMODE(mode))
-        yield temporary
-        os.replace(temporary, place)
+        _sweep(directory, suffix)
+        held = _held(temporary)
+        try:
+            if mode is not None:
+                os.chmod(temporary, stat.S_IMODE(mode))
+            yield temporary
+            os.replace(temporary, place)
+        finally:
+            os.close(held)
+
+
+def _held(temporary: str) -> int:
+    """Make the file; a descriptor with a lock on it, by which others see that somebody writes it."""
+    while True:
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        _locked(descriptor)
+        if os.path.exists(temporary):
+            return descriptor
+        os.close(descriptor)  # somebody swept just before there was a lock
+
+
+def _sweep(directory: str, suffix: str) -> None:
+    """Remove the files of those that were killed: nobody holds their locks."""
+    for name in os.listdir(directory):
+        if name.startswith(PREFIX) and name.endswith(suffix) and len(name) == len(PREFIX) + 16 + len(suffix):
+            path = os.path.join(directory, name)
+            try:
+                descriptor = os.open(path, os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+            except OSError:
+                continue
+            if _locked(descriptor):
+                _remove(path)
+            os.close(descriptor)
+
+
+def _locked(descriptor: int) -> bool:
+    """Whether there is a lock on it now that is ours; where file systems have none, there is not."""
+    import fcntl
+
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
 
 
 @contextmanager
