@@ -21,10 +21,19 @@ COMMANDS = {
     "status": "count trials by status and by tag",
     "log": "log a statistic from a shell script inside a trial",
     "sync": "ship what waits in the spool to the journal",
+    "import": "make trials of the runs of TensorBoard, MLflow, Sacred and tables",
     "scrub": "take something out of everything that is stored for a trial",
     "db": "bring the journal up to date",
     "config": "show every setting and where it comes from",
 }
-"""One module of this name in ``kleio.cli`` each, with a click command of this name in it."""
+"""One module of this name in ``kleio.cli`` each, with a click command of this name in it (:func:`place_of`)."""
 
 LAUNCHING = ("run", "exec", "branch", "repeat")
+
+
+def place_of(command: str) -> tuple[str, str]:
+    """The module that a command is in, and its name there. What Python keeps for itself has an underscore behind it."""
+    from keyword import iskeyword
+
+    reserved = iskeyword(command)
+    return f"kleio.cli.{command}{'_' * reserved}", f"{command}{'_' * (reserved or command == 'exec')}"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import kleio
-from kleio.cli.commands import COMMANDS, LAUNCHING
+from kleio.cli.commands import COMMANDS, LAUNCHING, place_of
 from kleio.cli.options import given, repeated, run_options
 from kleio.core.errors import UsageError
 
@@ -25,7 +25,8 @@ class Door(click.Group):
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         if name not in COMMANDS:
             return None
-        command: click.Command = getattr(importlib.import_module(f"kleio.cli.{name}"), name if name != "exec" else "exec_")
+        module, attribute = place_of(name)
+        command: click.Command = getattr(importlib.import_module(module), attribute)
         return command
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:

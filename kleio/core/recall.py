@@ -43,6 +43,9 @@ def recall(journal: Journal, asked: Asked, ask: Callable[[str], str] | None, con
             f"trial {entry.id[:SHORT]} is an experiment that a script opened in itself; run the script, which goes on with it "
             f"unless it is completed: {shlex.join(entry.trial.command)}"
         )
+    if entry.trial.imported:
+        origin, place = entry.trial.imported.get("from"), entry.trial.imported.get("place")
+        raise UsageError(f"trial {entry.id[:SHORT]} was imported from {origin} ({place}): kleio has no command to run for it")
     home = _directory(entry) or _moved_to(entry, config)
     if not home and config["code"] != "recorded":
         raise UnknownTrial(

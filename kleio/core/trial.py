@@ -82,7 +82,8 @@ class Event:
 class Trial:
     """One unit of work, as it was created. ``created`` is seconds since the epoch; ``cwd`` relative to the root; ``repeats``
     the trial that this one is only a repetition of; an ``experiment`` was opened by the command itself, and is only a part of
-    what it does.
+    what it does. One that another tool recorded says in ``imported`` which (``from``), and where (``place``); its ``command``
+    may be no more than these.
     """
 
     id: str
@@ -101,6 +102,7 @@ class Trial:
     redacted: bool = False
     repeats: str | None = None
     experiment: bool = False
+    imported: Mapping[str, str] | None = None
 
     @property
     def ordinary(self) -> bool:

@@ -1,0 +1,82 @@
+"""Prints what ``kleio import`` and ``kleio export`` did, run by run."""
+
+from __future__ import annotations
+
+import sys
+import time
+from contextlib import contextmanager
+from dataclasses import asdict
+
+from kleio.cli import wording
+from kleio.cli.render import complain
+from kleio.core.lookup import SHORT
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from typing import Any
+
+    from kleio.core.importing.recording import Recorded
+
+EVERY = 0.2
+"""Seconds between two states of the line that shows progress."""
+
+
+@contextmanager
+def progress() -> Iterator[Callable[[str, int], None]]:
+    """Shows on a terminal how far a long import is; what it gives is called with a name and a number of points."""
+    shown = 0.0
+
+    def say(name: str, points: int) -> None:
+        nonlocal shown
+        if time.monotonic() - shown >= EVERY:
+            shown = time.monotonic()
+            sys.stderr.write(f"\r\033[K{wording.printable(name)[:60]}: {points:,} points")
+            sys.stderr.flush()
+
+    if sys.stderr is None or not sys.stderr.isatty():
+        yield lambda *_: None
+        return
+    try:
+        yield say
+    finally:
+        _clear()
+
+
+def _clear() -> None:
+    if sys.stderr is not None and sys.stderr.isatty():
+        sys.stderr.write("\r\033[K")
+        sys.stderr.flush()
+
+
+def imported(one: Recorded) -> None:
+    """One run: its trial, what became of it, its name and what was added."""
+    _clear()
+    added = [wording.several(one.points, "point")] if one.points else []
+    added += [wording.several(one.artifacts, "file")] if one.artifacts else []
+    cells = [(one.trial or "")[:SHORT] or "-" * SHORT, one.fate, wording.printable(one.name), ", ".join(added)]
+    sys.stdout.write("\t".join(cells).rstrip("\t") + "\n")
+    sys.stdout.flush()
+    for remark in one.remarks:
+        complain(f"{one.name}: {remark}")
+    if one.reason:
+        complain(f"{one.name}: {one.reason}{'' if one.trial else f' ({one.place})'}")
+    if one.fate == "scrubbed":
+        complain(f"{one.name}: something was scrubbed from this trial; it is left as it is")
+
+
+def as_document(one: Recorded) -> dict[str, Any]:
+    """The same for programs."""
+    told = asdict(one)
+    return {"id": told.pop("trial"), "result": told.pop("fate"), **told}
+
+
+def summed_up(found: Sequence[Recorded]) -> int:
+    """The exit status; how many could not be read, or not wholly, on stderr."""
+    failed = sum(1 for one in found if one.fate == "failed")
+    partly = sum(1 for one in found if one.reason and one.fate != "failed")
+    if failed or partly:
+        said = [f"{wording.several(failed, 'run')} could not be read"] if failed else []
+        said += [f"{wording.several(partly, 'run')} only in part"] if partly else []
+        complain(f"{' and '.join(said)}, of {len(found):,}")
+    return int(bool(failed or partly))

@@ -1,0 +1,177 @@
+"""Runs as tables of comma-separated values, one file a run: a line a statistic, a column a key.
+
+A column that is named like a time is the time of its line; those that count steps keep their names, but for those of Weights &
+Biases and TensorBoard, which become ``step``. The directories of PyTorch Lightning's ``CSVLogger`` bring their hyperparameters
+along.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+import re
+from typing import TYPE_CHECKING
+
+from kleio.core import config_values
+from kleio.core.commandline import typed
+from kleio.core.errors import KleioError
+from kleio.core.importing.found import About, Damage, Row, Run, nanoseconds, seconds
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from typing import Any
+
+TIMES = ("time", "timestamp", "wall_time", "walltime", "_timestamp", "datetime", "date")
+STEP_NAMES = {"_step": "step", "trainer/global_step": "step", "Step": "step"}
+NO_NUMBERS = ("nan", "inf", "infinity")
+LIGHTNING, HPARAMS = "metrics.csv", "hparams.yaml"
+OVERVIEW = "trials.csv"
+"""What ``kleio export --to csv`` writes beside the trials: no run."""
+_CHART = re.compile(r"(?P<run>.+) - (?P<key>.+?)")
+"""A column of a chart that Weights & Biases exports: the runs that it shows are beside each other."""
+
+
+def find(place: str) -> Iterator[Run | Damage]:
+    """The run of a file, or those of all files ``*.csv`` at or below a directory."""
+    top = os.path.abspath(place)
+    paths = [top] if os.path.isfile(top) else sorted(_below(top))
+    if not paths:
+        raise KleioError(f"there is no file *.csv {'in' if os.path.isdir(top) else 'at'} {place}")
+    for path in paths:
+        name = _named(path, top if os.path.isdir(top) else os.path.dirname(top))
+        try:
+            columns, delimiter = _head(path)
+        except (OSError, ValueError, csv.Error) as error:
+            yield Damage(name, path, error.strerror or "" if isinstance(error, OSError) else str(error))
+            continue
+        charts = _charts(columns)
+        if charts:
+            yield from (Table(run, f"{path}#{run}", path, chosen, delimiter) for run, chosen in charts.items())
+        else:
+            yield Table(name, path, path, {at: STEP_NAMES.get(one, one) for at, one in enumerate(columns) if one}, delimiter)
+
+
+def _below(top: str) -> Iterator[str]:
+    for directory, _, names in os.walk(top):
+        ours = OVERVIEW in names and _is_ours(os.path.join(directory, OVERVIEW))
+        yield from (os.path.join(directory, one) for one in names if one.endswith(".csv") and not (ours and one == OVERVIEW))
+
+
+def _is_ours(path: str) -> bool:
+    try:
+        return _head(path)[0][:2] == ["id", "file"]
+    except (OSError, ValueError, csv.Error):
+        return False
+
+
+def _named(path: str, top: str) -> str:
+    """The path below ``top``; of a file that every run has of the same name, its directory."""
+    name = os.path.relpath(path, top)[: -len(".csv")] if path.endswith(".csv") else os.path.basename(path)
+    if os.path.basename(path) != LIGHTNING:
+        return name
+    directory = os.path.dirname(name) or os.path.basename(top)
+    return directory if directory != os.path.basename(top) else "/".join(os.path.dirname(path).rsplit("/", 2)[1:])
+
+
+def _head(path: str) -> tuple[list[str], str]:
+    """The names of the columns, and what is between them. Raises ValueError for what has none."""
+    with open(path, encoding="utf-8-sig", errors="replace", newline="") as file:
+        line, more = file.readline(1 << 20), file.readline(1 << 10)
+    if not line.strip():
+        raise ValueError("it is empty")
+    if not line.rstrip("\r\n").replace("\t", "").isprintable() or "\ufffd" in line:
+        raise ValueError("it is no text")
+    if not more.strip() and os.path.basename(path) != LIGHTNING:  # which is there before the first epoch has ended
+        raise ValueError("there is nothing below its first line")
+    delimiter = max(",;\t", key=line.count)
+    columns = [one.strip() for one in next(csv.reader([line], delimiter=delimiter))]
+    named = [one for one in columns if one]
+    if len(set(named)) < len(named):
+        raise ValueError("two columns have the same name")
+    if all(isinstance(typed(one), float | int) for one in named):
+        raise ValueError("its first line holds numbers and not the names of columns")
+    return columns, delimiter
+
+
+def _charts(columns: Sequence[str]) -> dict[str, dict[int, str]]:
+    """By run the columns that are its own: position → key; empty for any other table."""
+    found: dict[str, dict[int, str]] = {}
+    for at, column in enumerate(columns[1:], 1):
+        chart = _CHART.fullmatch(column)
+        if chart is None or columns[0] not in STEP_NAMES:
+            return {}
+        found.setdefault(chart["run"], {0: "step"})[at] = chart["key"]
+    return found
+
+
+class Table(Run):
+    """One of them. ``columns`` are the positions that are its own, and what they are called."""
+
+    def __init__(self, name: str, place: str, path: str, columns: dict[int, str], delimiter: str) -> None:
+        super().__init__(name, place, f"{os.uname().nodename}:{os.path.realpath(path)}{place[len(path):]}")
+        self._path, self._columns, self._delimiter = path, columns, delimiter
+        self._time = next((at for at, one in columns.items() if one.lower().replace(" ", "_") in TIMES), None)
+        self._first: int | None = None
+        self._last: int | None = None
+
+    def series(self) -> Iterable[tuple[str, Iterator[Row]]]:
+        yield "", self._rows()
+
+    def _rows(self) -> Iterator[Row]:
+        try:
+            with open(self._path, encoding="utf-8-sig", errors="replace", newline="") as file:
+                lines = csv.reader(file, delimiter=self._delimiter)
+                next(lines)
+                for cells in lines:
+                    row = self._row(cells)
+                    if row is not None:
+                        yield row
+        except csv.Error as error:
+            self.damaged = f"line {lines.line_num:,} and what follows: {error}"
+
+    def _row(self, cells: Sequence[str]) -> Row | None:
+        values: dict[str, Any] = {}
+        for at, cell in enumerate(cells):
+            if cell != "" and at in self._columns and at != self._time:
+                values[self._columns[at]] = _value(cell.strip())
+        if not values or (len(self._columns) > len(values) == 1 and "step" in values):
+            return None  # a line of a chart that is another run's
+        moment = _moment(cells[self._time]) if self._time is not None and self._time < len(cells) else None
+        if moment is not None:
+            self._first = moment if self._first is None else min(moment, self._first)
+            self._last = moment if self._last is None else max(moment, self._last)
+        return Row(moment, values)
+
+    def about(self) -> About:
+        last = os.stat(self._path).st_mtime
+        ended = last if self._last is None else self._last / 1e9
+        about = About(name=self.name, started=ended if self._first is None else self._first / 1e9, ended=ended)
+        if os.path.basename(self._path) == LIGHTNING:
+            about.params = self._hparams(os.path.join(os.path.dirname(self._path), HPARAMS))
+        return about
+
+    def _hparams(self, path: str) -> dict[str, Any]:
+        try:
+            with open(path, "rb") as file:
+                return config_values.read(path, file.read(1 << 20), self.remarks.append)
+        except FileNotFoundError:
+            return {}
+        except OSError as error:
+            self.remarks.append(f"{path} cannot be read: {error.strerror}")
+            return {}
+
+
+def _value(cell: str) -> Any:
+    return float(cell) if cell.lower().lstrip("+-") in NO_NUMBERS else typed(cell)
+
+
+def _moment(cell: str) -> int | None:
+    """A time as nanoseconds: seconds or milliseconds since the epoch, or an ISO time; None for what is none."""
+    number = typed(cell.strip())
+    if isinstance(number, (int, float)) and not isinstance(number, bool):
+        if 1e11 < number < 1e14:
+            number /= 1000
+        return nanoseconds(number) if 1e8 < number < 1e11 else None
+    exact = re.fullmatch(r"(.+:\d\d\.\d{6})(\d{3})(.*)", str(number).strip())  # Python reads no nanoseconds
+    moment = seconds(exact[1] + exact[3] if exact else number)
+    return None if moment is None else nanoseconds(moment) + (int(exact[2]) if exact else 0)
