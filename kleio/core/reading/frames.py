@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import shlex
 
-from kleio.core.errors import KleioError
 from kleio.core.exporting import typed
 from kleio.core.indexing import gathered
 from kleio.core.reading.executions import utc
+from kleio.core.reading.tabular import library
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,10 +32,7 @@ WHOLE = {"bool": "bool", "int": "int64"}
 
 def of_trials(journal: Journal, batches: Iterable[Sequence[Entry]]) -> Any:
     """See :meth:`kleio.core.reading.trials.Trials.to_pandas`."""
-    try:
-        import pandas as pd  # 500 ms
-    except ImportError:
-        raise KleioError("trials.to_pandas() needs pandas: pip install 'kleio[pandas]'") from None
+    pd = library("pandas", "trials.to_pandas()", "pandas")  # 500 ms
     rows = [_row(known) for entries in batches for known in gathered(journal, entries)]
     names = dict.fromkeys(name for row in rows for name in row)
     others = [name for group in GROUPS for name in names if name.startswith(group)]

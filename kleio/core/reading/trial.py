@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from kleio.core.journal.base import Summary
     from kleio.core.reading.executions import Execution
     from kleio.core.reading.source import Source
-    from kleio.core.reading.statistics import Statistics  # type: ignore[import-not-found,unused-ignore]
+    from kleio.core.reading.statistics import Statistics
     from kleio.core.restore import Restored
     from kleio.core.trial import Entry
 
@@ -227,7 +227,7 @@ class Trial(ReadOnly):
     @cached_property
     def statistics(self) -> Statistics:
         """Its statistics as columns, with those that it inherits from what it continues."""
-        from kleio.core.reading.statistics import Statistics  # type: ignore[import-not-found,unused-ignore]
+        from kleio.core.reading.statistics import Statistics
 
         return Statistics(self._source, [self._entry])
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from kleio.core.query_syntax import Node
     from kleio.core.reading.source import Source
-    from kleio.core.reading.statistics import Statistics  # type: ignore[import-not-found,unused-ignore]
+    from kleio.core.reading.statistics import Statistics
     from kleio.core.trial import Entry
 
 BATCH = 100
@@ -144,7 +144,7 @@ class Trials(ReadOnly, Sequence[Trial]):
     @cached_property
     def statistics(self) -> Statistics:
         """The statistics of all of them, as columns."""
-        from kleio.core.reading.statistics import Statistics  # type: ignore[import-not-found,unused-ignore]
+        from kleio.core.reading.statistics import Statistics
 
         return Statistics(self._source, [entry for entries in self._entries() for entry in entries])
 
