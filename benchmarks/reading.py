@@ -87,8 +87,9 @@ def fill(journal: Journal, trials: int, threads: int) -> None:
     from kleio.core.trial import Event, Trial
 
     chance = random.Random(1)
+    names = [f"p{at}" for at in range(12)]
     kinds = [
-        ({f"p{at}": chance.random() for at in range(12)}, chance.choice(["sgd", "adam", "lion"]), chance.random(), chance.random())
+        ({name: chance.random() for name in names}, chance.choice(["sgd", "adam", "lion"]), chance.random(), chance.random())
         for _ in range(trials)
     ]
 
@@ -104,7 +105,8 @@ def fill(journal: Journal, trials: int, threads: int) -> None:
         status = "broken" if number % 5 == 0 else "completed"
         ended = {"status": status, "exit_code": 0, "reason": "exit status 0"}
         journal.record(trial, Event(f"ended-{execution}", "ended", began + lasted * 1e4, 1, execution, ended))
-        key = {"count": 9, "numbers": 9, "time": 1, "since": 1, "first": loss, "last": loss, "min": loss, "max": 1.0, "sum": 5.0}
+        key = {"count": 9, "numbers": 9, "time": 1, "since": 1, "max": 1.0, "sum": 5.0}
+        key |= dict.fromkeys(("first", "last", "min"), loss)
         journal.summarise(Summary(trial, execution, "1-1", 100, {"loss": key, "val_loss": key | {"min": lasted}, "acc": key}))
         index(journal, trial)
 
