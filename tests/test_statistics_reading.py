@@ -42,10 +42,10 @@ class Book:
         self.journal = open_journal(uri)
         self._ends = {}
 
-    def trial(self, executions=1, cut=None, parent=None):
+    def trial(self, executions=1, **known):
         trial = uuid4().hex
         self.journal.create(Trial(id=trial, work_key="w", project="p", command=("python", "t.py"), cwd=".",
-                                  created=START / 1e9, parent=parent, cut=cut))  # fmt: skip
+                                  created=START / 1e9, **known))  # fmt: skip
         runs = [uuid4().hex for _ in range(executions)]
         for number, run in enumerate(runs):
             token, data = number + 1, {"host": "h", "user": "u"}

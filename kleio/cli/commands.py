@@ -17,6 +17,7 @@ COMMANDS = {
     "script": "print a shell script that runs a trial again by hand",
     "trace": "find the trial behind a file, a name, a commit, a process or a job",
     "cat": "print what a trial printed",
+    "stats": "what trials logged, as a table; its keys; as a file",
     "tail": "print the end of what a trial printed, and follow it",
     "status": "count trials by status and by tag",
     "log": "log a statistic from a shell script inside a trial",

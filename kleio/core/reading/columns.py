@@ -53,20 +53,22 @@ class Columns:
     ``origins`` are the (trial that is read, execution that logged), ``origin`` has for each row which of them it is of.
     """
 
-    def __init__(self, journal: Journal, entries: Sequence[Entry], all_executions: bool = False) -> None:
+    def __init__(
+        self, journal: Journal, entries: Sequence[Entry], all_executions: bool = False, stream: str = STREAM
+    ) -> None:
         self.origins: list[tuple[str, str]] = []
         self._pieces: list[_Piece] = []
         self._columns: dict[str, Column] = {}
         self._keys: list[str] | None = None
         self.count = 0
         for entry in entries:
-            self._read(journal, entry, all_executions)
+            self._read(journal, entry, all_executions, stream)
         self._arrange()
 
-    def _read(self, journal: Journal, entry: Entry, all_executions: bool) -> None:
+    def _read(self, journal: Journal, entry: Entry, all_executions: bool, stream: str) -> None:
         limits = {} if all_executions else lineage.limits(journal, lineage.parts(entry.trial), entry)
         scopes = Scopes()
-        for key, segments in lineage.seen(journal, entry.trial, (STREAM,)):
+        for key, segments in lineage.seen(journal, entry.trial, (stream,)):
             self.origins.append((entry.id, key[0]))
             covered = 0
             for segment in segments:

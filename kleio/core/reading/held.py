@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kleio.core.reading.column import Column
-from kleio.core.reading.rows import in_order
+from kleio.core.reading.rows import STREAM, in_order
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,13 +17,15 @@ if TYPE_CHECKING:
 class Held:
     """The same as :class:`kleio.core.reading.columns.Columns`, in lists."""
 
-    def __init__(self, journal: Journal, entries: Sequence[Entry], all_executions: bool = False) -> None:
+    def __init__(
+        self, journal: Journal, entries: Sequence[Entry], all_executions: bool = False, stream: str = STREAM
+    ) -> None:
         origins: dict[tuple[str, str], int] = {}
         self.times: list[int] = []
         self.origin: list[int] = []
         self._columns: dict[str, tuple[list[int], list[Any]]] = {}
         self._made: dict[str, Column] = {}
-        for number, row in enumerate(in_order(journal, entries, all_executions)):
+        for number, row in enumerate(in_order(journal, entries, all_executions, stream)):
             self.times.append(row.nanoseconds)
             self.origin.append(origins.setdefault((row.trial, row.execution), len(origins)))
             for key, value in row.items():

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from kleio.core import moments
 from kleio.core.errors import UsageError
 from kleio.core.query_syntax import Field, Prefix
+from kleio.core.statistics import SYSTEM
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -34,6 +35,8 @@ def unknown(key: str, known: Iterable[str]) -> str:
     said = f"there is no statistic {key}"
     if near:
         return f"{said}; did you mean {written(near[0])}?"
+    if key.startswith(SYSTEM):
+        return f"{said} among what was logged; what kleio samples is in .system (kleio stats --system)"
     if not names:
         return f"{said}; none were logged"
     return f"{said}; there are {', '.join(names[:20])}{', …' if len(names) > 20 else ''}"

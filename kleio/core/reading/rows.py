@@ -86,13 +86,15 @@ class _Stream:
     earliest: list[int] = field(default_factory=list)
 
 
-def in_order(journal: Journal, entries: Sequence[Entry], all_executions: bool = False) -> Iterator[Row]:
+def in_order(
+    journal: Journal, entries: Sequence[Entry], all_executions: bool = False, stream: str = STREAM
+) -> Iterator[Row]:
     """The statistics that trials see, in the order of their times: those that are in the journal when the first is asked for.
 
     Segments are read twice: first what they tell of scopes and between which times they lie, then, in turn, what is in them.
     No more of them are held than overlap in time.
     """
-    streams = [stream for entry in entries for stream in _surveyed(journal, entry, all_executions)]
+    streams = [one for entry in entries for one in _surveyed(journal, entry, all_executions, stream)]
     reading = [_rows(journal, stream) for stream in streams]
     opened = [0] * len(streams)
     waiting: list[tuple[int, int, int, Row]] = []
@@ -108,13 +110,13 @@ def in_order(journal: Journal, entries: Sequence[Entry], all_executions: bool = 
     yield from (row for *_, row in waiting)
 
 
-def _surveyed(journal: Journal, entry: Entry, all_executions: bool) -> list[_Stream]:
+def _surveyed(journal: Journal, entry: Entry, all_executions: bool, name: str) -> list[_Stream]:
     """The streams that a trial sees, all that they tell of scopes taken in."""
     inherited = {part.key: part.trial for part in lineage.parts(entry.trial)}
     limits = {} if all_executions else lineage.limits(journal, lineage.parts(entry.trial), entry)
     scopes = Scopes()
     found = []
-    for key, segments in lineage.seen(journal, entry.trial, (STREAM,)):
+    for key, segments in lineage.seen(journal, entry.trial, (name,)):
         stream = _Stream(entry.id, key, inherited.get(key, entry.id), limits.get(key[0]), scopes)
         for segment in segments:
             if segment.end <= stream.end:
@@ -138,7 +140,7 @@ def _rows(journal: Journal, stream: _Stream) -> Iterator[list[Row]]:
     """Those of each segment."""
     covered = 0
     around: dict[str, Mapping[str, Any]] = {}
-    for _, segments in by_stream(journal, stream.owner, (STREAM,), until={stream.key: stream.end}):
+    for _, segments in by_stream(journal, stream.owner, (stream.key[2],), until={stream.key: stream.end}):
         for segment in segments:
             if segment.end <= covered:
                 continue

@@ -10,7 +10,8 @@ from kleio.core.query_syntax import And, Comparison, Constant, Field, Or
 from kleio.core.reading import holding, sorting
 from kleio.core.reading.column import MISSING, arrays, places
 from kleio.core.reading.names import OF_ROWS, ROW, Keys, UnknownKey, unknown
-from kleio.core.reading.rows import Row, in_order
+from kleio.core.reading.rows import STREAM, Row, in_order
+from kleio.core.spool import SYSTEM
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -54,8 +55,8 @@ FEW = 300_000
 class _Read:
     """What some trials logged, read from the journal when it is first asked for."""
 
-    def __init__(self, source: Source, entries: Sequence[Entry], all_executions: bool) -> None:
-        self.source, self.entries, self.all_executions = source, list(entries), all_executions
+    def __init__(self, source: Source, entries: Sequence[Entry], all_executions: bool, stream: str) -> None:
+        self.source, self.entries, self.all_executions, self.stream = source, list(entries), all_executions, stream
         self.frame: Frame | None = None
 
     def whole(self) -> Frame:
@@ -70,25 +71,29 @@ class _Read:
             from kleio.core.reading.columns import Columns  # NumPy, 100 ms
         except ImportError:
             return None
-        return Columns(self.source.journal, self.entries, self.all_executions)
+        return Columns(*self._asked)
 
     def _held(self) -> Frame:
         from kleio.core.reading.held import Held
 
-        return Held(self.source.journal, self.entries, self.all_executions)
+        return Held(*self._asked)
+
+    @property
+    def _asked(self) -> tuple[Journal, list[Entry], bool, str]:
+        return self.source.journal, self.entries, self.all_executions, self.stream
 
     def _are_few(self) -> bool:
         from kleio.core.lineage import whole
 
         size = 0
         for entry in self.entries:
-            size += sum(part.end for part in whole(self.source.journal, entry) if part.stream == "statistics")
+            size += sum(part.end for part in whole(self.source.journal, entry) if part.stream == self.stream)
             if size > FEW:
                 return False
         return True
 
     def rows(self) -> Iterator[Row]:
-        return in_order(self.source.journal, self.entries, self.all_executions)
+        return in_order(*self._asked)
 
 
 class Statistics:
@@ -100,7 +105,7 @@ class Statistics:
     """
 
     def __init__(self, source: Source, entries: Sequence[Entry], all_executions: bool = False) -> None:
-        self._read = _Read(source, entries, all_executions)
+        self._read = _Read(source, entries, all_executions, STREAM)
         self._rows: Rows | None = None
         self._only: tuple[str, ...] | None = None
         self._sorted = False
@@ -131,9 +136,23 @@ class Statistics:
         return len(self._read.entries) > 1
 
     @property
+    def is_system(self) -> bool:
+        """Whether it is what kleio sampled."""
+        return self._read.stream == SYSTEM
+
+    @property
     def is_sorted(self) -> bool:
         """Whether the rows are in another order than that of their times."""
         return self._sorted
+
+    @property
+    def system(self) -> Statistics:
+        """What kleio sampled of the machine while the trials ran, every ten seconds: ``system["system.cpu"]``. It is none of
+        what scripts log, so that resuming and branches leave it alone.
+        """
+        sampled = Statistics(self._read.source, ())
+        sampled._read = _Read(self._read.source, self._read.entries, True, SYSTEM)
+        return sampled
 
     # -- what there is -------------------------------------------------------------------------------------------
 
@@ -150,6 +169,10 @@ class Statistics:
     def keys(self) -> list[str]:
         """Flat keys, in the order in which they first appeared."""
         return self._frame.keys() if self._only is None else list(self._only)
+
+    def all_keys(self) -> list[str]:
+        """Those that the rows were narrowed from as well: what they can be sorted by, and queries know."""
+        return self._frame.keys()
 
     @property
     def nanoseconds(self) -> list[int]:

@@ -212,8 +212,25 @@ def summary(view: Statistics) -> dict[str, Figures]:
     """See :meth:`kleio.core.reading.statistics.Statistics.summary`."""
     (frame, rows), keys = view.parts, view.keys()
     order = rows if rows is None or not view.is_sorted else sorted(rows)
-    found = {key: _figures(frame.column(key), order) for key in keys}
+    with_arrays = hasattr(frame.times, "tolist")
+    found = {key: (with_arrays and _by_arrays(frame.column(key), order)) or _figures(frame.column(key), order) for key in keys}
     return {key: Figures(own) for key, own in found.items() if own["count"]}
+
+
+def _by_arrays(column: Column, rows: Rows | None) -> dict[str, Any] | None:
+    """The same, of a column of numbers alone."""
+    import numpy as np
+
+    typed = column.typed()
+    if typed.values.dtype.kind not in "fi" or len(typed.values) < len(column):
+        return None
+    values = typed.values if rows is None else typed.values[places(typed.rows, np.asarray(rows, np.int64))[0]]
+    numbers = values[~np.isnan(values)]
+    told = {"last": values[-1].item()} if len(values) else {}
+    if len(numbers):
+        with np.errstate(all="ignore"):
+            told |= {"min": numbers.min().item(), "max": numbers.max().item(), "mean": float(numbers.mean())}
+    return told | {"count": len(values)}
 
 
 def _figures(column: Column, rows: Rows | None) -> dict[str, Any]:
