@@ -167,6 +167,30 @@ def test_a_trial_is_as_it_was_when_it_was_read(journal_uri):
     writing.close()
 
 
+def test_what_was_given_up_counts_when_it_is_asked_for(workplace):
+    text = """
+from kleio.client.logger import kleio_logger
+kleio_logger.resume_from(None)
+kleio_logger.log_statistic(n=kleio_logger.execution)
+kleio_logger.log_artifact("ck", b"1")
+raise SystemExit(kleio_logger.execution < 2)
+"""
+    for check in (1, 0):
+        run_kleio(sys.executable, script(workplace, text), check=check)
+    with kleio.connect() as journal:
+        for all_executions, counted in ((False, [2]), (True, [1, 2])):
+            one = journal.trial("last", all_executions=all_executions)
+            several = journal.trials("status == 'completed'", all_executions=all_executions)
+            for trial in (one, one.refresh(), one.lineage[0], several[:1][0], several.where("executions == 2")[0]):
+                assert trial.summary["n"].count == len(counted)
+                assert trial.statistics.column("n") == counted
+                assert len(trial.artifacts) == len(counted)
+                assert trial.document()["summary"]["n"]["count"] == len(counted)
+            assert list(several.to_pandas()["summary.n.count"]) == [len(counted)]
+            assert several.statistics.column("n") == counted
+        assert one.duration == pytest.approx(sum(each.duration for each in one.executions), abs=1e-4)
+
+
 # -- what was printed -------------------------------------------------------------------------------------------------
 
 
@@ -263,14 +287,14 @@ def logging(uri, name, content):
     record = statistics.Record(0, 1, {"name": name, "sha256": digest, "size": len(content), "meta": {}})
     writing.append([Segment(own.id, "e", "w", "artifacts", 0, 10, statistics.pack([record]))])
 
-    def damage(client):
+    def damage(client, changed=lambda data: data[:-1] + b"!"):
         if uri.startswith("sqlite"):
             path = Path(writing.directory, "blobs", digest[:2], digest)
-            path.write_bytes(content[:-1] + b"!")
+            path.write_bytes(changed(content))
         else:
             chunks = client[uri.rpartition("/")[2]]["blobs.chunks"]
             last = chunks.find_one(sort=[("n", -1)])
-            chunks.update_one({"_id": last["_id"]}, {"$set": {"data": bytes(last["data"])[:-1] + b"!"}})
+            chunks.update_one({"_id": last["_id"]}, {"$set": {"data": changed(bytes(last["data"]))}})
 
     writing.close()
     return own.id, damage
@@ -285,8 +309,12 @@ def test_damaged_bytes_are_never_taken_for_whole(journal_uri, workplace, mongo_c
         damage(mongo_client)
         with artifact.open() as file:
             assert file.read(10) == b"x" * 10  # the end has not been seen
-            with pytest.raises(Damaged, match=r"artifact 'big.npy' are damaged .* sha256 is"):
-                file.read()
+            assert file.seek(10) == file.tell() == 10
+            for _ in range(2):
+                with pytest.raises(Damaged, match=r"artifact 'big\.npy' are damaged in the journal .* sha256"):
+                    file.read()
+        with artifact.open() as file, pytest.raises(Damaged):
+            file.read(len(content))  # who knows how much there is looks for no end
         with artifact.open() as file, pytest.raises(Damaged):
             file.seek(0, os.SEEK_END)
         with artifact.open() as file, pytest.raises(Damaged):
@@ -296,6 +324,32 @@ def test_damaged_bytes_are_never_taken_for_whole(journal_uri, workplace, mongo_c
             artifact.save("kept")
         assert (workplace / "kept").read_text() == "before"
         assert sorted(os.listdir(workplace)) in (["blob", "kept"], ["kept"])
+
+
+@pytest.mark.parametrize("changed", [lambda data: data + b"x", lambda data: data[:-1], lambda data: b""])
+def test_too_many_bytes_and_too_few(home, tmp_path, monkeypatch, changed):
+    monkeypatch.chdir(tmp_path)
+    uri = f"sqlite:///{home}/journal.db"
+    content = b"x" * (1 << 20)  # just as much as is read at once
+    trial, damage = logging(uri, "big.npy", content)
+    with kleio.connect(uri) as journal:
+        [artifact] = journal.trial(trial).artifacts
+        assert artifact.read() == content
+        damage(None, changed)
+        with artifact.open() as file, pytest.raises(Damaged):
+            file.read(len(content))
+        with artifact.open() as file, pytest.raises(Damaged):
+            file.seek(5)
+
+
+def test_nothing_is_an_artifact_as_well(home, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    trial, _ = logging(f"sqlite:///{home}/journal.db", "empty", b"")
+    with kleio.connect(f"sqlite:///{home}/journal.db") as journal:
+        [artifact] = journal.trial(trial).artifacts
+        assert artifact.read() == b""
+        artifact.save("there")
+    assert Path("there").read_bytes() == b""
 
 
 def test_bytes_that_are_not_there(journal_uri, workplace):

@@ -56,16 +56,21 @@ class Artifact(ReadOnly):
         """What it was logged with."""
         return frozen(self._meta)
 
+    @property
+    def journal(self) -> str:
+        """The address of the journal that has its bytes."""
+        return self._source.uri
+
     def open(self) -> BinaryIO:
         """Its bytes, to be read, sought in, and closed. They are digested on the way.
 
-        Reading to the end, or seeking before that, raises :class:`~kleio.core.errors.Damaged` where they are not those that
-        were logged. Raises JournalError when they are not in the journal, Scrubbed when they were taken out of it.
+        Reading the last of them, or seeking before that, raises :class:`~kleio.core.errors.Damaged` where they are not those
+        that were logged. Raises JournalError when they are not in the journal, Scrubbed when they were taken out of it.
         """
         stored = self._source.journal.blob(self.sha256)
         if stored is None:
-            where = self._source.uri
-            raise JournalError(f"the bytes of artifact {self.name!r} ({self.sha256[:12]}) are not in the journal {where}")
+            which = f"{self.name!r} ({self.sha256[:12]})"
+            raise JournalError(f"the bytes of artifact {which} are not in the journal {self.journal}")
         return io.BufferedReader(_Checked(stored, self), PIECE)
 
     def read(self) -> bytes:
@@ -153,13 +158,18 @@ def _has(one: Artifact, meta: Mapping[str, Any]) -> bool:
 
 
 class _Checked(io.RawIOBase):
-    """Bytes that are digested as they are read from the beginning; before anybody goes elsewhere all of them are checked."""
+    """Bytes that are digested as they are read from the beginning; before anybody goes elsewhere all of them are checked.
+
+    The last of them is given away only when all are known to be right: many readers know how much there is, and look for no
+    end. Once they are known to be wrong, nothing is.
+    """
 
     def __init__(self, stored: BinaryIO, artifact: Artifact) -> None:
         self._stored = stored
         self._artifact = artifact
         self._digest = hashlib.sha256()
-        self._checked = False
+        self._left = artifact.size
+        self._right: bool | None = None
 
     def readable(self) -> bool:
         return True
@@ -169,19 +179,16 @@ class _Checked(io.RawIOBase):
 
     def readinto(self, into: Any) -> int:
         piece = self._stored.read(len(into))
+        if len(into):
+            self._take(piece)
         into[: len(piece)] = piece
-        if not self._checked:
-            self._digest.update(piece)
-            if not piece and len(into):
-                self._check()
         return len(piece)
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        if not self._checked and (offset, whence) != (0, os.SEEK_CUR):
-            at = self._stored.tell()
-            while piece := self._stored.read(PIECE):
-                self._digest.update(piece)
-            self._check()
+        at = self._stored.tell()
+        if (offset, whence) not in ((0, os.SEEK_CUR), (at, os.SEEK_SET)):
+            while self._right is None:
+                self._take(self._stored.read(PIECE))
             self._stored.seek(at)
         return self._stored.seek(offset, whence)
 
@@ -192,11 +199,17 @@ class _Checked(io.RawIOBase):
         self._stored.close()
         super().close()
 
-    def _check(self) -> None:
-        self._checked = True
-        found, one = self._digest.hexdigest(), self._artifact
-        if found != one.sha256:
+    def _take(self, piece: bytes) -> None:
+        """``piece`` comes next, unless all were checked before. Raises Damaged."""
+        if self._right is None:
+            self._digest.update(piece)
+            self._left -= len(piece)
+            if self._left > 0 and piece:
+                return
+            self._right = self._digest.hexdigest() == self._artifact.sha256 and not self._stored.read(1)
+        if not self._right:
+            one = self._artifact
             raise Damaged(
-                f"the bytes of artifact {one.name!r} are damaged in the journal: "
-                f"their sha256 is {found[:12]}…, and {one.sha256[:12]}… was logged"
+                f"the bytes of artifact {one.name!r} are damaged in the journal {one.journal}: "
+                f"they are not those with the sha256 {one.sha256[:12]}… that were logged"
             )

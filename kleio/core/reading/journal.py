@@ -46,14 +46,14 @@ class Journal(ReadOnly):
         """Whether there is nothing at its address yet; it reads as empty, and is looked for again."""
         return self._source.journal.absent
 
-    def trial(self, prefix: str) -> Trial:
+    def trial(self, prefix: str, *, all_executions: bool = False) -> Trial:
         """The one trial whose id begins with ``prefix``.
 
         ``last`` is the newest: of the project of the working directory, or of all where that has none. Raises UnknownTrial,
-        which says what to do.
+        which says what to do. With ``all_executions`` what was given up by resuming from before it is read as well.
         """
         entry = resolve(self._source.journal, prefix, self._source.config)
-        return Trial(self._source, self._source.seen([entry])[0])
+        return Trial(self._source, self._source.seen([entry])[0], all_executions=all_executions)
 
     def trials(
         self,
@@ -62,12 +62,14 @@ class Journal(ReadOnly):
         limit: int | None = None,
         *,
         project: str | None = None,
+        all_executions: bool = False,
     ) -> Trials:
         """The trials that a query holds for, as ``kleio ls --all-projects`` gives them. They are looked for when they are used.
 
         ``where`` is as for ``kleio ls --where``; of several all must hold. ``sort`` is the name of a field, as
         ``summary.loss.min``, with ``-`` before it for the greatest first; of several the first counts most. At most ``limit``;
-        None is all. ``project`` is the name of one. Raises QueryError, which is a UsageError, for what is no query.
+        None is all. ``project`` is the name of one. With ``all_executions`` they are read with what was given up by resuming
+        from before it; queries do not see that. Raises QueryError, which is a UsageError, for what is no query.
         """
         from kleio.core import choosing  # with the query language: only who looks for something pays for it
         from kleio.core.reading.trials import Trials, Wanted
@@ -77,7 +79,8 @@ class Journal(ReadOnly):
         journal = self._source.journal
         chosen = choosing.Chosen(project=project, where=_several(where))
         order = choosing.order(journal, _several(sort))
-        return Trials(self._source, Wanted(choosing.condition(journal, chosen), [] if order == NEWEST_FIRST else order, limit))
+        node = choosing.condition(journal, chosen)
+        return Trials(self._source, Wanted(node, [] if order == NEWEST_FIRST else order, limit, all_executions=all_executions))
 
     def statuses(self, project: str | None = None) -> dict[str, int]:
         """How many trials have which status, of one project or of all."""

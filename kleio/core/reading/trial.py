@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from functools import cached_property
 
 from kleio.core import lineage, resuming, view
@@ -44,18 +45,22 @@ class Together:
 class Trial(ReadOnly):
     """A trial as it was when it was read: what was created, what has happened since, what it measured.
 
-    What is read later (:attr:`summary`, :attr:`artifacts`, :attr:`statistics`) is kept once it has been read; :meth:`refresh`
-    reads anew. Two of the same trial are equal. Times are aware datetimes in UTC. Whatever reads from the journal raises
-    JournalUnreachable where nobody answers.
+    What was given up by resuming from before it is left out of its summary, statistics and artifacts, unless it was read with
+    ``all_executions``. These are kept once they have been read; :meth:`refresh` reads anew. Two of the same trial are equal.
+    Times are aware datetimes in UTC. Whatever reads from the journal raises JournalUnreachable where nobody answers.
     """
 
     _source: Source
     _entry: Entry
     _together: Together
+    _all: bool
 
-    def __init__(self, source: Source, entry: Entry, together: Together | None = None) -> None:
+    def __init__(
+        self, source: Source, entry: Entry, together: Together | None = None, all_executions: bool = False
+    ) -> None:
         """``entry`` is what the journal has; ``source`` is where that was read."""
-        self.__dict__.update(_source=source, _entry=entry, _together=together or Together(source, [entry.id]))
+        others = together or Together(source, [entry.id])
+        self.__dict__.update(_source=source, _entry=entry, _together=others, _all=all_executions)
 
     # -- what it is ----------------------------------------------------------------------------------------------
 
@@ -179,17 +184,24 @@ class Trial(ReadOnly):
         """When its last execution ended."""
         return self.executions[-1].ended if self.executions else None
 
+    @property
+    def duration(self) -> float | None:
+        """Seconds that its executions took together, up to now for one that was running when it was read."""
+        now = time.time()
+        ended = (now if one.ended is None else one.ended for one in self._entry.executions)
+        spent = [max(end - one.started, 0.0) for one, end in zip(self._entry.executions, ended, strict=True)]
+        return sum(spent) if spent else None
+
     @cached_property
     def summary(self) -> Mapping[str, Figures]:
-        """Of each statistic what is kept of it, by its key: ``trial.summary["train/loss"].min``. What was given up by resuming
-        from before it does not count.
-        """
+        """Of each statistic what is kept of it, by its key: ``trial.summary["train/loss"].min``."""
         own = self._together.summaries.get(self.id, ())
-        return Frozen({key: Figures(one) for key, one in combine(resuming.counted(self._entry, own)).items()})
+        counting = resuming.everything(own) if self._all else resuming.counted(self._entry, own)
+        return Frozen({key: Figures(one) for key, one in combine(counting).items()})
 
     @cached_property
     def _whole(self) -> dict[str, Any]:
-        return view.documents(self._source.journal, [self._entry], whole=True)[0]
+        return view.documents(self._source.journal, [self._entry], whole=True, all_executions=self._all)[0]
 
     @property
     def code(self) -> Mapping[str, Any]:
@@ -229,12 +241,12 @@ class Trial(ReadOnly):
         """Its statistics as columns, with those that it inherits from what it continues."""
         from kleio.core.reading.statistics import Statistics
 
-        return Statistics(self._source, [self._entry])
+        return Statistics(self._source, [self._entry], self._all)
 
     @cached_property
     def artifacts(self) -> Artifacts:
         """Its artifacts, a sequence; called, ``trial.artifacts("weights.pt", epoch=10)``, those that fit."""
-        return Artifacts(self._source, self._entry)
+        return Artifacts(self._source, self._entry, self._all)
 
     def checkout(self, directory: str | os.PathLike[str], say: Callable[[str], None] = lambda _: None) -> Restored:
         """Bring its code back, as it was, into a directory that is new or empty. What was done, and what could not be.
@@ -253,20 +265,23 @@ class Trial(ReadOnly):
     def lineage(self) -> tuple[Trial, ...]:
         """The trials that it continues, the oldest first, and itself last."""
         found = self._source.seen(lineage.ancestors(self._source.journal, self._entry))
-        return (*(Trial(self._source, one) for one in found), self)
+        return (*map(self._another, found), self)
 
     @cached_property
     def branches(self) -> tuple[Trial, ...]:
         """The trials that branch off it, the oldest first."""
         found = self._source.seen(lineage.children(self._source.journal, self.id))
-        return tuple(Trial(self._source, one) for one in found)
+        return tuple(map(self._another, found))
 
     def refresh(self) -> Trial:
         """The trial as it is now. Raises UnknownTrial when it is gone."""
         found = self._source.entries([self.id])
         if not found:
             raise UnknownTrial(f"trial {self.id} has been removed from the journal {self._source.uri}")
-        return Trial(self._source, found[0])
+        return self._another(found[0])
+
+    def _another(self, entry: Entry) -> Trial:
+        return Trial(self._source, entry, all_executions=self._all)
 
     # -- as an object --------------------------------------------------------------------------------------------
 

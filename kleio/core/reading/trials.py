@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import overload
 
@@ -27,13 +28,17 @@ BATCH = 100
 """Trials that are read at once."""
 
 
+@dataclass(frozen=True, slots=True)
 class Wanted:
-    """What is looked for: the condition, the order, and which part of what is found in that order."""
+    """What is looked for: the condition, the order, which part of what is found in that order; and whether what was given up
+    counts in it.
+    """
 
-    __slots__ = ("limit", "node", "order", "skip")
-
-    def __init__(self, node: Node | None, order: list[tuple[str, bool]], limit: int | None = None, skip: int = 0) -> None:
-        self.node, self.order, self.limit, self.skip = node, order, limit, skip
+    node: Node | None
+    order: list[tuple[str, bool]]
+    limit: int | None = None
+    skip: int = 0
+    all_executions: bool = False
 
 
 class Trials(ReadOnly, Sequence[Trial]):
@@ -92,7 +97,8 @@ class Trials(ReadOnly, Sequence[Trial]):
         wanted = self._wanted
         stop = wanted.skip + at.stop
         limit = stop if wanted.limit is None else min(stop, wanted.limit)
-        return Trials(self._source, Wanted(wanted.node, wanted.order, limit, wanted.skip + (at.start or 0)))
+        skip = wanted.skip + (at.start or 0)
+        return Trials(self._source, replace(wanted, limit=limit, skip=skip))
 
     def __iter__(self) -> Iterator[Trial]:
         for start in range(0, len(self.ids), BATCH):
@@ -107,8 +113,8 @@ class Trials(ReadOnly, Sequence[Trial]):
         return trials
 
     def _trials(self, ids: Sequence[str]) -> dict[str, Trial]:
-        together = Together(self._source, ids)
-        return {entry.id: Trial(self._source, entry, together) for entry in self._source.entries(ids)}
+        together, whole = Together(self._source, ids), self._wanted.all_executions
+        return {entry.id: Trial(self._source, entry, together, whole) for entry in self._source.entries(ids)}
 
     def __contains__(self, trial: object) -> bool:
         """Whether a trial, or one with this full id, is among them."""
@@ -130,7 +136,7 @@ class Trials(ReadOnly, Sequence[Trial]):
         node = choosing.condition(self._source.journal, choosing.Chosen(where=(query,)))
         wanted = self._wanted
         both = node if wanted.node is None or node is None else And((wanted.node, node))
-        refined = Trials(self._source, Wanted(both, wanted.order))
+        refined = Trials(self._source, replace(wanted, node=both, limit=None, skip=0))
         if wanted.limit is None and not wanted.skip and "ids" not in self.__dict__:
             return refined
         fitting = set(refined.ids)
@@ -146,7 +152,8 @@ class Trials(ReadOnly, Sequence[Trial]):
         """The statistics of all of them, as columns."""
         from kleio.core.reading.statistics import Statistics
 
-        return Statistics(self._source, [entry for entries in self._entries() for entry in entries])
+        found = [entry for entries in self._entries() for entry in entries]
+        return Statistics(self._source, found, self._wanted.all_executions)
 
     def to_pandas(self) -> Any:
         """A DataFrame with one row a trial, in their order, and columns named as in queries: ``id``, ``status``, ``created`` …,
@@ -158,7 +165,7 @@ class Trials(ReadOnly, Sequence[Trial]):
         """
         from kleio.core.reading.frames import of_trials
 
-        return of_trials(self._source.journal, self._entries())
+        return of_trials(self._source.journal, self._entries(), self._wanted.all_executions)
 
     def __repr__(self) -> str:
         many = f"{len(self.ids):,} trials" if "ids" in self.__dict__ else "Trials"
