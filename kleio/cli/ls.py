@@ -8,10 +8,10 @@ import click
 
 from kleio.cli import render, render_trials
 from kleio.cli.options import all_executions, as_json, reading
-from kleio.cli.selecting import by_words
 from kleio.core import view
 from kleio.core.config import spool_root
-from kleio.core.journal.base import Selection
+from kleio.core.errors import UsageError
+from kleio.core.listing import Lister, Listing
 from kleio.core.project import project_here
 from kleio.core.trial import Status
 
@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from typing import Any
 
     from kleio.cli.options import Reading
-    from kleio.core.trial import Entry
+
+SHOWN = 20
+"""Trials that are listed where nobody says how many."""
 
 
 @click.command()
@@ -32,67 +34,87 @@ if TYPE_CHECKING:
 @click.option("--user", metavar="NAME", help="trials of this user")
 @click.option("--where", metavar="QUERY", multiple=True,
               help="for which this holds, as \"params.lr > 0.1 and status == 'completed'\"; repeatable, then all must hold")
-@by_words
+@click.option("--group-by", metavar="NAMES", multiple=True,
+              help="a row for all trials that have the same of these, as params.k,params.method: figures of numbers, counts of "
+              "the rest")
 @click.option("--sort", metavar="NAME", multiple=True,
-              help="by this field, as summary.loss.min, or -created for the greatest first; repeatable  [default: -created]")
+              help="by this field, as summary.loss.min, or -created for the greatest first; of groups a column, as loss_mean; "
+              "repeatable  [default: -created]")
 @click.option("--reverse", is_flag=True, help="the last first")
-@click.option("-n", "--limit", metavar="N", type=click.IntRange(min=0), default=20, show_default=True,
-              help="how many at most; 0: all")
+@click.option("--columns", metavar="NAMES", multiple=True,
+              help="these columns, as id,params.lr,summary.loss.min; of groups also count and loss_mean; repeatable")
+@click.option("-n", "--limit", metavar="N", type=click.IntRange(min=0),
+              help=f"how many at most; 0: all  [default: {SHOWN}; with --group-by, --tail, --ids or --export all]")
+@click.option("--tail", metavar="N", type=click.IntRange(min=0), help="of these the last")
+@click.option("--export", metavar="FILE", type=click.Path(),
+              help="write the table to a file instead: .csv, .json, .md, .tex, .parquet or .pkl")
+@click.option("--precision", metavar="N", type=click.IntRange(1, 17),
+              help="significant digits of floats  [default: 4 on a terminal, in .md and .tex, else all]")
+@click.option("--no-header", is_flag=True, help="without the line of headings")
+@click.option("--ids", is_flag=True, help="print only the ids, in full, one a line")
+@click.option("--no-pager", is_flag=True, help="print what is longer or wider than the terminal as well")
 @all_executions
 @as_json
 @reading
-def ls(
-    with_: Reading,
-    all_projects: bool,
-    project: str | None,
-    status: tuple[str, ...],
-    tag: tuple[str, ...],
-    user: str | None,
-    where: tuple[str, ...],
-    include: tuple[str, ...],
-    exclude: tuple[str, ...],
-    sort: tuple[str, ...],
-    reverse: bool,
-    limit: int,
-    all_executions: bool,
-    json: bool,
-) -> None:
-    """List trials, newest first."""
-    here = None if all_projects or project else project_here(with_.config)
-    project = None if all_projects else project
-    order = sort, reverse, limit or None
-    if where or include or exclude or sort or reverse or user:
-        options = {"project": project, "here": here, "statuses": status, "tags": tag, "user": user, "where": where,
-                   "include": include, "exclude": exclude}  # fmt: skip
-        entries = _found(with_, options, order)
+def ls(with_: Reading, all_executions: bool, json: bool, **options: Any) -> None:
+    """List trials, newest first: filtered, grouped, sorted and reduced to columns, in this order."""
+    limit, export = _checked(options, json)
+    lister = Lister(with_.journal, _listing(with_, options, limit), spool_root(with_.config))
+    manner = {"precision": options["precision"], "header": not options["no_header"], "pager": not options["no_pager"]}
+    found: Sequence[Any]
+    if options["ids"]:
+        found, more = lister.ids()
+        render_trials.ids(found, json)
+    elif export or options["columns"] or options["group_by"]:
+        table, total, kinds = lister.table(options["all_projects"], all_executions)
+        render_trials.table(table, kinds, export, json, **manner)
+        if total is not None:
+            render.complain(f"{len(table.rows):,} of {total:,} rows; -n 0: all")
+        found, more = table.rows, False
     else:
-        selection = Selection(project=project or here, statuses=status, tags=tag)
-        entries = view.from_here(with_.journal.entries(selection, limit or None), spool_root(with_.config))
-    found = view.documents(with_.journal, entries, all_executions=all_executions)
-    if json:
-        render.document(found)
-    else:
-        render_trials.trials(found, all_projects)
+        entries, more = lister.entries()
+        found = documents = view.documents(with_.journal, entries, all_executions=all_executions)
+        render_trials.trials(documents, options["all_projects"], json, **manner)
+    if more and options["limit"] is None:
+        render.complain(f"these are the first {SHOWN}; -n 0 lists all")
+    if not json:
         if not found:
-            chosen = bool(status or tag or where or include or exclude or user)
-            absent = f"there is no journal {with_.journal.uri} yet; the first command that is run with it makes it"
-            render.complain(absent if with_.journal.absent else _nothing(with_.journal.uri, project or here, chosen))
+            render.complain(_nothing(with_, options))
         render.waiting(spool_root(with_.config), with_.journal)
 
 
-def _found(with_: Reading, options: dict[str, Any], order: tuple[Sequence[str], bool, int | None]) -> list[Entry]:
-    from kleio.core import choosing, finding  # only who looks for something pays for it
+def _checked(options: dict[str, Any], json: bool) -> tuple[int | None, str | None]:
+    """How many trials at most, and where the table goes. Raises UsageError for what does not go together."""
+    export, grouped = options["export"], options["group_by"]
+    if options["ids"] and (export or grouped or options["columns"]):
+        raise UsageError("--ids prints ids and nothing else: it does not go with --columns, --group-by and --export")
+    if export and json:
+        raise UsageError("--export writes a file and --json prints: give one of them")
+    if export:
+        from kleio.core import exporting
 
-    journal, root = with_.journal, spool_root(with_.config)
-    sort, reverse, limit = order
-    node = choosing.condition(journal, choosing.Chosen(**options))
-    by = choosing.order(journal, sort, reverse)
-    ids = finding.find(journal, node, by, limit, lambda entries: view.from_here(entries, root))
-    return view.from_here(finding.entries(journal, ids), root)
+        exporting.check(export)
+    all_of_them = export or grouped or options["ids"] or options["tail"] is not None
+    limit = options["limit"] if options["limit"] is not None else 0 if all_of_them else SHOWN
+    return limit or None, export
 
 
-def _nothing(journal: str, project: str | None, chosen: bool) -> str:
-    which = "such trials" if chosen else "trials"
-    if project is None:
-        return f"no {which} in {journal}"
-    return f"no {which} of this project in {journal}; --all-projects lists those of others"
+def _listing(with_: Reading, options: dict[str, Any], limit: int | None) -> Listing:
+    project = options["project"]
+    here = None if project or options["all_projects"] else project_here(with_.config)
+    chosen = {
+        "project": None if options["all_projects"] else project, "here": here, "statuses": options["status"],
+        "tags": options["tag"], "user": options["user"], "where": options["where"],
+    }  # fmt: skip
+    sort, reverse, tail = options["sort"], options["reverse"], options["tail"]
+    return Listing(chosen, sort, reverse, limit, tail, options["columns"], options["group_by"])
+
+
+def _nothing(with_: Reading, options: dict[str, Any]) -> str:
+    journal = with_.journal
+    if journal.absent:
+        return f"there is no journal {journal.uri} yet; the first command that is run with it makes it"
+    which = "such trials" if any(options[name] for name in ("status", "tag", "where", "user")) else "trials"
+    if options["all_projects"]:
+        return f"no {which} in {journal.uri}"
+    return f"no {which} of this project in {journal.uri}; --all-projects lists those of others"

@@ -23,18 +23,20 @@ DIGITS = 4
 """Significant digits of a float on a terminal where nothing else is asked for."""
 WIDEST = 60
 """Cells are cut to so many columns of a terminal, however wide that is."""
-LEAST = 8
-"""Texts are not cut below that to make room."""
+LEAST = 12
+"""Texts are not cut below that to make room,"""
+TITLE = 16
+"""and not below their heading if it is no longer than that."""
 GAP = 2
 
 
 class Column:
     """``cells`` are as they are printed: numbers on the ``right``, ``elastic`` texts cut where there is no room.
 
-    ``natural`` is how wide they are.
+    ``natural`` is how wide they are, ``least`` how wide they must be.
     """
 
-    __slots__ = ("cells", "elastic", "heading", "natural", "right", "styled")
+    __slots__ = ("cells", "elastic", "heading", "least", "natural", "right", "styled")
 
     def __init__(
         self, heading: str, cells: Sequence[str], right: bool = False, elastic: bool = True, styled: bool = False
@@ -44,7 +46,9 @@ class Column:
         self.right = right
         self.elastic = elastic
         self.styled = styled
-        self.natural = max(cell_len(heading), max(map(cell_len, cells), default=0))
+        title = cell_len(heading)
+        self.natural = max(title, max(map(cell_len, cells), default=0))
+        self.least = min(self.natural, max(LEAST, min(title, TITLE))) if elastic else self.natural
 
 
 def show(
@@ -96,8 +100,7 @@ def short_id(value: Any) -> str:
 
 def fits(found: Sequence[Column], width: int) -> bool:
     """Whether all of them do, their texts cut as far as they may be."""
-    least = (min(one.natural, LEAST) if one.elastic else one.natural for one in found)
-    return sum(least) + GAP * (len(found) - 1) <= width
+    return sum(one.least for one in found) + GAP * (len(found) - 1) <= width
 
 
 def lines(found: Sequence[Column], width: int, header: bool = True, left: str = "") -> list[str]:
@@ -108,6 +111,7 @@ def lines(found: Sequence[Column], width: int, header: bool = True, left: str = 
     room = width - GAP * (len(shown) - 1)
     natural = [min(one.natural, WIDEST) if one.elastic else one.natural for one in shown]
     widths = fitted(natural, [one.elastic for one in shown], room, min(LEAST, width))
+    widths = _with_titles(widths, shown, room)
     if len(shown) == 1:
         widths = [min(widths[0], width)]
     bold, dim, colour = styles()
@@ -116,6 +120,18 @@ def lines(found: Sequence[Column], width: int, header: bool = True, left: str = 
     unseen = len(found) - len(shown)
     more = f"… {wording.several(unseen, 'column')} more (--columns, --export)" if unseen else left
     return [*made, dim(cut(more, width))] if more else made
+
+
+def _with_titles(widths: list[int], shown: Sequence[Column], room: int) -> list[int]:
+    """What the headings need is taken from the widest texts."""
+    widths = [max(width, one.least) for width, one in zip(widths, shown, strict=True)]
+    while (over := sum(widths) - room) > 0:
+        spare = [width - one.least for width, one in zip(widths, shown, strict=True)]
+        widest = max(range(len(widths)), key=lambda at: (spare[at] > 0, widths[at]))
+        if spare[widest] <= 0:
+            break
+        widths[widest] -= min(over, spare[widest])
+    return widths
 
 
 def _line(

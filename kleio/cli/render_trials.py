@@ -5,14 +5,18 @@ from __future__ import annotations
 import sys
 
 from kleio.cli import wording
-from kleio.cli.render_table import DIGITS, GAP, Column, cell_len, cut, in_cell, lines, paged, separated, size
+from kleio.cli.render import document
+from kleio.cli.render_table import DIGITS, GAP, Column, cell_len, cut, in_cell, lines, paged, separated, show, size
 from kleio.core.facts import flat
+from kleio.core.lookup import SHORT
 from kleio.core.table import is_numeric
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from typing import Any
+
+    from kleio.core.table import Table
 
     Document = Mapping[str, Any]
 
@@ -23,14 +27,60 @@ WIDEST = 20
 
 
 def trials(
-    found: Sequence[Document], with_project: bool, precision: int | None = None, header: bool = True, pager: bool = True
+    found: Sequence[Document],
+    with_project: bool,
+    json: bool = False,
+    precision: int | None = None,
+    header: bool = True,
+    pager: bool = True,
 ) -> None:
     """``kleio ls``: documents of trials."""
     digits = DIGITS if precision is None else precision
-    if sys.stdout.isatty():
+    if json:
+        document(found)
+    elif sys.stdout.isatty():
         paged(on_a_terminal(found, with_project, size()[0], digits, header), pager)
     else:
         _in_a_pipe(found, with_project, digits, header)
+
+
+def table(
+    made: Table,
+    kinds: Mapping[str, str],
+    export: str | None = None,
+    json: bool = False,
+    precision: int | None = None,
+    header: bool = True,
+    pager: bool = True,
+) -> None:
+    """``kleio ls --columns``, ``--group-by`` and ``--export``, which is where it goes."""
+    if export is not None:
+        from kleio.core import exporting
+
+        exporting.export(made, export, precision)
+    elif json:
+        from kleio.core.exporting import objects
+
+        document(objects(made, precision))
+    else:
+        forms = {heading: FORMS[kind] for heading, kind in kinds.items() if kind in FORMS}
+        show(made, precision, header, pager, forms)
+
+
+def ids(found: Sequence[str], json: bool) -> None:
+    """``kleio ls --ids``."""
+    if json:
+        document(list(found))
+    else:
+        sys.stdout.write("".join(f"{one}\n" for one in found))
+
+
+def _id(value: Any) -> str:
+    return ",".join(value_[:SHORT] for value_ in value) if isinstance(value, (list, tuple)) else str(value)[:SHORT]
+
+
+FORMS: Mapping[str, Callable[[Any], str]] = {"id": _id, "span": wording.span}
+"""How what is no plain value is shown on a terminal."""
 
 
 def _in_a_pipe(found: Sequence[Document], with_project: bool, digits: int, header: bool) -> None:

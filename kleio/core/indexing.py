@@ -47,8 +47,14 @@ def _index(journal: Journal, entries: Sequence[Entry]) -> None:
             journal.index(made)
 
 
-def gathered(journal: Journal, entries: Sequence[Entry]) -> list[dict[str, Any]]:
-    """The facts of trials, but for those of their environments, of which there is the digest."""
+def gathered(journal: Journal, entries: Sequence[Entry], all_executions: bool = False) -> list[dict[str, Any]]:
+    """The facts of trials, but for those of their environments, of which there is the digest. With ``all_executions`` what was
+    given up by resuming from before it counts in summaries.
+    """
     summaries = journal.summaries([entry.id for entry in entries])
-    now = time.time()
-    return [facts(entry, combine(resuming.counted(entry, summaries.get(entry.id, ()))), now) for entry in entries]
+    now, found = time.time(), []
+    for entry in entries:
+        own = summaries.get(entry.id, ())
+        counted = resuming.everything(own) if all_executions else resuming.counted(entry, own)
+        found.append(facts(entry, combine(counted), now))
+    return found

@@ -55,7 +55,7 @@ def text(value: Any, precision: int | None = None) -> str:
         return rounded(value, precision)
     if isinstance(value, str):
         return value
-    if isinstance(value, (list, tuple)) and value and all(_is_word(one) for one in value):
+    if isinstance(value, (list, tuple)) and all(_is_word(one) for one in value):
         return ",".join(value)
     if isinstance(value, (list, tuple, dict)):
         return as_json(value)
