@@ -23,6 +23,7 @@ COMMANDS = {
     "log": "log a statistic from a shell script inside a trial",
     "sync": "ship what waits in the spool to the journal",
     "import": "make trials of the runs of TensorBoard, MLflow, Sacred and tables",
+    "export": "write trials for TensorBoard or MLflow, as tables or as plain files",
     "scrub": "take something out of everything that is stored for a trial",
     "db": "bring the journal up to date",
     "config": "show every setting and where it comes from",

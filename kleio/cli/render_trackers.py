@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from typing import Any
 
+    from kleio.core.exports import Exported
     from kleio.core.importing.recording import Recorded
 
 EVERY = 0.2
@@ -80,3 +81,30 @@ def summed_up(found: Sequence[Recorded]) -> int:
         said += [f"{wording.several(partly, 'run')} only in part"] if partly else []
         complain(f"{' and '.join(said)}, of {len(found):,}")
     return int(bool(failed or partly))
+
+
+def exported(one: Exported) -> None:
+    """One trial: where it is, and what was written."""
+    _clear()
+    if one.path is not None:
+        counted = [wording.several(one.points, "row")] if one.points else []
+        counted += [wording.several(one.artifacts, "artifact")] if one.artifacts else []
+        cells = [one.trial[:SHORT], wording.printable(one.path), ", ".join(counted)]
+        sys.stdout.write("\t".join(cells).rstrip("\t") + "\n")
+        sys.stdout.flush()
+    for remark in (*one.remarks, *([one.reason] if one.reason else [])):
+        complain(f"{one.trial[:SHORT]}: {remark}")
+
+
+def export_document(one: Exported) -> dict[str, Any]:
+    """The same for programs."""
+    told = asdict(one)
+    return {"id": told.pop("trial"), **told}
+
+
+def written(found: Sequence[Exported]) -> int:
+    """The exit status; how many could not be written, on stderr."""
+    failed = sum(1 for one in found if one.path is None)
+    if failed:
+        complain(f"{wording.several(failed, 'trial')} could not be written, of {len(found):,}")
+    return int(bool(failed))

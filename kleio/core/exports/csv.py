@@ -1,0 +1,85 @@
+"""Trials as tables: one file of each trial's statistics, and one, ``trials.csv``, that has a line for each trial."""
+
+from __future__ import annotations
+
+import csv
+import os
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from kleio.core import wholefile
+from kleio.core.errors import KleioError
+from kleio.core.exports import tables
+from kleio.core.exports.laying import ready
+from kleio.core.table import text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from kleio.core.exports.material import Material
+
+OVERVIEW = "trials.csv"
+FIRST = ("id", "file")
+"""The columns by which a table is known to be kleio's."""
+COLUMNS = (*FIRST, "name", "status", "project", "command", "created", "ended", "tags", "note")
+DIGITS = 12
+
+
+class Tables:
+    """A directory with one for each trial. ``_lines`` are those of the overview, by trial."""
+
+    def __init__(self, top: str) -> None:
+        self._top = top
+        self._overview = os.path.join(top, OVERVIEW)
+        self._lines = self._read()
+
+    def write(self, material: Material) -> str:
+        name = f"{material.id[:DIGITS]}.csv"
+        path = os.path.join(self._top, name)
+        if os.path.lexists(path) and material.id not in self._lines:
+            raise KleioError(f"{path} is there already, and {OVERVIEW} does not say that it is kleio's")
+        with wholefile.whole(path) as temporary:
+            tables.write_csv(material, temporary)
+        artifacts = sum(1 for _ in material.artifacts())
+        if artifacts:
+            material.leave_out("artifacts", artifacts)
+        self._lines[material.id] = _line(material, name)
+        self._save()
+        material.settle()
+        return path
+
+    def _read(self) -> dict[str, dict[str, str]]:
+        """What earlier exports wrote. Raises KleioError for a table that is somebody else's."""
+        try:
+            with open(self._overview, encoding="utf-8", newline="") as file:
+                lines = csv.DictReader(file)
+                if tuple(lines.fieldnames or ())[: len(FIRST)] == FIRST:
+                    return {line["id"]: line for line in lines}
+        except FileNotFoundError:
+            return {}
+        except (OSError, ValueError, csv.Error) as error:
+            raise KleioError(f"{self._overview} cannot be read: {error}") from None
+        raise KleioError(f"{self._overview} is there already, and not kleio's; give another directory")
+
+    def _save(self) -> None:
+        names = dict.fromkeys([*COLUMNS, *(name for line in self._lines.values() for name in line)])
+        with wholefile.whole(self._overview) as temporary, open(temporary, "w", encoding="utf-8", newline="") as file:
+            lines = csv.DictWriter(file, list(names), restval="")
+            lines.writeheader()
+            lines.writerows(self._lines.values())
+
+
+def _line(material: Material, name: str) -> dict[str, str]:
+    document = material.document
+    own = {column: document.get(column) for column in COLUMNS} | {
+        "file": name, "ended": None if material.ended is None else tables.iso(int(material.ended * 1e9)),
+    }  # fmt: skip
+    figures = {f"summary.{key}.last": own.get("last") for key, own in document["summary"].items()}
+    values = own | {f"params.{key}": value for key, value in material.params.items()} | figures
+    return {str(key): text(value).encode("utf-8", "backslashreplace").decode() for key, value in values.items()}
+
+
+@contextmanager
+def target(place: str) -> Iterator[Tables]:
+    """A directory, made if it is not there."""
+    yield Tables(ready(place))
