@@ -27,13 +27,15 @@ ONLY_IN = {
     "sqlite3": ("kleio.core.journal.sqlite",),
     "git": ("kleio.core.cloning",),
     "yaml": ("kleio.core.config_values",),
+    "plotille": ("kleio.core.plotting.terminal",),
+    "matplotlib": ("kleio.core.plotting.files", "kleio.client.figures"),
     "psutil": ("kleio.core.survivors", "kleio.core.sampling"),
 }
 """Prefixes of the modules that may import a package, be it inside a function."""
 
 COMMANDS = {
     "run", "exec", "branch", "repeat", "checkout", "ls", "info", "tree", "diff", "script", "cat", "tail", "status", "log",
-    "sync", "config", "trace", "scrub", "db", "stats", "artifacts", "get", "import", "export",
+    "sync", "config", "trace", "scrub", "db", "stats", "artifacts", "get", "import", "export", "plot",
 }  # fmt: skip
 PRINTERS = ("kleio.cli.main", *(name for name in MODULES if name.startswith("kleio.cli.render")))
 NO_LAUNCHER = ("kleio.client.logger", "kleio.client.redirection", "kleio.client.reporting")

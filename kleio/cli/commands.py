@@ -10,6 +10,7 @@ COMMANDS = {
     "info": "all there is to know about a trial",
     "artifacts": "list the artifacts of a trial",
     "get": "bring artifacts of a trial back as files",
+    "plot": "draw statistics of trials, on the terminal or in a file",
     "tree": "draw which trial continues which",
     "diff": "what differs between two trials, or between one and what is here",
     "checkout": "bring the code of a trial back into a new directory",
