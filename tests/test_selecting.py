@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import time
 from uuid import uuid4
 
 import pytest
-from commands import printed, read
+from commands import PYTHON, info, kleio, printed, read, script, trials
 
 from kleio.core.errors import UnknownTrial, UsageError
 from kleio.core.indexing import index
@@ -48,9 +49,9 @@ def test_a_command_for_one_trial(swept):
     assert read("info", "--json", "--where", "params.lr < 0.3", "--newest")["id"] == swept[3]
     assert read("info", "--json", "--newest")["id"] == swept[5]
     said = refused("info", "--where", "params.optimizer matches '.'").splitlines()
-    assert said[0] == "6 trials are meant, and this takes one: give its id, a further condition, or --newest"
+    assert said[0] == "6 trials match; one is needed: give its id, a condition more, or --newest"
     assert [line.split()[0] for line in said[1:6]] == [one[:7] for one in swept[:0:-1]]
-    assert said[1].split()[1:] == ["completed", said[1].split()[2], "ago", *"python train.py --lr 0.3 --optimizer adam".split()]
+    assert re.fullmatch(r"  [0-9a-f]{7}  completed    +[0-9msh]+ ago  python train.py --lr 0.3 --optimize…", said[1])
     assert said[6:] == ["  … and 1 more"]
     assert refused("info", "--where", "params.lr > 7") == "no such trial in this project; --all-projects looks in all of them"
     assert "give one of them" in refused("info", swept[0], "--where", "params.lr > 7")
@@ -85,3 +86,37 @@ def test_ls_stays_in_the_project_unless_a_query_speaks_of_projects(swept):
     assert len(listed("--where", "params.lr == 0.1")) == 2
     assert len(listed("--where", "params.lr == 0.1 and project != 'x'")) == 3
     assert listed("--project", "x", "--where", "project != 'x'") == []
+
+
+def test_commands_with_another_word(swept):
+    assert read("status", "--json", "--where", "params.lr < 0.3", "--exclude", "adam")["statuses"] == {"completed": 2}
+    assert read("cat", "--json", "--include", "0.1", "adam")["id"] == swept[1]
+    one = "params.lr == 0.1 and params.optimizer == 'sgd'"
+    apart = ("diff", "--json", "--params")
+    assert read(*apart, swept[1], swept[0]) == read(*apart, swept[1], "--where", one)
+    assert read(*apart, *swept[:2]) == read(*apart, "--where", "params.lr == 0.1")
+    assert refused("diff", "--where", "params.lr > 0").startswith("6 trials match; one or two are needed")
+    assert "one too many" in refused("diff", *swept[:2], "--newest")
+    assert read("scrub", "--json", "--dry-run", "--where", one, "sgd")["id"] == swept[0]
+    assert refused("scrub", "--where", one) == "missing argument PATTERN"
+    assert "unexpected argument: c" in refused("checkout", "--newest", "b", "c")
+    assert read("tree", "--json", "--where", one)[0]["id"] == swept[0]
+
+
+def test_launching_what_is_chosen(tmp_path, workplace):
+    script(workplace, "import os, sys\nsys.exit(int(os.environ['CODE']))")
+    for lr in ("1", "2"):
+        kleio("-q", PYTHON, "train.py", "--lr", lr, check=3, CODE=3)
+    second, first = (one["id"] for one in trials())
+    broken = "status == 'broken'"
+    assert "2 trials match" in kleio("run", "--where", broken, check=125).stderr
+    assert "no place for a command: ls" in kleio("run", "--where", broken, "ls", check=125).stderr
+    kleio("run", "-q", "--where", f"{broken} and params.lr == 1", check=0, CODE=0)
+    assert [one["status"] for one in info(first)["executions"]] == ["broken", "completed"]
+    kleio("exec", "-q", "--include", "lr:2", check=0, CODE=0)
+    assert [one["status"] for one in info(second)["executions"]] == ["broken", "completed"]
+    kleio("branch", "--where", "params.lr == 2", "-q", "--lr", "5", "--newest", check=0, CODE=0)
+    branched = trials()[0]
+    assert (branched["parent"], branched["command"][1:]) == (second, ["train.py", "--lr", "5", "--newest"])
+    kleio("branch", "-q", "--newest", "--timestamp", "end", "--", PYTHON, "train.py", check=0, CODE=0)
+    assert (trials()[0]["parent"], trials()[0]["params"]) == (branched["id"], {})

@@ -1,4 +1,4 @@
-"""``kleio branch [--timestamp WHERE] ID [OPTIONS OF THE COMMAND… | -- COMMAND…]``."""
+"""``kleio branch [--timestamp WHERE] [ID] [OPTIONS OF THE COMMAND… | -- COMMAND…]``."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kleio.cli.launching import launch
-from kleio.cli.options import given, run_options
+from kleio.cli.options import choosing_options, given, run_options
 from kleio.core.asked import Branching
 from kleio.core.errors import UsageError
 
@@ -15,6 +15,24 @@ if TYPE_CHECKING:
     from kleio.core.launcher import Outcome
 
 TIMESTAMP = "--timestamp"
+CHOSEN = "the trial that is chosen"
+"""In the place of its id."""
+
+
+class Branch(click.Command):
+    """Puts a word in the place of the id where the trial is chosen, so that what follows is the command's."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        options = {name: one for one in self.params if isinstance(one, click.Option) for name in one.opts}
+        at, chosen = 0, False
+        while at < len(args):
+            name, equals, _ = args[at].partition("=")
+            option = options.get(name)
+            if option is None:
+                break
+            chosen = chosen or option.name in ("where", "newest")
+            at += 1 if option.is_flag or equals else 2
+        return super().parse_args(ctx, [*args[:at], CHOSEN, *args[at:]] if chosen else args)
 
 
 @click.command(
@@ -22,14 +40,17 @@ TIMESTAMP = "--timestamp"
         *run_options(),
         click.Option([TIMESTAMP], metavar="WHERE",
                      help="where to cut: epoch=10, an ISO time, or 2h30m after the start; without it, at the end"),
-        click.Argument(["words"], nargs=-1, type=click.UNPROCESSED, metavar="ID [OPTIONS OF THE COMMAND] [-- COMMAND…]"),
+        *choosing_options(by_words=False),
+        click.Argument(["words"], nargs=-1, type=click.UNPROCESSED, metavar="[ID] [OPTIONS OF THE COMMAND] [-- COMMAND…]"),
     ],
+    cls=Branch,
     context_settings={"allow_interspersed_args": False},
 )
 @click.pass_context
-def branch(ctx: click.Context, /, timestamp: str | None, words: tuple[str, ...], **_: Any) -> Outcome:
+def branch(ctx: click.Context, /, timestamp: str | None, words: tuple[str, ...], **choice: Any) -> Outcome:
     """Continue a trial from any point of it, with its history, in a new trial: with changed or added options of its command,
-    or, after --, with another command. Kleio's own options stand before the id; --timestamp may follow it.
+    or, after --, with another command. Kleio's own options stand before the id; --timestamp may follow it. With --where there
+    is no id, and what is none of kleio's options is the command's.
     """
     if not words:
         raise UsageError("which trial? for example: kleio branch --timestamp epoch=10 3f2a91c --lr 0.01")
@@ -40,6 +61,10 @@ def branch(ctx: click.Context, /, timestamp: str | None, words: tuple[str, ...],
         raise UsageError("--timestamp was given nothing; write epoch=10, an ISO time, or 2h30m, or leave it away")
     if later and (timestamp or _timestamp(rest)[1]):
         raise UsageError("--timestamp was given twice")
+    if trial == CHOSEN:
+        from kleio.cli.selecting import to_launch  # only who looks for something pays for it
+
+        trial = to_launch(given(ctx), choice)
     return launch(given(ctx), (), trial, Branching(timestamp or later or "end", tuple(rest), tuple(command)))
 
 

@@ -1,4 +1,4 @@
-"""``kleio cat ID``."""
+"""``kleio cat [ID]``."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ import click
 
 from kleio.cli import render
 from kleio.cli.options import as_json, reading
+from kleio.cli.selecting import one_trial
 from kleio.core.lineage import printed
-from kleio.core.lookup import resolve
 from kleio.core.output import Collapser
 
 if TYPE_CHECKING:
     from kleio.cli.options import Reading
+    from kleio.core.trial import Entry
 
 
 @click.command()
-@click.argument("trial", metavar="ID")
 @click.option("--stderr", is_flag=True, help="what went to stderr, where it was recorded apart")
 @click.option("--raw", is_flag=True, help="every byte, progress bars included")
 @as_json
 @reading
-def cat(with_: Reading, trial: str, stderr: bool, raw: bool, json: bool) -> int:
+@one_trial
+def cat(with_: Reading, entry: Entry, stderr: bool, raw: bool, json: bool) -> int:
     """Print what a trial printed, what it continues first, executions in order. Progress bars are shown as they stood last."""
-    entry = resolve(with_.journal, trial, with_.config)
     streams = ("stderr",) if stderr else ("output", "stdout")
     pieces = printed(with_.journal, entry, streams)
     if json:

@@ -1,4 +1,4 @@
-"""``kleio checkout ID [DIR]``."""
+"""``kleio checkout [ID] [DIR]``."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ import click
 
 from kleio.cli import render, render_checkout
 from kleio.cli.options import as_json, reading
+from kleio.cli.selecting import one_trial_and
 from kleio.core.gitfiles import is_object_name
-from kleio.core.lookup import SHORT, resolve
+from kleio.core.lookup import SHORT
 
 if TYPE_CHECKING:
     from kleio.cli.options import Reading
@@ -19,17 +20,15 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("trial", metavar="ID")
-@click.argument("directory", metavar="[DIR]", required=False)
 @click.option("--exact", is_flag=True, help="exit with status 1 if anything could not be brought back exactly")
 @as_json
 @reading
-def checkout(with_: Reading, trial: str, directory: str | None, exact: bool, json: bool) -> int:
+@one_trial_and("directory", "DIR")
+def checkout(with_: Reading, entry: Entry, directory: str | None, exact: bool, json: bool) -> int:
     """Bring the code of a trial back, as it was, into a new directory: DIR, or PROJECT-ID beside the project."""
     from kleio.core.restore import at_hand, code_of, restore
 
     signal.signal(signal.SIGINT, signal.default_int_handler)  # Ctrl-C leaves no half of a directory
-    entry = resolve(with_.journal, trial, with_.config)
     document = code_of(with_.journal, entry)
     here = at_hand(entry, os.getcwd())
     found = restore(with_.journal, document, directory or _usual(entry), here, render.complain)

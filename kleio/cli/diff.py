@@ -1,4 +1,4 @@
-"""``kleio diff ID [ID2]``."""
+"""``kleio diff [ID] [ID2]``."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ import click
 
 from kleio.cli import render, render_diff
 from kleio.cli.options import as_json, reading
+from kleio.cli.selecting import asked_for
 from kleio.core import differences
 from kleio.core.config import Config
-from kleio.core.lookup import resolve
 
 if TYPE_CHECKING:
     from kleio.cli.options import Reading
+    from kleio.cli.selecting import Asked
     from kleio.core.differences import Differences
     from kleio.core.trial import Entry
 
 
 @click.command()
-@click.argument("trial", metavar="ID")
-@click.argument("other", metavar="[ID2]", required=False)
+@click.argument("trials", metavar="[ID] [ID2]", nargs=-1)
 @click.option("--params", is_flag=True, help="only command and parameters")
 @click.option("--code", is_flag=True, help="only the code; in a pipe a patch for git apply")
 @click.option("--env", is_flag=True, help="only packages and environment")
@@ -32,14 +32,15 @@ if TYPE_CHECKING:
 @click.option("--exit-code", is_flag=True, help="exit with status 1 when something differs, or cannot be compared")
 @as_json
 @reading
+@asked_for
 def diff(
-    with_: Reading, trial: str, other: str | None, stat: bool, binary: bool, exit_code: bool, json: bool, **only: bool
+    with_: Reading, trials: tuple[str, ...], asked: Asked, stat: bool, binary: bool, exit_code: bool, json: bool, **only: bool
 ) -> int:
     """What differs between two trials, or between one and what is here now."""
     shown = tuple(one for one in differences.SECTIONS if only[one] or not any(only.values()))
     how = {"with_patch": not stat and "code" in shown, "binary": binary}
-    before = resolve(with_.journal, trial, with_.config)
-    found = _between(with_, before, resolve(with_.journal, other, with_.config), how) if other else _now(with_, before, how)
+    before, after = asked.pair(with_.journal, with_.config, trials)
+    found = _between(with_, before, after, how) if after else _now(with_, before, how)
     if json:
         render.document(found.as_document(shown))
     else:

@@ -1,4 +1,4 @@
-"""``kleio exec ID``."""
+"""``kleio exec [ID]``."""
 
 from __future__ import annotations
 
@@ -7,14 +7,16 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kleio.cli.launching import launch
-from kleio.cli.options import given, run_options
+from kleio.cli.options import choosing_options, given, run_options
+from kleio.cli.selecting import to_launch
 
 if TYPE_CHECKING:
     from kleio.core.launcher import Outcome
 
 
-@click.command(name="exec", params=[*run_options(), click.Argument(["trial"], metavar="ID")])
+@click.command(name="exec", params=[*run_options(), *choosing_options(),
+                                    click.Argument(["trial"], metavar="[ID]", required=False)])  # fmt: skip
 @click.pass_context
-def exec_(ctx: click.Context, /, trial: str, **_: Any) -> Outcome:
+def exec_(ctx: click.Context, /, trial: str | None, **rest: Any) -> Outcome:
     """Run the recorded command of a trial, in its directory: resumed if it is unfinished, anew if it is completed."""
-    return launch(given(ctx), (), trial=trial)
+    return launch(given(ctx), (), trial=to_launch(given(ctx), rest, trial))

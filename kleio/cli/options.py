@@ -64,6 +64,26 @@ def _is_value(word: str) -> bool:
     return not word.startswith("-") or re.match(r"-\.?\d", word) is not None
 
 
+def shorthand_options() -> list[click.Option]:
+    """Words of which trials have all, and words of which they have none."""
+    return [
+        Several(["--include"], metavar="WORD…", help="those with these words, each NAME:VALUE of a parameter, or any name, "
+                "value, tag or word of the command; up to the next option"),
+        Several(["--exclude"], metavar="WORD…", help="those with none of these"),
+    ]  # fmt: skip
+
+
+def choosing_options(by_words: bool = True) -> list[click.Option]:
+    """What chooses trials by what is known of them; without words for commands that end in words of another command."""
+    return [
+        click.Option(["--where"], metavar="QUERY", multiple=True,
+                     help="instead of an id: the trials for which this holds; repeatable, then all must hold"),
+        *(shorthand_options() if by_words else ()),
+        click.Option(["--newest"], is_flag=True, help="of these the newest"),
+        click.Option(["--all-projects", "-a"], is_flag=True, help="look in every project, not only in the one here"),
+    ]  # fmt: skip
+
+
 def given(ctx: click.Context) -> dict[str, Any]:
     """The settings that the options of ``ctx`` and of those around it give, the innermost first."""
     found: dict[str, Any] = given(ctx.parent) if ctx.parent else {}

@@ -1,17 +1,18 @@
-"""``kleio repeat [--verify] ID``."""
+"""``kleio repeat [--verify] [ID]``."""
 
 from __future__ import annotations
 
 import signal
 import time
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from kleio.cli import render_repeat
 from kleio.cli.launching import launch
-from kleio.cli.options import given, run_options
+from kleio.cli.options import choosing_options, given, run_options
+from kleio.cli.selecting import signals_kept, taken
 from kleio.core import inputs
 from kleio.core.codedocument import recorded_code
 from kleio.core.config import Config
@@ -22,8 +23,6 @@ from kleio.core.reproduction import Tolerance, repetition_of, verify
 from kleio.core.restore import original_root
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from kleio.core.journal.base import Journal
     from kleio.core.launcher import Outcome
     from kleio.core.reproduction import Verdict
@@ -43,20 +42,22 @@ ENDED_BY_US = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
         click.Option(["--atol"], metavar="X", type=click.FloatRange(0), default=0.0, help="absolute difference that is none"),
         click.Option(["--ignore"], multiple=True, metavar="KEY", help="a statistic or artifact that may differ (a pattern)"),
         click.Option(["--json"], is_flag=True, help="print the comparison as one JSON document, and all else on stderr"),
-        click.Argument(["trial"], metavar="ID"),
+        *choosing_options(),
+        click.Argument(["trial"], metavar="[ID]", required=False),
     ]
 )
 @click.pass_context
 def repeat(
-    ctx: click.Context, /, trial: str, verify: bool, rtol: float, atol: float, ignore: tuple[str, ...], json: bool, **_: Any
+    ctx: click.Context, /, trial: str | None, verify: bool, rtol: float, atol: float, ignore: tuple[str, ...], json: bool,
+    **rest: Any,
 ) -> Outcome | int:
     """Run a trial again, from its own code and with the inputs that are here, as a new trial."""
     options = given(ctx) | {"code": "recorded", "fresh": True}
     config = Config(options)
     quiet = bool(config["quiet"])
-    with _signals_kept() as mask:
+    with signals_kept() as mask:
         journal = _journal(options)
-        original = resolve(journal, trial, config)
+        original = taken(rest).one(journal, config, trial)
         if not quiet:
             _say_changed_inputs(journal, original)
         journal.close()
@@ -72,16 +73,6 @@ def repeat(
     elif not quiet:
         render_repeat.verdict(verdict)
     return 0 if verdict.reproduced else 1
-
-
-@contextmanager
-def _signals_kept() -> Iterator[set[int]]:
-    """Threads that begin inside take no signals: if one took the child's SIGCHLD, the launcher would wait for ever."""
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
-    try:
-        yield {int(number) for number in mask}
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
 def _verdict(journal: Journal, trial: str, since: float, tolerance: Tolerance) -> Verdict:

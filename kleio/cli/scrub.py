@@ -1,4 +1,4 @@
-"""``kleio scrub ID PATTERN``."""
+"""``kleio scrub [ID] PATTERN``."""
 
 from __future__ import annotations
 
@@ -12,25 +12,26 @@ import click
 
 from kleio.cli import render_scrub
 from kleio.cli.options import as_json, given
+from kleio.cli.selecting import choosing, taken
 from kleio.core import scrub as scrubbing
 from kleio.core.config import Config, spool_root
 from kleio.core.errors import UsageError
 from kleio.core.journal import open_journal
-from kleio.core.lookup import SHORT, resolve
+from kleio.core.lookup import SHORT
 from kleio.core.pattern import Pattern
 
 
 @click.command()
-@click.argument("trial", metavar="ID")
-@click.argument("pattern", metavar="PATTERN")
+@click.argument("words", metavar="[ID] PATTERN", nargs=-1)
 @click.option("--regex", is_flag=True, help="PATTERN is a regular expression, as Python writes them")
 @click.option("--dry-run", is_flag=True, help="only show where it is, and how often")
 @click.option("--yes", "-y", is_flag=True, help="do not ask")
 @click.option("--journal", metavar="URI", help="the journal to scrub  [KLEIO_JOURNAL]")
 @as_json
+@choosing
 @click.pass_context
 def scrub(
-    ctx: click.Context, /, trial: str, pattern: str, regex: bool, dry_run: bool, yes: bool, json: bool, **_: Any
+    ctx: click.Context, /, words: tuple[str, ...], regex: bool, dry_run: bool, yes: bool, json: bool, **options: Any
 ) -> None:
     """Take PATTERN out of everything that is stored for a trial, for good: command, parameters, output, statistics, artifacts,
     code. With - for PATTERN it is read from standard input, where no list of processes shows it.
@@ -38,10 +39,11 @@ def scrub(
     A file that holds it goes as a whole, and is named among what was not kept. That the trial was scrubbed remains on record,
     of what does not.
     """
-    config = Config(given(ctx))
+    config, choice = Config(given(ctx)), taken(options)
+    trial, pattern = choice.with_word(words, "PATTERN")
     looked_for = Pattern(_typed() if pattern == "-" else pattern, regex)
     journal = open_journal(config["journal"], timeout=config["timeout"], writing=not dry_run)
-    entry = resolve(journal, trial, config)
+    entry = choice.one(journal, config, trial)
     scrubbing.refuse(journal, entry, spool_root(config))
     asked = not (dry_run or yes)
     if asked and not (sys.stdin and sys.stdin.isatty()):

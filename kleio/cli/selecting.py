@@ -1,66 +1,38 @@
 """How commands are told of trials: by ids, or by ``--where`` and what goes with it.
 
 ``one_trial`` and ``several_trials`` stand right above a command's function, below ``reading``, and hand it the trials.
-``asked_for`` hands over what was asked, for commands in which other words stand beside ids; :func:`choosing_options` are for
+``asked_for`` hands over what was asked, for commands in which other words stand beside ids; :func:`to_launch` is for
 those that launch.
 """
 
 from __future__ import annotations
 
 import functools
+import signal
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from kleio.cli import wording
-from kleio.cli.options import Several
-from kleio.core import view
-from kleio.core.config import spool_root
+from kleio.cli.options import choosing_options, shorthand_options
+from kleio.core.config import Config, spool_root
 from kleio.core.errors import UnknownTrial, UsageError
-from kleio.core.lookup import SHORT, resolve
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from kleio.cli.options import Reading
     from kleio.core.choosing import Chosen
-    from kleio.core.config import Config
     from kleio.core.journal.base import Journal
     from kleio.core.trial import Entry
 
 SHOWN = 5
 """Trials that are named where one was asked for and there are more."""
-TOLD = 46
+TOLD = 36
 """Characters of a command beside each."""
-
-
-def shorthand_options() -> list[click.Option]:
-    """Words of which trials have all, and words of which they have none."""
-    return [
-        Several(["--include"], metavar="WORD…", help="those with these words, each NAME:VALUE of a parameter, or any name, "
-                "value, tag or word of the command; up to the next option"),
-        Several(["--exclude"], metavar="WORD…", help="those with none of these"),
-    ]  # fmt: skip
-
-
-def by_words(command: Callable[..., Any]) -> Callable[..., Any]:
-    """``--include`` and ``--exclude`` alone, for a command that chooses trials with options of its own."""
-    for option in reversed(shorthand_options()):
-        _parameter(command, option)
-    return command
-
-
-def choosing_options() -> list[click.Option]:
-    """What chooses trials by what is known of them."""
-    return [
-        click.Option(["--where"], metavar="QUERY", multiple=True,
-                     help="instead of an id: the trials for which this holds; repeatable, then all must hold"),
-        *shorthand_options(),
-        click.Option(["--newest"], is_flag=True, help="of these the newest"),
-        click.Option(["--all-projects", "-a"], is_flag=True, help="look in every project, not only in the one here"),
-    ]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,11 +54,10 @@ class Asked:
         """The one trial that is meant: the one of an id that begins so, else the one that is chosen. Raises UsageError where
         it is neither or both, UnknownTrial where none is meant or several are.
         """
-        root = spool_root(config)
         if prefix is not None:
             if self.anything:
                 raise UsageError(f"an id ({prefix}) and a choice (--where …) are two ways to say which trial; give one of them")
-            return view.from_here([resolve(journal, prefix, config)], root)[0]
+            return _of_ids(journal, config, [prefix])[0]
         found = self._found(journal, config)
         if not found:
             raise self._none(journal, config)
@@ -94,11 +65,42 @@ class Asked:
             raise _several(found)
         return found[0]
 
+    def with_perhaps_a_word(self, words: Sequence[str]) -> tuple[str | None, str | None]:
+        """An id and the word after it, where these are; what is chosen stands in the place of the id. Raises UsageError."""
+        given: list[str | None] = [None, *words] if self.anything else [*words]
+        if len(given) > 2:
+            raise UsageError(f"got an unexpected argument: {given[2]}")
+        prefix, word, *_ = [*given, None, None]
+        return prefix, word
+
+    def with_word(self, words: Sequence[str], metavar: str) -> tuple[str | None, str]:
+        """The same, where the word has to be."""
+        prefix, word = self.with_perhaps_a_word(words)
+        if word is None:
+            raise UsageError(f"missing argument {metavar}" if prefix or self.anything else f"which trial, and which {metavar}?")
+        return prefix, word
+
+    def pair(self, journal: Journal, config: Config, prefixes: Sequence[str]) -> tuple[Entry, Entry | None]:
+        """Two trials, or one: of ids in their order, with a choice beside an id the chosen one last, of two chosen the older
+        first. Raises as :meth:`one` does.
+        """
+        if len(prefixes) + self.anything > 2:
+            raise UsageError(f"two trials are compared, and {prefixes[2 - self.anything]} is one too many")
+        if prefixes:
+            first, *others = [Asked().one(journal, config, prefix) for prefix in prefixes]
+            return first, self.one(journal, config) if self.anything else next(iter(others), None)
+        found = self._found(journal, config)
+        if not found:
+            raise self._none(journal, config)
+        if len(found) > 2:
+            raise _several(found, "one or two are needed: give ids, or a condition more")
+        return found[-1], found[0] if len(found) == 2 else None
+
     def several(self, journal: Journal, config: Config, prefixes: Sequence[str] = ()) -> list[Entry]:
         """Those of the ids, in their order, then those that are chosen, newest first; each once, and at least one. Raises
         UsageError where nothing is asked, UnknownTrial where nothing is found.
         """
-        named = view.from_here([resolve(journal, prefix, config) for prefix in prefixes], spool_root(config))
+        named = _of_ids(journal, config, prefixes)
         chosen = self._found(journal, config) if self.anything or not prefixes else []
         if not named and not chosen:
             raise self._none(journal, config)
@@ -108,7 +110,7 @@ class Asked:
         from kleio.core import choosing  # only who looks for something pays for it
 
         if not self.anything:
-            raise UsageError("which trial? give an id (kleio ls lists them), the word last, or --where and a query")
+            raise UsageError("which trial? give an ID (kleio ls lists them), the word last, or --where QUERY")
         ids = choosing.newest(journal, self._chosen(config), spool_root(config), 1 if self.newest else None)
         return choosing.entries(journal, ids, spool_root(config))
 
@@ -129,14 +131,24 @@ class Asked:
         return UnknownTrial(f"no such trial in {journal.uri}")
 
 
-def _several(found: Sequence[Entry]) -> UnknownTrial:
+def _of_ids(journal: Journal, config: Config, prefixes: Sequence[str]) -> list[Entry]:
+    from kleio.core.lookup import resolve
+    from kleio.core.view import from_here  # 15 ms, which a launch does not pay
+
+    return from_here([resolve(journal, prefix, config) for prefix in prefixes], spool_root(config))
+
+
+def _several(
+    found: Sequence[Entry], ways: str = "one is needed: give its id, a condition more, or --newest"
+) -> UnknownTrial:
     lines = [_line(entry) for entry in found[:SHOWN]]
     more = [f"  … and {len(found) - SHOWN:,} more"] if len(found) > SHOWN else []
-    ways = "this takes one: give its id, a further condition, or --newest"
-    return UnknownTrial(f"{len(found):,} trials are meant, and {ways}", (*lines, *more))
+    return UnknownTrial(f"{len(found):,} trials match; {ways}", (*lines, *more))
 
 
 def _line(entry: Entry) -> str:
+    from kleio.core.lookup import SHORT
+
     age = wording.span(max(time.time() - entry.trial.created, 0))
     command = wording.command(entry.trial.command)
     shown = command if len(command) <= TOLD else command[: TOLD - 1] + "…"
@@ -148,6 +160,13 @@ def taken(options: dict[str, Any]) -> Asked:
     return Asked(**{name: options.pop(name) for name in Asked.__dataclass_fields__ if name in options})
 
 
+def by_words(command: Callable[..., Any]) -> Callable[..., Any]:
+    """``--include`` and ``--exclude`` alone, for a command that chooses trials with options of its own."""
+    for option in reversed(shorthand_options()):
+        _parameter(command, option)
+    return command
+
+
 def asked_for(command: Callable[..., Any]) -> Callable[..., Any]:
     """The options alone; the command gets ``asked``, what they say."""
 
@@ -155,9 +174,14 @@ def asked_for(command: Callable[..., Any]) -> Callable[..., Any]:
     def wrapped(with_: Reading, /, **options: Any) -> Any:
         return command(with_, asked=taken(options), **options)
 
+    return choosing(wrapped)
+
+
+def choosing(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options themselves, for a command that reads them with :func:`taken`."""
     for option in reversed(choosing_options()):
-        _parameter(wrapped, option)
-    return wrapped
+        _parameter(command, option)
+    return command
 
 
 def one_trial(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -177,7 +201,7 @@ def one_trial_and(name: str, metavar: str, required: bool = False) -> Callable[[
     def decorated(command: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(command)
         def wrapped(with_: Reading, /, asked: Asked, words: tuple[str, ...], **options: Any) -> Any:
-            prefix, word = second(asked, words, metavar, required)
+            prefix, word = asked.with_word(words, metavar) if required else asked.with_perhaps_a_word(words)
             return command(with_, entry=asked.one(with_.journal, with_.config, prefix), **{name: word}, **options)
 
         shown = f"[ID] {metavar if required else f'[{metavar}]'}"
@@ -187,15 +211,34 @@ def one_trial_and(name: str, metavar: str, required: bool = False) -> Callable[[
     return decorated
 
 
-def second(asked: Asked, words: Sequence[str], metavar: str, required: bool) -> tuple[str | None, str | None]:
-    """The id and the word after it; without the id where the trial is chosen."""
-    given = [None, *words] if asked.anything else [*words]
-    if len(given) > 2:
-        raise UsageError(f"got an unexpected argument: {given[2]}")
-    if len(given) < 2 and required:
-        raise UsageError(f"missing argument {metavar}" if given else f"missing arguments: which trial, and {metavar}")
-    prefix, word = [*given, None, None][:2]
-    return prefix, word
+def to_launch(options: Mapping[str, Any], choice: dict[str, Any], prefix: str | None = None) -> str:
+    """For a command that launches: the id of the one trial that is meant, an id that is given unlooked at. ``choice`` is what
+    click read of the options of :func:`~kleio.cli.options.choosing_options`.
+
+    The journal is closed again before the launch opens it, and no thread of it has taken a signal.
+    """
+    from kleio.core.journal import open_journal
+
+    asked = taken(choice)
+    if prefix is not None and not asked.anything:
+        return prefix
+    config = Config(options)
+    with signals_kept():
+        journal = open_journal(config["journal"], timeout=config["timeout"], writing=False)
+        try:
+            return asked.one(journal, config, prefix).id
+        finally:
+            journal.close()
+
+
+@contextmanager
+def signals_kept() -> Iterator[set[int]]:
+    """Threads that begin inside take no signals: if one took the child's SIGCHLD, the launcher would wait for ever."""
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    try:
+        yield {int(number) for number in mask}
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
 def several_trials(command: Callable[..., Any]) -> Callable[..., Any]:

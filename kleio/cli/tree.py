@@ -8,32 +8,34 @@ import click
 
 from kleio.cli import render_tree
 from kleio.cli.options import as_json, reading
+from kleio.cli.selecting import asked_for
 from kleio.core import view
 from kleio.core.config import spool_root
 from kleio.core.journal.base import Selection
 from kleio.core.lineage import family, trees
-from kleio.core.lookup import resolve
 from kleio.core.project import project_here
 
 if TYPE_CHECKING:
     from kleio.cli.options import Reading
+    from kleio.cli.selecting import Asked
 
 
 @click.command()
 @click.argument("trial", metavar="[ID]", required=False)
-@click.option("--all-projects", "-a", is_flag=True, help="branches of every project, not only of the one here")
 @as_json
 @reading
-def tree(with_: Reading, trial: str | None, all_projects: bool, json: bool) -> None:
+@asked_for
+def tree(with_: Reading, trial: str | None, asked: Asked, json: bool) -> None:
     """Draw which trial continues which, and what changed on each edge: the family of one, or all that have branches."""
     journal = with_.journal
-    if trial:
-        found = family(journal, resolve(journal, trial, with_.config))
+    chosen = asked.one(journal, with_.config, trial) if trial or asked.anything else None
+    if chosen:
+        found = family(journal, chosen)
     else:
-        found = journal.entries(Selection(project=None if all_projects else project_here(with_.config)))
+        found = journal.entries(Selection(project=None if asked.all_projects else project_here(with_.config)))
     entries = view.from_here(found, spool_root(with_.config))
-    roots = trees(entries, alone=trial is not None)
+    roots = trees(entries, alone=chosen is not None)
     if json:
         render_tree.as_document(roots)
     else:
-        render_tree.drawn(roots, marked=resolve(journal, trial, with_.config).id if trial else None)
+        render_tree.drawn(roots, marked=chosen.id if chosen else None)
