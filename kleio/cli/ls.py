@@ -8,6 +8,7 @@ import click
 
 from kleio.cli import render, render_trials
 from kleio.cli.options import all_executions, as_json, reading
+from kleio.cli.selecting import by_words
 from kleio.core import view
 from kleio.core.config import spool_root
 from kleio.core.errors import UsageError
@@ -34,6 +35,7 @@ SHOWN = 20
 @click.option("--user", metavar="NAME", help="trials of this user")
 @click.option("--where", metavar="QUERY", multiple=True,
               help="for which this holds, as \"params.lr > 0.1 and status == 'completed'\"; repeatable, then all must hold")
+@by_words
 @click.option("--group-by", metavar="NAMES", multiple=True,
               help="a row for all trials that have the same of these, as params.k,params.method: figures of numbers, counts of "
               "the rest")
@@ -105,6 +107,7 @@ def _listing(with_: Reading, options: dict[str, Any], limit: int | None) -> List
     chosen = {
         "project": None if options["all_projects"] else project, "here": here, "statuses": options["status"],
         "tags": options["tag"], "user": options["user"], "where": options["where"],
+        "include": options["include"], "exclude": options["exclude"],
     }  # fmt: skip
     sort, reverse, tail = options["sort"], options["reverse"], options["tail"]
     return Listing(chosen, sort, reverse, limit, tail, options["columns"], options["group_by"])
@@ -114,7 +117,7 @@ def _nothing(with_: Reading, options: dict[str, Any]) -> str:
     journal = with_.journal
     if journal.absent:
         return f"there is no journal {journal.uri} yet; the first command that is run with it makes it"
-    which = "such trials" if any(options[name] for name in ("status", "tag", "where", "user")) else "trials"
+    which = "such trials" if any(options[name] for name in ("status", "tag", "where", "include", "exclude", "user")) else "trials"
     if options["all_projects"]:
         return f"no {which} in {journal.uri}"
     return f"no {which} of this project in {journal.uri}; --all-projects lists those of others"

@@ -67,7 +67,8 @@ class Lister:
     def entries(self) -> tuple[list[Entry], bool]:
         """The trials, and whether there are more than the limit. Raises QueryError."""
         asked, chosen = self._asked, self._asked.chosen
-        if chosen.get("where") or chosen.get("user") or asked.sort or asked.reverse or asked.tail is not None:
+        looked_for = any(chosen.get(name) for name in ("where", "include", "exclude", "user"))
+        if looked_for or asked.sort or asked.reverse or asked.tail is not None:
             from kleio.core import finding  # 9 ms for what looks for something, which the newest trials do without
 
             ids, more = self.ids()
