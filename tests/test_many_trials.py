@@ -95,7 +95,7 @@ def test_info_and_get_of_one(workplace):
 
 
 def test_a_table_of_groups():
-    words = ["ls", "-a", "--group-by", "params.optimizer", "--columns", "summary.loss.last", "--json"]
+    words = ["ls", "-a", "--group-by", "params.optimizer", "--columns", "summary.loss.last,count", "--json"]
     groups = json.loads(kleio(*words, check=0).stdout)
     assert {one["params.optimizer"]: one["count"] for one in groups} == {
         name: OPTIMIZERS.count(name) for name in ("sgd", "adam", "lion")
