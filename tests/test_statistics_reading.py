@@ -8,6 +8,7 @@ import random
 import re
 import subprocess
 import sys
+import time
 from uuid import uuid4
 
 import numpy as np
@@ -177,7 +178,7 @@ def some_records(chance, count):
     """Statistics with and without scopes, by a clock that is now and then set back."""
     now, scopes = chance.random(), 0
     for _ in range(count):
-        now += chance.choice((0, 0.001, 1, -5))
+        now += chance.choice((0, 0.001, 1, 1, 1, -2))
         kind = chance.randrange(8)
         inside = f"@{chance.randrange(1, scopes + 2)}" if kind > 4 else ""
         if kind == 0:
@@ -194,7 +195,7 @@ def some_records(chance, count):
             yield now, some_values(chance), inside
 
 
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("seed", range(6))
 def test_every_way_of_reading_says_the_same(book, seed):
     """Random records of several writers and executions, limits, a branch, overlapping ranges."""
     chance = random.Random(seed)
@@ -209,9 +210,9 @@ def test_every_way_of_reading_says_the_same(book, seed):
     ends = [[trial, run, writer, "statistics", 10 * chance.randrange(60)] for run in runs for writer in ("w0", "w1")]
     child, (own,) = book.trial(cut={"criterion": "x", "by": "branch", "ends": ends}, parent=trial)
     book.log(child, own, *some_records(chance, 20))
-    for trials in ([trial], [child], [child, trial]):
-        agree(book, *trials)
-        agree(book, *trials, all_executions=True)
+    agree(book, trial)
+    agree(book, trial, child, all_executions=True)
+    agree(book, child)
 
 
 def test_overlapping_ranges_are_read_once(book):
@@ -222,6 +223,34 @@ def test_overlapping_ranges_are_read_once(book):
         payload = statistics.pack(made[begin:end])
         book.journal.append([Segment(trial, run, "w0", "statistics", 10 * begin, 10 * end, payload)])
     assert [one["x"] for _, one in agree(book, trial)] == list(range(9))
+
+
+def test_what_was_given_up_is_left_out_with_what_it_told_of_scopes(book):
+    trial, (first, second) = book.trial(executions=2)
+    scope = (0, {"values": {"a": 1}}, "@+1"), (1, {"x": 1}, "@1"), (2, {"values": {"a": 2}}, "@=1"), (3, {"x": 2}, "@1")
+    book.log(trial, first, *scope).log(trial, second, (9, {"x": 3}))
+    data = {"execution": first, "time": START + SECOND, "artifact": "a"}
+    book.journal.record(trial, Event("resumed", "resumed", START / 1e9 + 8, 2, second, data))
+    assert [values for _, values in agree(book, trial)] == [{"a": 1, "x": 1}, {"x": 3}]
+    assert [one["a"] for _, one in agree(book, trial, all_executions=True)[:2]] == [2, 2]
+
+
+def test_whole_numbers_become_floats_only_where_nothing_is_lost(local):
+    """Be they of one segment or of several."""
+    for piece in (None, 1):
+        for large, kind in ((2**53, np.float64), (2**53 + 1, object), (-(2**53) - 1, object)):
+            trial, (run,) = local.trial()
+            local.log(trial, run, (0, {"x": 0.5}), (1, {"x": large}), piece=piece)
+            assert local.of(trial)["x"].dtype == kind
+            assert local.of(trial)["x"].tolist() == [0.5, large]
+
+
+def test_of_equal_times_what_was_logged_first_is_first(local):
+    trial, (run,) = local.trial()
+    for writer in "ba":
+        local.log(trial, run, *[(n // 2, {"n": n, "w": writer}) for n in range(6)], writer=writer, piece=3)
+    agree(local, trial)
+    assert [(one["w"], one["n"]) for one in local.of(trial)][:4] == [("a", 0), ("a", 1), ("b", 0), ("b", 1)]
 
 
 def test_where_speaks_the_language_of_queries(local):
@@ -238,7 +267,11 @@ def test_where_speaks_the_language_of_queries(local):
     assert found.where("index != null").where("index >= 8")["train/loss"].tolist() == [0.8, 0.9]
     assert len(found.where("index == null")) == 1
     assert len(found.where(f"execution == '{run[:8]}' and trial == '{trial}'")) == 11
-    assert len(found.where("time >= '2023-11-14T22:13:25Z'")) == 6
+    assert len(found.where("execution == 'f' and execution == '0'")) == 0
+    counts = [("==", 1), ("!=", 10), ("<", 5), ("<=", 6), (">", 5), (">=", 6)]
+    assert [len(found.where(f"time {sign} '2023-11-14T22:13:25Z'")) for sign, _ in counts] == [count for _, count in counts]
+    assert len(found.where("'2023-11-14T22:13Z' < time")) == 0
+    assert len(found.where("time == '2023-11-14T22:13Z'")) == 11
     with pytest.raises(QueryError) as wrong:
         found.where("index < 5 and trainin")
     assert wrong.value.lines == ("there is no statistic trainin; did you mean training?", "  index < 5 and trainin",
@@ -271,6 +304,24 @@ def test_queries_say_the_same_of_columns_as_of_rows(local):
     assert asked == 7 * 6 * len(constants) * 3
 
 
+def test_a_million_points_are_a_frame_within_200_ms(local):
+    """As one process needs, however busy the machine is."""
+    trial, (run,) = local.trial()
+    chance = random.Random(1)
+    payload = statistics.pack(
+        [Record(60 * n, START + 1000 * n + chance.randrange(900), {"step": n, "loss": chance.random()}) for n in range(5000)]
+    )
+    size = 60 * 5000
+    local.journal.append([Segment(trial, run, "w0", "statistics", size * at, size * (at + 1), payload) for at in range(100)])
+    taken = []
+    for _ in range(5):
+        before = time.process_time()
+        frame = local.of(trial).to_pandas()
+        taken.append(time.process_time() - before)
+    assert frame.shape == (500_000, 2)
+    assert min(taken) < 0.2, taken
+
+
 @pytest.mark.parametrize("frame", [Columns, Held])
 def test_any_key_sorts(local, frame):
     trial, (run,) = local.trial()
@@ -299,6 +350,7 @@ def test_at_is_the_latest_of_every_key_there(local):
     assert found.at(epoch=2.0)["loss"] == 0.5
     assert found.sorted_by("loss").at(epoch=1)["loss"] == 1.0
     assert found.at(epoch=1, loss=3)["loss"] == 3.0
+    assert found.at(epoch=np.int64(2)) == {"epoch": 2, "loss": 0.5}
     assert found.at(epoch=9) == {}
     with pytest.raises(UnknownKey, match="did you mean epoch"):
         found.at(epochs=1)
@@ -318,6 +370,9 @@ def test_summary_and_narrower_views(local):
     assert (narrow.keys(), len(narrow), [dict(one) for one in narrow[-2:]]) == (["val", "name"], 4, [{"name": "c"}, {"val": 7}])
     assert "loss" in found
     assert "loss" not in narrow
+    assert (dict(found[-2]), narrow[0]["name"]) == ({"val": 7}, "a")
+    with pytest.raises(IndexError):
+        narrow[4]
     assert repr(narrow) == "<Statistics: 4 rows of val, name>"
 
 
@@ -372,6 +427,8 @@ def test_arrow_tells_nan_from_missing(local):
     assert table["t"].to_pylist() == ["x", "?", None, None]
     assert table["row.time"][1].value == START + SECOND
     assert table["execution"].to_pylist() == [run] * 4
+    whole = local.of(trial).where("f == nan").to_arrow()["f"]
+    assert (whole.null_count, math.isnan(whole[0].as_py())) == (0, True)
     assert pa.types.is_dictionary(table.schema.field("trial").type)
 
 

@@ -135,11 +135,12 @@ def test_what_was_given_up_and_what_was_sampled(book, capfd):
     book.log(trial, first, (0, {"x": 1}), (5, {"x": 2})).log(trial, second, (9, {"x": 3}))
     data = {"execution": first, "time": START + SECOND, "artifact": "a"}
     book.journal.record(trial, Event("resumed", "resumed", START / 1e9 + 8, 2, second, data))
-    sampled = pack([Record(0, START, {"system.cpu": 90.5})])
-    book.journal.append([Segment(trial, first, LAUNCHER, SYSTEM, 0, 10, sampled)])
+    sampled = [Record(0, START, {"system.cpu": 90.5}), Record(10, START + 4 * SECOND, {"system.cpu": 1.5})]
+    book.journal.append([Segment(trial, first, LAUNCHER, SYSTEM, 0, 20, pack(sampled))])
     assert [row[1] for row in lines(trial)] == ["x", "1", "3"]
     assert [row[1] for row in lines(trial, "--all-executions")] == ["x", "1", "2", "3"]
-    assert [row[1] for row in lines(trial, "--system")] == ["system.cpu", "90.5"]
+    assert [row[1] for row in lines(trial, "--system")] == ["system.cpu", "90.5", "1.5"]
+    assert [row[1] for row in lines(trial, "--key", "system.cpu")] == ["system.cpu", "90.5", "1.5"]
 
 
 def test_nothing_logged_is_said(local, capfd):

@@ -15,6 +15,8 @@ TAGGED = '{"$kleio":'
 
 def printable(text: str) -> str:
     """``text`` without what a terminal would obey."""
+    if text.isprintable():
+        return text
     clean = "".join(c if c.isprintable() or c == " " else _picture(c) for c in text)
     return clean.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 

@@ -264,13 +264,13 @@ class _Piece:
         """Rows and values that are called so; of two for one row the later counts."""
         names = [key, *(key[:at] for at, letter in enumerate(key) if letter == "/")]
         inherited = self._from_scopes() if self._marks else {}
-        yield from (inherited[name][key] for name in inherited if name in names and key in inherited[name])
-        for name in self._packed.names:
-            if name in names:
-                if self._packed.names[name][0] == "j":
-                    yield from (part for own, part in self._flat(name).items() if own == key)
-                elif name == key:
-                    yield self._own(name)
+        yield from (inherited[name][key] for name in names if key in inherited.get(name, ()))
+        own = self._packed.names
+        for name in sorted((name for name in names if name in own), key=lambda name: own[name][1]):
+            if own[name][0] == "j":
+                yield from (part for flat, part in self._flat(name).items() if flat == key)
+            elif name == key:
+                yield self._own(name)
 
 
 def _as_numbers(values: Values) -> Values:

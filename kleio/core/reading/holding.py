@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from kleio.core import query
+from kleio.core.moments import Moment
 from kleio.core.query_syntax import And, Comparison, Constant, Field, Not, Or, Truth
 from kleio.core.reading.column import EXACT, MISSING
 from kleio.core.reading.names import ROW
@@ -48,7 +49,15 @@ def fields(node: Node) -> set[str]:
 def _each(node: Node, frame: Frame, among: Rows | None) -> Iterator[bool]:
     """For each row whether it holds."""
     names = sorted(fields(node))
-    if not names:
+    known: dict[str, bool] = {}  # texts are most often few, and the same again and again
+    if len(names) == 1:
+        for value in of_rows(frame, names[0], among):
+            if type(value) is not str:
+                yield query.holds(node, {names[0]: value} if value is not MISSING else {})
+                continue
+            if value not in known:
+                known[value] = query.holds(node, {names[0]: value})
+            yield known[value]
         return
     for values in zip(*(of_rows(frame, name, among) for name in names), strict=True):
         facts = {name: value for name, value in zip(names, values, strict=True) if value is not MISSING}
@@ -87,8 +96,14 @@ def _quick(node: Comparison | Truth, frame: Frame) -> NDArray[Any] | None:
     import numpy as np
 
     field, value = _sides(node)
-    if field is None or field.name.startswith(ROW):
+    if field is None:
         return None
+    if field.name in (f"{ROW}trial", f"{ROW}execution"):
+        part = 0 if field.name == f"{ROW}trial" else 1
+        of_origin = np.array([query.holds(node, {field.name: one[part]}) for one in frame.origins], bool)
+        return np.asarray(of_origin[frame.origin])
+    if field.name == f"{ROW}time":
+        return _at_times(np.asarray(frame.times) / 1e9, node, field, value)
     typed = frame.column(field.name).typed()
     if isinstance(node, Comparison) and value is None:
         told = np.ones(len(typed.values), bool) if node.operator == "!=" else None
@@ -104,6 +119,16 @@ def _quick(node: Comparison | Truth, frame: Frame) -> NDArray[Any] | None:
     mask = np.zeros(frame.count, bool)
     mask[typed.rows] = told
     return mask
+
+
+def _at_times(seconds: NDArray[Any], node: Comparison | Truth, field: Field, value: Any) -> NDArray[Any] | None:
+    """As :mod:`kleio.core.query` compares times with what is no instant."""
+    if not isinstance(node, Comparison) or not isinstance(value, Moment):
+        return None
+    within = ((seconds >= value.start) & (seconds < value.end)) | (seconds == value.start)
+    before, after = seconds < value.start, (seconds > value.start) & ~within
+    found = {"==": within, "!=": ~within, "<": before, "<=": before | within, ">": after, ">=": after | within}
+    return found.get(node.operator if node.left is field else _TURNED.get(node.operator, ""))
 
 
 _TURNED = {"==": "==", "!=": "!=", "<": ">", "<=": ">=", ">": "<", ">=": "<="}

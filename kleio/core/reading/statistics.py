@@ -96,6 +96,11 @@ class _Read:
         return in_order(*self._asked)
 
 
+def _plain(value: Any) -> Any:
+    """A scalar of NumPy as the number that it is."""
+    return value.item() if hasattr(value, "item") and getattr(value, "shape", None) == () else value
+
+
 class Statistics:
     """Statistics that count, in the order of their times: a row for each ``log_statistic`` call, a column for each key.
 
@@ -200,14 +205,20 @@ class Statistics:
     def __getitem__(self, key: tuple[str, ...]) -> tuple[NDArray[Any], ...]: ...
     @overload
     def __getitem__(self, key: list[str] | slice) -> Statistics: ...
-    def __getitem__(self, key: str | tuple[str, ...] | list[str] | slice) -> Any:
+    @overload
+    def __getitem__(self, key: int) -> Row: ...
+    def __getitem__(self, key: str | tuple[str, ...] | list[str] | slice | int) -> Any:
         """``[key]``: the values of the rows that have it, as an array of shape (rows that have it,).
 
         The dtype is float64, int64, bool or datetime64[ns] (UTC where zones are known) if all values fit, else object. NaN is
         a value; a None that was logged is none. ``[key, key, …]``: as many arrays of one length, of the rows that have all of
         them, ready for ``plot(*statistics["epoch", "loss"])``. ``[[key, …]]``: a narrower Statistics, of the rows that have
-        any of them. A slice: some of the rows. Arrays need NumPy. Raises UnknownKey, a KeyError, with the nearest key.
+        any of them. A slice: some of the rows; a number: a row. Arrays need NumPy. Raises UnknownKey, a KeyError, with the
+        nearest key, and IndexError.
         """
+        if isinstance(key, int):
+            number = range(len(self))[key]
+            return next(self[number : number + 1].records())
         if isinstance(key, slice):
             rows = range(self._frame.count) if self._rows is None else self._rows
             return self._view(rows[key], sorted_=(key.step or 1) < 0)
@@ -268,7 +279,7 @@ class Statistics:
         """
         for key in values:
             self._known(key)
-        node: Node = And(tuple(Comparison("==", Field(key), Constant(value)) for key, value in values.items()))
+        node: Node = And(tuple(Comparison("==", Field(key), Constant(_plain(value))) for key, value in values.items()))
         rows = holding.rows(node, self._frame, self._rows) if values else self._rows
         ordered = range(self._frame.count) if rows is None else sorted(int(row) for row in rows)
         found = {key: [one for one in self._frame.column(key).at(list(ordered)) if one is not MISSING] for key in self.keys()}
