@@ -257,8 +257,10 @@ class JournalContract:
 
     def test_renewing(self, journal, trial):
         journal.claim(trial.id, "e1", {}, 0)
+        assert journal.entry(trial.id).left <= 0
         assert journal.renew(trial.id, "e1", 60)  # expired, but nobody has claimed it since
         assert journal.entry(trial.id).live
+        assert 30 < journal.entry(trial.id).left <= 60
         assert journal.claim(trial.id, "e2", {}, 60) is None
         assert journal.renew(trial.id, "e1", -1)
         assert not journal.entry(trial.id).live
@@ -387,6 +389,7 @@ class JournalContract:
         assert (found(statuses=("completed", "new")), found(statuses=("running",))) == ("cd", "")
         assert (found(tags=("x",)), found(tags=("x", "$y")), found(tags=("\udc80",))) == ("abc", "ac", "c")
         assert found(project="q", work_key="v", statuses=("completed",), tags=("x",)) == "c"
+        assert (found(statuses=("running", "reserved")), found(statuses=("reserved", "failover"))) == ("a", "ab")
         statuses, tags = journal.counts(Selection())
         assert statuses == {"completed": 1, "failover": 1, "new": 1, "reserved": 1}
         assert list(statuses) == sorted(statuses)

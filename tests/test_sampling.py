@@ -221,12 +221,12 @@ def test_what_was_taken_was_taken_whatever_of_the_results_counts(workplace, monk
 
 def test_of_an_experiment_what_the_script_had_taken_before_is_not_counted(workplace, monkeypatch):
     monkeypatch.setenv("KLEIO_SYSTEM_INTERVAL", "0.05")
-    text = "import time\nend = time.process_time() + 0.5\nwhile time.process_time() < end: pass\nwith Experiment({'k': 1}):\n"
+    text = "import time\nend = time.process_time() + 1\nwhile time.process_time() < end: pass\nwith Experiment({'k': 1}):\n"
     text += "".join(f"    {line}\n" for line in SAMPLED.strip().splitlines())
     run(text)
     (found,) = trials()
     assert found["summary"]["system.memory"]["count"] >= 6
-    assert found["summary"]["system.cpu"]["max"] < 400  # half a second within a sample would be a thousand
+    assert found["summary"]["system.cpu"]["max"] < 300  # a second within a sample would be a thousand
 
 
 def test_a_sampler_that_finds_nothing_ends_without_a_word(tmp_path, capfd):

@@ -20,6 +20,7 @@ COMMANDS = {
     "cat": "print what a trial printed",
     "stats": "what trials logged, as a table; its keys; as a file",
     "tail": "print the end of what a trial printed, and follow it",
+    "top": "watch the trials that run",
     "status": "count trials by status and by tag",
     "log": "log a statistic from a shell script inside a trial",
     "sync": "ship what waits in the spool to the journal",

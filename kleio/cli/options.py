@@ -106,6 +106,13 @@ class Reading:
 
         return open_journal(self.config["journal"], timeout=self.config["timeout"], writing=False)
 
+    def present(self) -> Journal:
+        """The journal; opened anew if there was none the last time, for who looks more than once."""
+        if self.journal.absent:
+            self.journal.close()
+            del self.journal
+        return self.journal
+
 
 def reading(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command ``--journal`` and a :class:`Reading`; a pipe that closes ends it without a word."""

@@ -163,3 +163,13 @@ def size(count: int) -> str:
             return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
         value /= 1024
     return f"{value:.1f} TiB"
+
+
+def brief(count: float) -> str:
+    """Bytes in four columns or five: ``0``, ``812``, ``1.2K``, ``57M``."""
+    value = float(count)
+    for unit in ("", "K", "M", "G"):
+        if value < 999.5:
+            return f"{value:.1f}{unit}" if unit and value < 9.95 else f"{value:.0f}{unit}"
+        value /= 1024
+    return f"{value:.1f}T"

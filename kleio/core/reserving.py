@@ -243,6 +243,7 @@ class Reserver:
             "started": time.time(),
             "cwd": self.home,
             "code": self.code_digest,
+            "lease": self.config["lease"],
         }
         return data if self.home == self.config.cwd else data | {"tree": self.code.root}
 

@@ -125,7 +125,7 @@ class Execution:
 
     ``environment``, ``wrote`` and ``code`` are digests of documents; ``tree`` is where recorded code was run, ``output`` the
     directory for its files, relative to the project's root where it lies inside; ``exceptions`` are those that ended its
-    processes, the latest last.
+    processes, the latest last; ``lease`` is for how many seconds its reservation was renewed, each time that it was.
     """
 
     id: str
@@ -147,6 +147,7 @@ class Execution:
     code: str | None = None
     tree: str | None = None
     output: str | None = None
+    lease: float | None = None
     exceptions: tuple[Mapping[str, Any], ...] = ()
 
 
@@ -166,7 +167,7 @@ class Entry:
     """A trial as the journal holds it: what was created, what happened, who holds it, what it measured.
 
     ``holder`` is the execution that has the reservation, alive or not; ``live`` says whether it has not expired by
-    the journal's clock. ``summaries`` maps (execution, writer) to the summary of that writer's statistics.
+    the journal's clock; ``left`` is how many seconds were left of it when the journal was asked.
     """
 
     trial: Trial
@@ -174,6 +175,7 @@ class Entry:
     holder: str | None = None
     live: bool = False
     token: int = 0
+    left: float | None = field(default=None, compare=False)
 
     @property
     def id(self) -> str:
@@ -311,7 +313,7 @@ def _execution(execution: str, number: int, events: list[Event], live: bool) -> 
 
 _REPORTED = (
     "host", "user", "pid", "machine", "cwd", "ended", "exit_code", "signal", "reason", "environment", "wrote", "code", "tree",
-    "output",
+    "output", "lease",
 )  # fmt: skip
 
 

@@ -127,6 +127,7 @@ class MongoJournal(MongoDatabase):
                 one["holder"],
                 one["live"],
                 one["token"],
+                None if one["left"] is None else one["left"] / 1000,
             )
             for one in found
         ]

@@ -30,7 +30,9 @@ _UNCLAIMED = {"$in": ["$status", [status.value for status in HELD]]}
 STATUS: Expression = {"$cond": [{"$and": [_UNCLAIMED, {"$not": [ALIVE]}]}, "failover", "$status"]}
 """The status as it reads: without a live owner, reserved and running are failover."""
 
-ENTRY: Expression = {"body": 1, "events": 1, "holder": 1, "token": 1, "live": ALIVE}
+ENTRY: Expression = {
+    "body": 1, "events": 1, "holder": 1, "token": 1, "live": ALIVE, "left": {"$subtract": ["$expires", NOW]},
+}  # fmt: skip
 """What an entry is made of."""
 
 SEGMENT = ("trial", "execution", "writer", "stream", "start")
@@ -143,6 +145,8 @@ def selected(selection: Selection) -> Expression:
         conditions["work_key"] = selection.work_key
     if selection.statuses:
         conditions["$expr"] = {"$in": [STATUS, literal(list(selection.statuses))]}
+        if set(selection.statuses) <= set(HELD):
+            conditions["holder"] = {"$type": "string"}  # of which there is an index
     if selection.ids is not None:
         conditions["_id"] = {"$in": list(selection.ids)}
     if selection.tags:

@@ -27,7 +27,7 @@ SEALED = (
     'SELECT 1 FROM seals WHERE trial = ? AND stream = ? AND execution = ? AND writer = ? AND "start" < ? AND "end" > ?'
 )
 HAPPENED = "SELECT 1 FROM events WHERE trial = ? AND id = ?"
-COLUMNS = f"id, body, holder, token, expires > {NOW}"
+COLUMNS = f"id, body, holder, token, expires - {NOW}"
 
 
 class SqliteJournal(SqliteFile):
@@ -111,8 +111,8 @@ class SqliteJournal(SqliteFile):
             finally:
                 self._connection.execute("ROLLBACK")
         return [
-            Entry(Trial.from_dict(json.loads(body)), tuple(events.get(trial, ())), holder, bool(live), token)
-            for trial, body, holder, token, live in rows
+            Entry(Trial.from_dict(json.loads(body)), tuple(events.get(trial, ())), holder, (left or 0) > 0, token, left)
+            for trial, body, holder, token, left in rows
         ]
 
     def _events(self, trials: list[str]) -> dict[str, list[Event]]:
@@ -335,6 +335,8 @@ def _where(selection: Selection) -> tuple[str, list[Any]]:
     if selection.statuses:
         conditions.append(f"{STATUS} IN ({', '.join('?' * len(selection.statuses))})")
         values += selection.statuses
+        if set(selection.statuses) <= set(HELD):
+            conditions.append("id IN (SELECT id FROM trials WHERE holder IS NOT NULL)")  # of which there is an index
     if selection.ids is not None:
         conditions.append("id IN (SELECT value FROM json_each(?))")
         values.append(json.dumps(selection.ids))
