@@ -70,7 +70,7 @@ def ls(with_: Reading, all_executions: bool, json: bool, **options: Any) -> None
     elif export or options["columns"] or options["group_by"]:
         table, total, kinds = lister.table(options["all_projects"], all_executions)
         render_trials.table(table, kinds, export, json, **manner)
-        if total is not None:
+        if total is not None and (export or options["group_by"] or options["limit"] is None):
             render.complain(f"{len(table.rows):,} of {total:,} rows; -n 0: all")
         found, more = table.rows, False
     else:

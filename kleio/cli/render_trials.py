@@ -136,7 +136,7 @@ def _first(found: Sequence[Document], with_project: bool, width: int) -> list[Co
         texts = {"PROJECT": [wording.project_of(one) for one in found]} | texts
     if width >= NARROW:
         texts["TAGS"] = [",".join(one["tags"]) for one in found]
-    widest = 16 if width < NARROW else 24
+    widest = 12 if width < NARROW else 24
     return columns + [
         Column(heading, [cut(wording.printable(cell), widest) for cell in cells], elastic=width < NARROW)
         for heading, cells in texts.items()

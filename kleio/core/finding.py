@@ -100,15 +100,6 @@ def rank(value: Any) -> tuple[int, Any]:
     return (1, value) if isinstance(value, str) else (3, listed(value))
 
 
-def _has_more(names: Sequence[str], values: Sequence[Any], groups: Sequence[str], listed: Sequence[Any]) -> bool:
-    """Whether a trial has one of ``names``, by what is listed of its groups, though the index has no value."""
-    for name, value in zip(names, values, strict=True):
-        group, _, rest = name.partition(".")
-        if value is None and group in groups and rest in (listed[groups.index(group)] or ()):
-            return True
-    return False
-
-
 def _is_apart(name: str) -> bool:
     """Whether it is of an environment, which many trials have in common: of a trial the index knows only the digest."""
     return is_of_environment(Field(name))
@@ -153,27 +144,13 @@ class _Search:
             yield Found(one.trial, one.created, values)
 
     def indexed(self, names: Sequence[str]) -> dict[str, Sequence[Any]]:
-        """What the index has by these names of the trials that may be meant, but for those with a value that it does not keep,
-        as of a parameter that is a date.
-        """
-        known = self._asked(names)
-        groups = sorted({name.partition(".")[0] for name in names if name.startswith(("params.", "param_defaults."))})
-        without = {trial for trial, values in known.items() if None in values} if groups else set()
-        listed = self._asked(groups) if without else {}
-        return {
-            trial: values
-            for trial, values in known.items()
-            if trial not in without or (trial in listed and not _has_more(names, values, groups, listed[trial]))
-        }
-
-    def _asked(self, names: Sequence[str]) -> dict[str, Sequence[Any]]:
+        """What the index has by these names of the trials that may be meant, but for those that change meanwhile."""
         known: dict[str, list[Any]] = {}
         for start in range(0, len(names), AT_ONCE):
             few = names[start : start + AT_ONCE]
             found, _ = self._journal.find(self.filter, [(_indexed(name), False) for name in few])
             for one in self.valued(found, few):
                 known.setdefault(one.trial, []).extend(one.values)
-        # Of what changed meanwhile some values may be missing.
         return {trial: values for trial, values in known.items() if len(values) == len(names)}
 
     def told(self, trials: Sequence[str], names: Sequence[str]) -> Iterator[Found]:
