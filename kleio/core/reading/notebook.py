@@ -47,7 +47,8 @@ def trial(one: Trial) -> str:
     about = {
         "trial": one.id, "name": one.name, "status": one.status, "reason": last.reason if last else None,
         "command": " ".join(one.command), "project": one.project, "tags": one.tags or None, "note": one.note,
-        "created": one.created, "ended": one.ended, "host": last.host if last else None, "parent": one.parent,
+        "created": one.created, "ended": one.ended, "seconds": one.duration, "host": last.host if last else None,
+        "parent": one.parent,
     }  # fmt: skip
     params = [(name, value, one.param_sources.get(name)) for name, value in one.params.items()]
     figures = [(key, own.last, own.min, own.max, own.mean, own.count) for key, own in one.summary.items()]
