@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
+import sys
+import time
 from pathlib import Path
 
 import pandas as pd
 import pytest
 from commands import printed
+from rich.cells import cell_len
 from test_statistics_reading import NAN, SECOND, START, Book
 
+from kleio.cli import render_stats
 from kleio.core.errors import KleioError, UsageError
 from kleio.core.journal.base import Segment
 from kleio.core.spool import LAUNCHER, SYSTEM
@@ -64,6 +69,8 @@ def test_rows_and_keys(book):
     assert lines(trial, "--key", "val/loss", "--key", "note", "--no-header")[0][1:] == ["nan", ""]
     where = "--where", "training and epoch == 1"
     assert [row[1] for row in lines(trial, *where, "--key", "loss", "--precision", "2")] == ["loss", "0.25", "0.2", "0.17"]
+    assert [row[1:] for row in lines(trial, "--columns", "loss,note", "-n", "7", "--tail", "2")[1:]] == [
+        ["0.16666666666666666", ""], ["", "a␉b␛[31m 🙂 漢字"]]  # fmt: skip
     assert [row[2] for row in lines(trial, *where, "--sort", "loss", "-n", "2")[1:]] == ["0.16666666666666666", "0.2"]
     assert [row[1] for row in lines(trial, "--key", "epoch", "--sort=-epoch", "--sort", "loss", "--tail", "3")[1:]] == ["0"] * 3
     assert [row[1] for row in lines(trial, "--key", "loss", "--reverse", "--tail", "1")[1:]] == ["1.0"]
@@ -120,7 +127,8 @@ def test_bad_input_is_one_error_and_leaves_no_file(local, workplace):
         ("--key", "los"): "did you mean loss?",
         ("--key", "system.cpu"): "there is no statistic system.cpu",
         ("--export", "x.txt"): "x.txt is of no format",
-        ("--tail", "0"): "not in the range",
+        ("--tail", "-1"): "not in the range",
+        ("--json",): "--export writes a file",
     }
     for words, said in wrong.items():
         with pytest.raises(UsageError, match=re.escape(said)):
@@ -141,6 +149,25 @@ def test_what_was_given_up_and_what_was_sampled(book, capfd):
     assert [row[1] for row in lines(trial, "--all-executions")] == ["x", "1", "2", "3"]
     assert [row[1] for row in lines(trial, "--system")] == ["system.cpu", "90.5", "1.5"]
     assert [row[1] for row in lines(trial, "--key", "system.cpu")] == ["system.cpu", "90.5", "1.5"]
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_on_a_terminal_times_are_local_and_no_more_than_ten_thousand_rows_are_shown(local, monkeypatch, capfd):
+    trial, (run,) = local.trial()
+    local.log(trial, run, *[(0, {"n": n, "text": "\x1b[2J" + "漢" * 200}) for n in range(10_005)])
+    monkeypatch.setattr(sys, "stdout", Terminal())
+    monkeypatch.setenv("NO_COLOR", "1")
+    render_stats.rows(local.of(trial), pager=False)
+    heading, *rows = sys.stdout.getvalue().splitlines()
+    assert (heading.split(), len(rows)) == (["time", "n", "text"], 10_000)
+    assert rows[0].split()[:2] == [time.strftime("%H:%M:%S", time.localtime(START // SECOND)), "5"]
+    assert "\x1b" not in rows[0]
+    assert max(map(cell_len, rows)) <= 80
+    assert "the last 10,000 of 10,005 rows" in capfd.readouterr().err
 
 
 def test_nothing_logged_is_said(local, capfd):

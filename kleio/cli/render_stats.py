@@ -19,7 +19,7 @@ MOST = 10_000
 """Rows that are shown on a terminal, where all of them must be looked at to know how wide they are."""
 
 
-def rows(found: Statistics, precision: int | None = None, header: bool = True) -> None:
+def rows(found: Statistics, precision: int | None = None, header: bool = True, pager: bool = True) -> None:
     """``kleio stats``."""
     from kleio.core.reading import listing
 
@@ -33,15 +33,15 @@ def rows(found: Statistics, precision: int | None = None, header: bool = True) -
         forms = {listing.headings(found)[0]: _clock(found)}
         if found.several:
             forms = {**forms, listing.headings(found)[1]: render_table.short_id}
-    render_table.show(listing.table(found), precision, header, forms=forms)
+    render_table.show(listing.table(found), precision, header, pager, forms)
 
 
-def keys(found: Statistics, precision: int | None = None, header: bool = True) -> None:
+def keys(found: Statistics, precision: int | None = None, header: bool = True, pager: bool = True) -> None:
     """``kleio stats --keys``."""
     from kleio.core.reading import listing
 
     if not _is_nothing(found):
-        render_table.show(listing.figures(found), precision, header)
+        render_table.show(listing.figures(found), precision, header, pager)
 
 
 def _is_nothing(found: Statistics) -> bool:

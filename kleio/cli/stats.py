@@ -10,10 +10,13 @@ import click
 from kleio.cli import render, render_stats
 from kleio.cli.options import all_executions, as_json, reading
 from kleio.cli.selecting import by_words, taken
+from kleio.core.config import spool_root
+from kleio.core.errors import UsageError
 from kleio.core.reading.statistics import Statistics
+from kleio.core.statistics import SYSTEM
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from typing import Any
 
     from kleio.cli.options import Reading
@@ -26,66 +29,65 @@ if TYPE_CHECKING:
 @click.option("--newest", is_flag=True, help="of the trials that are chosen so the newest")
 @click.option("--all-projects", "-a", is_flag=True, help="choose among trials of every project, not only of the one here")
 @click.option("--keys", is_flag=True, help="list the keys, with how many values each has, their range and the last")
-@click.option("--key", metavar="KEY", multiple=True, help="only this column, and rows that have it; repeatable")
+@click.option("--key", "--columns", "key", metavar="KEYS", multiple=True,
+              help="only these columns, as epoch,loss, and rows that have any of them; repeatable")
 @click.option("--where", metavar="QUERY", multiple=True,
               help="rows for which this holds, as \"training and epoch < 5\"; repeatable, then all must hold; where no trial "
                    "is named, it chooses trials, as in other commands")
 @click.option("--sort", metavar="KEY", multiple=True,
               help="by this key, or -KEY for the greatest first; repeatable, the first counts most  [default: time]")
 @click.option("--reverse", is_flag=True, help="the last first")
-@click.option("-n", "--limit", metavar="N", type=click.IntRange(min=0), help="the first N rows; 0: all")
-@click.option("--tail", metavar="N", type=click.IntRange(min=1), help="the last N rows")
+@click.option("-n", "--limit", metavar="N", type=click.IntRange(min=0), help="how many rows at most; 0: all")
+@click.option("--tail", metavar="N", type=click.IntRange(min=0), help="of these the last")
 @click.option("--system", is_flag=True, help="what kleio sampled while it ran, as system.cpu, instead of what was logged")
-@click.option("--export", metavar="FILE", help="write them to a .csv, .json, .md, .tex, .parquet or .pkl file")
-@click.option("--precision", metavar="DIGITS", type=click.IntRange(1, 17), help="significant digits of floats")
-@click.option("--no-header", is_flag=True, help="without the line of names")
+@click.option("--export", metavar="FILE", type=click.Path(),
+              help="write the table to a file instead: .csv, .json, .md, .tex, .parquet or .pkl")
+@click.option("--precision", metavar="N", type=click.IntRange(1, 17),
+              help="significant digits of floats  [default: 4 on a terminal, in .md and .tex, else all]")
+@click.option("--no-header", is_flag=True, help="without the line of headings")
+@click.option("--no-pager", is_flag=True, help="print what is longer or wider than the terminal as well")
 @all_executions
 @as_json
 @reading
 def stats(
-    with_: Reading,
-    trials: tuple[str, ...],
-    keys: bool,
-    key: tuple[str, ...],
-    where: tuple[str, ...],
-    sort: tuple[str, ...],
-    reverse: bool,
-    limit: int | None,
-    tail: int | None,
-    system: bool,
-    export: str | None,
-    precision: int | None,
-    no_header: bool,
-    all_executions: bool,
-    json: bool,
-    **choice: Any,
+    with_: Reading, trials: tuple[str, ...], keys: bool, export: str | None, all_executions: bool, json: bool, **options: Any
 ) -> None:
     """What trials logged, a row for each log_statistic call, in the order of their times."""
+    if export and json:
+        raise UsageError("--export writes a file and --json prints: give one of them")
     if export is not None:
         from kleio.core import exporting
 
         exporting.check(export)
-    asked = taken({"where": choice.pop("chosen"), **choice})
+    options["where"], options["rows"] = options.pop("chosen"), options["where"]
+    asked = taken(options)
     if not trials and not asked.anything:
-        asked, where = replace(asked, where=where), ()
-    entries = asked.several(with_.journal, with_.config, trials)
-    found = Statistics(with_, entries, all_executions)
-    if system or (key and all(one.startswith("system.") for one in key)):
-        found = found.system
-    found = _part(_ordered(_narrowed(found, where, key), sort, reverse), limit, tail)
+        asked, options["rows"] = replace(asked, where=options["rows"]), ()
+    found = _chosen(Statistics(with_, asked.several(with_.journal, with_.config, trials), all_executions), options)
     if export is not None:
-        _export(found, keys, export, precision)
+        _export(found, keys, export, options["precision"])
     elif json:
         _document(found, keys)
     else:
         shown = render_stats.keys if keys else render_stats.rows
-        shown(found, precision, not no_header)
+        shown(found, options["precision"], not options["no_header"], not options["no_pager"])
+        render.waiting(spool_root(with_.config), with_.journal)
 
 
-def _narrowed(found: Statistics, where: Sequence[str], key: Sequence[str]) -> Statistics:
-    for query in where:
+def _chosen(found: Statistics, options: Mapping[str, Any]) -> Statistics:
+    """The rows and columns that are asked for, in their order."""
+    wanted = options["key"]
+    if options["system"] or (wanted and all(one.startswith(SYSTEM) for one in wanted)):
+        found = found.system
+    for query in options["rows"]:
         found = found.where(query)
-    return found[list(key)] if key else found
+    if wanted:
+        known = found.keys()
+        found = found[[name for one in wanted for name in ([one] if one in known else one.split(","))]]
+    found = _ordered(found, options["sort"], options["reverse"])
+    found = found[: options["limit"]] if options["limit"] else found
+    tail = options["tail"]
+    return found if tail is None else found[max(len(found) - tail, 0) :]
 
 
 def _ordered(found: Statistics, sort: Sequence[str], reverse: bool) -> Statistics:
@@ -94,12 +96,6 @@ def _ordered(found: Statistics, sort: Sequence[str], reverse: bool) -> Statistic
         descending = one.startswith("-") and one not in known
         found = found.sorted_by(one.removeprefix("-") if descending else one, descending is not reverse)
     return found if sort or not reverse else found[::-1]
-
-
-def _part(found: Statistics, limit: int | None, tail: int | None) -> Statistics:
-    if tail is not None:
-        found = found[-tail:]
-    return found[:limit] if limit else found
 
 
 def _export(found: Statistics, keys: bool, path: str, precision: int | None) -> None:

@@ -10,6 +10,7 @@ from kleio.core.query_syntax import And, Comparison, Constant, Field, Or
 from kleio.core.reading import holding, sorting
 from kleio.core.reading.column import MISSING, arrays, places
 from kleio.core.reading.names import OF_ROWS, ROW, Keys, UnknownKey, unknown
+from kleio.core.reading.readonly import ReadOnly
 from kleio.core.reading.rows import STREAM, Row, in_order
 from kleio.core.spool import SYSTEM
 
@@ -101,7 +102,7 @@ def _plain(value: Any) -> Any:
     return value.item() if hasattr(value, "item") and getattr(value, "shape", None) == () else value
 
 
-class Statistics:
+class Statistics(ReadOnly):
     """Statistics that count, in the order of their times: a row for each ``log_statistic`` call, a column for each key.
 
     Keys are flat: those of nested values are joined with ``/``. A row has the values of its scopes as well, its own before
@@ -109,17 +110,23 @@ class Statistics:
     ``all_executions``. Everything is read when it is first asked for, and is what the journal had then. Read-only.
     """
 
+    _read: _Read
+    _rows: Rows | None
+    _only: tuple[str, ...] | None
+    _sorted: bool
+
     def __init__(self, source: Source, entries: Sequence[Entry], all_executions: bool = False) -> None:
-        self._read = _Read(source, entries, all_executions, STREAM)
-        self._rows: Rows | None = None
-        self._only: tuple[str, ...] | None = None
-        self._sorted = False
+        self._set(_Read(source, entries, all_executions, STREAM))
 
     def _view(self, rows: Rows | None, only: tuple[str, ...] | None = None, sorted_: bool = False) -> Statistics:
         view = object.__new__(Statistics)
-        view._read, view._rows, view._only = self._read, rows, only or self._only
-        view._sorted = self._sorted or sorted_
+        view._set(self._read, rows, only or self._only, self._sorted or sorted_)
         return view
+
+    def _set(
+        self, read: _Read, rows: Rows | None = None, only: tuple[str, ...] | None = None, sorted_: bool = False
+    ) -> None:
+        self.__dict__.update(_read=read, _rows=rows, _only=only, _sorted=sorted_)
 
     @property
     def _frame(self) -> Frame:
@@ -155,8 +162,8 @@ class Statistics:
         """What kleio sampled of the machine while the trials ran, every ten seconds: ``system["system.cpu"]``. It is none of
         what scripts log, so that resuming and branches leave it alone.
         """
-        sampled = Statistics(self._read.source, ())
-        sampled._read = _Read(self._read.source, self._read.entries, True, SYSTEM)
+        sampled = object.__new__(Statistics)
+        sampled._set(_Read(self._read.source, self._read.entries, True, SYSTEM))
         return sampled
 
     # -- what there is -------------------------------------------------------------------------------------------
