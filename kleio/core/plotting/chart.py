@@ -66,7 +66,7 @@ class Chart:
 
     def curves(self) -> list[Curve]:
         """Those that have points, trial by trial, keys in their order."""
-        across = next((one for one in self._across if self._suits(one)), self._across[-1]) if self._across else NUMBER
+        across = self._suiting()
         named = labels(self.entries)
         found = []
         for points in self._points:
@@ -83,12 +83,19 @@ class Chart:
             return key
         return trial if len(self.keys) == 1 else f"{trial} {key}"
 
-    def _suits(self, across: str) -> bool:
-        """Whether every point of every curve has it, and it moves: where steps are logged too, there are many to an epoch."""
-        lines = [(points.line(key, across), points.line(key, NUMBER)) for points in self._points for key in self.keys]
-        return across == self._across[-1] or all(
-            len(own[0]) == len(whole[0]) and 2 * len(set(own[0])) >= len(own[0]) for own, whole in lines
-        )
+    def _suiting(self) -> str:
+        """The first that every point of every curve has, and that moves: where steps are logged too, epochs have many points.
+        If there is none, the last.
+        """
+        if len(self._across) == 1:
+            return self._across[0]
+        pairs = [(points, key) for points in self._points for key in self.keys]
+        whole = [len(points.line(key, NUMBER)[1]) for points, key in pairs]
+        for across in self._across[:-1]:
+            lines = ((points.line(key, across)[0], count) for (points, key), count in zip(pairs, whole, strict=True))
+            if all(len(x) == count and 2 * len(set(x)) >= count for x, count in lines):
+                return across
+        return TIME
 
     def check(self, curves: Sequence[Curve]) -> None:
         """That there is something of each key. Raises UsageError where one was never logged, else KleioError."""

@@ -6,7 +6,7 @@ A plot that follows a run reads what has come since it looked last. NumPy would 
 from __future__ import annotations
 
 from bisect import bisect_right
-from itertools import islice
+from itertools import chain, islice
 from operator import le
 
 from kleio.core import lineage, statistics
@@ -234,4 +234,4 @@ def _joined(parts: Sequence[Sequence[Any]]) -> Sequence[Any]:
     """As one; that of a single piece is not copied."""
     if len(parts) == 1:
         return parts[0]
-    return [value for part in parts for value in part]
+    return list(chain.from_iterable(parts))
