@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import importlib.util
 import re
+import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -59,6 +62,29 @@ def test_every_option_of_every_command_is_listed(generator):
                 assert all(f"`{word}" in known for word in option.opts), (name, option.opts)
     assert "`--timestamp WHERE`" in page
     assert "[run options](#run-options), without `--project`" in page.partition("\n## kleio repeat\n")[2]
+
+
+def test_the_screens_are_fresh():
+    done = subprocess.run([sys.executable, ROOT / "docs" / "generate_screens.py", "--check"], capture_output=True, text=True)
+    said = f"{done.stdout}{done.stderr}; write them anew: python docs/generate_screens.py"
+    assert (done.returncode, done.stdout) == (0, ""), said
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_commands_of_screens_can_be_given(page, generator):
+    """That there are the commands and the options which pages show somebody typing."""
+    for line in re.findall(r"^\$ kleio (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE):
+        try:
+            words = shlex.split(line.partition(" | ")[0])
+        except ValueError:
+            continue  # it goes on in the next line
+        if words[0] not in COMMANDS or words[0] in LAUNCHING:
+            continue
+        command = generator.group.get_command(None, words[0])
+        command = getattr(command, "commands", {}).get((words + [""])[1], command)
+        known = {name for one in command.params for name in one.opts} | {"--help"}
+        own = words[: words.index("--")] if "--" in words else words
+        assert {word.partition("=")[0] for word in own if word.startswith("--")} <= known, line
 
 
 def test_every_module_is_in_the_layout():

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import math
 import signal
+import threading
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from kleio.cli import render_plot, wording
+from kleio.cli import render_plot, watching, wording
 from kleio.cli.options import all_executions, as_json, reading
-from kleio.cli.render_screen import Screen
 from kleio.cli.selecting import asked_for
 from kleio.core import view
 from kleio.core.config import spool_root
@@ -24,7 +24,7 @@ from kleio.core.plotting.curves import picture
 from kleio.core.trial import HELD
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from kleio.cli.options import Reading
     from kleio.cli.selecting import Asked
@@ -142,11 +142,12 @@ class _Shown:
         if not self.on_terminal and (curves := self._chart.curves()) and (self._json or self._picture(curves)):
             self._draw(curves)
 
-    def lines(self, width: int, height: int) -> list[str]:
-        """For a terminal of this size."""
-        drawn = self._picture(self._chart.curves())
-        if drawn is None:
-            return [f"waiting for {wording.printable(', '.join(self._chart.keys) or 'statistics')}"]
+    def picture(self) -> Picture | None:
+        """As it is now."""
+        return self._picture(self._chart.curves())
+
+    def lines(self, drawn: Picture, width: int, height: int) -> list[str]:
+        """For a terminal of this size, or smaller if that was asked for."""
         return render_plot.lines(drawn, min(self._size[0] or width, width), min(self._size[1] or height, height))
 
     def _draw(self, curves: Sequence[Curve]) -> None:
@@ -181,49 +182,80 @@ class _Shown:
 # -- following -----------------------------------------------------------------------------------------------------
 
 
+class _Followed:
+    """Looks at trials while they run, and draws what has come. :meth:`look` may be in another thread than the others."""
+
+    def __init__(self, with_: Reading, chart: Chart, shown: _Shown) -> None:
+        self._with, self._chart, self._shown = with_, chart, shown
+        self._drawn: Picture | None = None
+        self._late, self._again = False, 0.0
+        self._lock = threading.Lock()
+        self._frame: tuple[Picture | None, tuple[int, int], list[str]] = (None, (0, 0), [])
+
+    def look(self) -> tuple[bool, Picture | None]:
+        """Whether any still runs, and what is to be seen."""
+        with self._lock:
+            live = self.read()
+            if self._late and (time.monotonic() >= self._again or not live):
+                started = time.monotonic()
+                self._drawn, self._late = self._shown.picture(), False
+                self._again = time.monotonic() + SHARE * (time.monotonic() - started)
+            return live, self._drawn
+
+    def last(self) -> bool:
+        """As :meth:`read`, after which nobody looks any more."""
+        self._lock.acquire()
+        return self.read()
+
+    def read(self) -> bool:
+        """Take in what is new; whether any of the trials still runs. That is asked first: what has ended is read to its end."""
+        journal = self._with.present()
+        entries = view.from_here([journal.entry(one.id) or one for one in self._chart.entries], spool_root(self._with.config))
+        live = any(entry.status in HELD for entry in entries)
+        self._late |= self._chart.read(entries, gaps=not live)
+        return live
+
+    def news(self) -> bool:
+        """Whether anything has come since this was asked last."""
+        late, self._late = self._late, False
+        return late
+
+    def frame(self, found: tuple[bool, Picture | None], columns: int, rows: int) -> list[str]:
+        """For a terminal of this size."""
+        drawn, size = found[1], (columns, rows)
+        if drawn is None:
+            return [f"waiting for {wording.printable(', '.join(self._chart.keys) or 'statistics')}"]
+        if self._frame[0] is not drawn or self._frame[1] != size:
+            self._frame = drawn, size, self._shown.lines(drawn, columns, rows)
+        return self._frame[2]
+
+
 def _follow(with_: Reading, chart: Chart, shown: _Shown) -> None:
     """Until all trials have ended, or the user has. In the end it stands on the terminal as without following."""
+    followed = _Followed(with_, chart, shown)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        if shown.on_terminal and render_plot.on_terminal():
-            ended = _on_screen(with_, chart, shown)
+        if shown.on_terminal and watching.is_possible():
+            watching.watch(followed.look, followed.frame, INTERVAL, over=lambda found: not found[0])
+            live = followed.last()
         else:
-            ended = _elsewhere(with_, chart, shown)
+            live = _elsewhere(followed, shown)
     except KeyboardInterrupt:
-        ended = False
-    if shown.on_terminal and (ended or chart.curves()):
+        live = True
+    curves = chart.curves()
+    if not live:
+        chart.check(curves)
+    if shown.on_terminal and curves:
         shown.once()
-    elif ended:
-        chart.check(chart.curves())
 
 
-def _on_screen(with_: Reading, chart: Chart, shown: _Shown) -> bool:
-    with Screen() as screen:
-        for live, new in _looks(with_, chart):
-            started = time.monotonic()
-            if new or screen.stale:
-                screen.draw(shown.lines(*screen.size))
-            if live and not screen.wait(max(INTERVAL, SHARE * (time.monotonic() - started))):
-                return False
-    return True
-
-
-def _elsewhere(with_: Reading, chart: Chart, shown: _Shown) -> bool:
-    for live, new in _looks(with_, chart):
+def _elsewhere(followed: _Followed, shown: _Shown) -> bool:
+    live = True
+    while live:
         started = time.monotonic()
-        if new:
+        live = followed.read()
+        if followed.news():
             shown.again()
         if live:
             time.sleep(max(INTERVAL, SHARE * (time.monotonic() - started)))
-    return True
-
-
-def _looks(with_: Reading, chart: Chart) -> Iterator[tuple[bool, bool]]:
-    """Whether any of the trials still runs, and whether anything has come since the last look. First ask how they are, so that
-    nothing is missed when they have ended.
-    """
-    live, root = True, spool_root(with_.config)
-    while live:
-        entries = view.from_here([with_.journal.entry(one.id) or one for one in chart.entries], root)
-        live = any(entry.status in HELD for entry in entries)
-        yield live, chart.read(entries, gaps=not live)
+    return live

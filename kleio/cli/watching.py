@@ -44,8 +44,9 @@ def watch(
     every: float = EVERY,
     pressed: Callable[[str], object] = lambda _: None,
     hint: Callable[[], str] = lambda: "q: quit",
+    over: Callable[[T], bool] = lambda _: False,
 ) -> None:
-    """Show what ``look`` finds until q or Ctrl-C is pressed or a signal asks to end.
+    """Show what ``look`` finds until q or Ctrl-C is pressed, a signal asks to end, or it is ``over``.
 
     ``frame`` makes lines of it, for so many columns and lines; ``pressed`` is told of every other key, and ``hint`` says below
     which there are. The first look raises what goes wrong; of a later one it is said below, and the next is tried.
@@ -56,7 +57,7 @@ def watch(
         screen.enter()
         try:
             looking.begin(note[1])
-            _show(looking, screen, note[0], frame, pressed, hint)
+            _show(looking, screen, note[0], frame, pressed, hint, over)
         except OSError:
             pass  # the terminal is gone
         finally:
@@ -107,9 +108,12 @@ def _show(
     frame: Callable[[T, int, int], Sequence[str]],
     pressed: Callable[[str], object],
     hint: Callable[[], str],
+    over: Callable[[T], bool],
 ) -> None:
     typed = [0] if os.isatty(0) else []
     while True:
+        if over(looking.found):
+            return
         columns, rows = screen.size()
         below = _below(looking.complaint() or hint(), bool(looking.problem), columns)
         made = [*frame(looking.found, columns, rows - 1)][: rows - 1]
