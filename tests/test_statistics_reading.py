@@ -233,6 +233,7 @@ def test_what_was_given_up_is_left_out_with_what_it_told_of_scopes(book):
     book.journal.record(trial, Event("resumed", "resumed", START / 1e9 + 8, 2, second, data))
     assert [values for _, values in agree(book, trial)] == [{"a": 1, "x": 1}, {"x": 3}]
     assert [one["a"] for _, one in agree(book, trial, all_executions=True)[:2]] == [2, 2]
+    assert (len(book.of(trial)), len(book.of(trial).all_executions)) == (2, 3)
 
 
 def test_whole_numbers_become_floats_only_where_nothing_is_lost(local):
@@ -467,6 +468,25 @@ def test_iterating_holds_only_what_overlaps_in_time(local, monkeypatch):
     assert [(one["n"], one["w"]) for one in found] == [(n // 2, n % 2) for n in range(2000)]
     assert most < 60
     assert found._read.frame is None
+
+
+def test_what_comes_while_one_iterates_is_left_to_the_next_reading(book):
+    """A run goes on: its last range grows, and others follow."""
+    trial, (run,) = book.trial()
+    made = [Record(10 * n, START + n, {"n": n}) for n in range(30)]
+
+    def append(begin, end):
+        payload = statistics.pack(made[begin:end])
+        book.journal.append([Segment(trial, run, "w0", "statistics", 10 * begin, 10 * end, payload)])
+
+    append(0, 5)
+    append(5, 10)
+    found, again = book.of(trial).records(), book.of(trial)
+    read = [next(found)["n"]]
+    append(5, 20)
+    append(20, 30)
+    assert [*read, *(one["n"] for one in found)] == list(range(10))
+    assert len(again) == 30
 
 
 WITHOUT = """

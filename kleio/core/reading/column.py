@@ -90,16 +90,10 @@ class Column:
     def _found(self, rows: Rows | None) -> list[Any]:
         import numpy as np
 
-        spread = np.empty(self.count if rows is None else len(rows), object)
-        spread[:] = MISSING
-        values = np.empty(len(self._values), object)
-        values[:] = self.values
-        if rows is None:
-            spread[self.rows] = values
-        else:
-            found, have = places(self.rows, np.asarray(rows, np.int64))
-            spread[have] = values[found]
-        return list(spread)
+        wanted = np.arange(self.count) if rows is None else np.asarray(rows, np.int64)
+        found, have = places(self.rows, wanted)
+        values = iter(_taken(self._values, found))
+        return [next(values) if there else MISSING for there in have.tolist()]
 
     def typed(self) -> Typed:
         """Of the rows whose value is not None, as an array with the dtype that fits all of them. Needs NumPy."""
@@ -129,7 +123,7 @@ def _none(value: Any) -> Any:
 def _taken(values: Sequence[Any] | NDArray[Any], rows: Rows) -> list[Any]:
     if hasattr(values, "tolist"):
         return values[rows].tolist()  # type: ignore[call-overload, no-any-return]
-    return [values[row] for row in rows]
+    return [values[row] for row in (rows.tolist() if hasattr(rows, "tolist") else rows)]
 
 
 def places(rows: Rows | None, wanted: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:

@@ -49,6 +49,8 @@ if TYPE_CHECKING:
 
 BATCH = 10_000
 """Rows that are put together at once."""
+VALUES = 1_000_000
+"""Values that they have together at most."""
 FEW = 300_000
 """Bytes of log that are read sooner than NumPy is imported."""
 
@@ -162,9 +164,17 @@ class Statistics(ReadOnly):
         """What kleio sampled of the machine while the trials ran, every ten seconds: ``system["system.cpu"]``. It is none of
         what scripts log, so that resuming and branches leave it alone.
         """
-        sampled = object.__new__(Statistics)
-        sampled._set(_Read(self._read.source, self._read.entries, True, SYSTEM))
-        return sampled
+        return self._other(_Read(self._read.source, self._read.entries, True, SYSTEM))
+
+    @property
+    def all_executions(self) -> Statistics:
+        """The same with what was given up by resuming from before it: all rows of all executions."""
+        return self._other(_Read(self._read.source, self._read.entries, True, self._read.stream))
+
+    def _other(self, read: _Read) -> Statistics:
+        other = object.__new__(Statistics)
+        other._set(read)
+        return other
 
     # -- what there is -------------------------------------------------------------------------------------------
 
@@ -303,8 +313,9 @@ class Statistics(ReadOnly):
             return
         frame = self._frame
         rows = range(frame.count) if self._rows is None else self._rows
-        for start in range(0, len(rows), BATCH):
-            yield from self._batch(frame, rows[start : start + BATCH])
+        few = max(1, min(BATCH, VALUES // max(len(self.keys()), 1)))
+        for start in range(0, len(rows), few):
+            yield from self._batch(frame, rows[start : start + few])
 
     __iter__ = records
 
