@@ -265,6 +265,16 @@ os.execvp(sys.argv[3], sys.argv[3:])
 THREADS_OWN = 3 << 31  # signals 32 and 33, which the C library keeps to itself and ignores in what it spawns
 
 
+@pytest.mark.parametrize("most", [10, 14])
+def test_too_few_files_for_it_to_start_are_one_line(most):
+    done = shell(f'ulimit -n {most}; exec "$@"', *KLEIO, "echo", "well")
+    said = done.stderr.decode().splitlines()
+    own = [line for line in said if "Too many open files" in line or not line.startswith("kleio: ")]
+    assert len(own) == 1, own
+    assert own[0].endswith("raise the limit with ulimit -n")
+    assert (done.returncode, done.stdout) == (125, b"")
+
+
 @pytest.mark.parametrize(("blocked", "ignored"), [("", ""), ("10 15 34", "1 2 3 20 40"), ("17", ""), ("", "17")])
 def test_blocked_and_ignored_signals_are_inherited(blocked, ignored):
     plain, ours = (

@@ -344,7 +344,7 @@ class Launcher:
                 reserved.lock,
             )
         except BaseException as error:
-            self._never_started(spool, self._recorder(trial, spool, token), error)
+            self._never_started(trial, spool, token, error)
             raise
         recorder = self._recorder(trial, spool, token)
         if not self._config["no-system"]:
@@ -429,8 +429,12 @@ class Launcher:
         tree = self._recalled.tree if self._recalled else None
         return tree.original_root if tree and os.path.isdir(tree.original_root) else self._code.root
 
-    def _never_started(self, spool: Spool, recorder: Recorder, error: BaseException) -> None:
-        """The command did not begin: say so in the journal and leave nothing behind."""
+    def _never_started(self, trial: Trial, spool: Spool, token: int, error: BaseException) -> None:
+        """The command did not begin: say so in the journal and leave nothing behind. To the user it is said by ``error``, and
+        what goes wrong here for the same reason is no news.
+        """
+        self._say = _silently
+        recorder = self._recorder(trial, spool, token)
         number = error.number if isinstance(error, Interrupted) else None
         ending = Ending(None, name_of(number), ((name_of(number), 0.0),)) if number else Ending(126)
         recorder.start()
@@ -477,6 +481,10 @@ def _policy(config: Config) -> plan.Policy:
         anything or config["allow-code-change"],
         anything or config["allow-env-change"],
     )
+
+
+def _silently(_: str) -> None:
+    pass
 
 
 def _beside(action: Callable[..., object], *arguments: object) -> threading.Thread:

@@ -231,7 +231,7 @@ class Recorder(threading.Thread):
         The newest artifacts go first, though an older one be on its way: whoever asked the run to end may not wait for all.
         """
         newest = threading.Thread(target=self._newest_first, name="kleio-newest", daemon=True)
-        if any(stream == ARTIFACTS for _, stream in self._source.spool.streams()):
+        if self._has_artifacts():
             newest.start()
         while not self._abandoned.is_set() and self._clock() < self._deadline:
             if newest.is_alive():
@@ -251,6 +251,12 @@ class Recorder(threading.Thread):
                 time.sleep(PAUSE)
         shipped = not self._abandoned.is_set() and self._clock() < self._deadline
         self.complete = self._attempt(self._conclude) and shipped
+
+    def _has_artifacts(self) -> bool:
+        try:
+            return any(stream == ARTIFACTS for _, stream in self._source.spool.streams())
+        except OSError:  # the spool is gone, or no more files may be open: of that the next attempt tells
+            return False
 
     def _newest_first(self) -> None:
         try:
