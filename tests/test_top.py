@@ -15,7 +15,7 @@ from dataclasses import replace
 import pytest
 from commands import KLEIO, PYTHON, kleio, script, start, until
 from emulator import Emulator
-from processes import SECONDS, Terminal
+from processes import SECONDS, Terminal, line, started
 from rich.cells import cell_len
 
 from kleio.cli import render_top, watching, wording
@@ -424,3 +424,42 @@ def test_once_where_there_is_no_terminal(workplace):
 def test_what_cannot_be_meant(workplace):
     assert "did you mean params" in kleio("top", "--where", "param.lr > 1", check=2).stderr
     assert "--sort" in kleio("top", "--sort", "colour", check=2).stderr
+
+
+# -- kleio ls --watch --------------------------------------------------------------------------------------------
+
+
+WATCH = [*KLEIO, "ls", "--watch", "0.1"]
+
+
+def test_a_list_is_drawn_again_and_again(workplace):
+    kleio("--name", "first", "true", check=0)
+    with Top(*WATCH) as ls, Top(*WATCH, "--columns", "name,status", "--no-header", size=(10, 40)) as columns:
+        ls.shows("first", "completed", "q: quit")
+        columns.shows("first  completed")
+        kleio("--name", "second", "false", check=1)
+        assert ls.shows("second", "broken").startswith("ID")
+        assert columns.shows("second").startswith("second  broken\nfirst   completed\n")
+        ls.type(b"q")
+        columns.type(b"\x03")
+        assert (ls.over(), columns.over()) == (0, 0)
+
+
+def test_a_journal_that_comes_to_be_meanwhile(workplace):
+    with Top(*WATCH) as ls:
+        ls.shows("there is no journal")
+        kleio("true", check=0)
+        ls.shows("completed")
+        ls.process.terminate()
+        assert ls.over() == 0
+
+
+def test_followed_by_a_program(workplace):
+    kleio("--name", "first", "true", check=0)
+    with started(*WATCH, "--json") as process:
+        assert [one["name"] for one in json.loads(line(process))] == ["first"]
+        kleio("--name", "second", "true", check=0)
+        until(lambda: [one["name"] for one in json.loads(line(process))] == ["second", "first"])
+    for wrong in (["--ids"], ["--export", "a.csv"]):
+        assert "--watch" in kleio("ls", "--watch", *wrong, check=2).stderr
+    assert "--watch" in kleio("ls", "--watch", "0", check=2).stderr

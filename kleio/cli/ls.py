@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 import click
 
 from kleio.cli import render, render_trials
-from kleio.cli.options import all_executions, as_json, reading
+from kleio.cli.options import EVERY, all_executions, as_json, reading
+from kleio.cli.render_table import DIGITS
 from kleio.cli.selecting import by_words
 from kleio.core import view
 from kleio.core.config import spool_root
 from kleio.core.errors import UsageError
-from kleio.core.listing import Lister, Listing
+from kleio.core.listing import Lister, Listing, Result
 from kleio.core.project import project_here
 from kleio.core.trial import Status
 
@@ -55,13 +56,19 @@ SHOWN = 20
 @click.option("--no-header", is_flag=True, help="without the line of headings")
 @click.option("--ids", is_flag=True, help="print only the ids, in full, one a line")
 @click.option("--no-pager", is_flag=True, help="print what is longer or wider than the terminal as well")
+@click.option("--watch", metavar="[SECONDS]", is_flag=False, flag_value=EVERY, type=click.FloatRange(min=0.1),
+              help=f"show the table again and again, every {EVERY:g} seconds; with --json print a document a line")
 @all_executions
 @as_json
 @reading
 def ls(with_: Reading, all_executions: bool, json: bool, **options: Any) -> None:
     """List trials, newest first: filtered, grouped, sorted and reduced to columns, in this order."""
     limit, export = _checked(options, json)
-    lister = Lister(with_.journal, _listing(with_, options, limit), spool_root(with_.config))
+    asked = _listing(with_, options, limit)
+    if options["watch"]:
+        _watch(with_, asked, options, all_executions, json)
+        return
+    lister = Lister(with_.journal, asked, spool_root(with_.config))
     manner = {"precision": options["precision"], "header": not options["no_header"], "pager": not options["no_pager"]}
     found: Sequence[Any]
     if options["ids"]:
@@ -85,11 +92,46 @@ def ls(with_: Reading, all_executions: bool, json: bool, **options: Any) -> None
         render.waiting(spool_root(with_.config), with_.journal)
 
 
+def _watch(with_: Reading, asked: Listing, options: dict[str, Any], all_executions: bool, json: bool) -> None:
+    """Until somebody ends it."""
+    from kleio.cli import watching  # 2 ms, for who stays
+
+    root, projects, precision = spool_root(with_.config), options["all_projects"], options["precision"]
+    header = not options["no_header"]
+
+    def look() -> Result | list[dict[str, Any]]:
+        lister = Lister(with_.present(), asked, root)
+        if asked.columns or asked.group_by:
+            return lister.table(projects, all_executions)
+        return view.documents(with_.journal, lister.entries()[0], all_executions=all_executions)
+
+    def show() -> None:
+        found = look()
+        if isinstance(found, Result):
+            render_trials.table(found.table, found.kinds, None, json, precision, header)
+        else:
+            render_trials.trials(found, projects, json, precision, header)
+
+    def frame(found: Result | list[dict[str, Any]], columns: int, _: int) -> list[str]:
+        if isinstance(found, Result):
+            return render_trials.table_on_a_terminal(found.table, found.kinds, columns, precision, header)
+        if not found:
+            return [_nothing(with_, options)[:columns]]
+        return render_trials.on_a_terminal(found, projects, columns, precision or DIGITS, header)
+
+    if json or not watching.is_possible():
+        watching.follow(show, options["watch"])
+    else:
+        watching.watch(look, frame, options["watch"])
+
+
 def _checked(options: dict[str, Any], json: bool) -> tuple[int | None, str | None]:
     """How many trials at most, and where the table goes. Raises UsageError for what does not go together."""
     export, grouped = options["export"], options["group_by"]
     if options["ids"] and (export or grouped or options["columns"]):
         raise UsageError("--ids prints ids and nothing else: it does not go with --columns, --group-by and --export")
+    if options["watch"] and (export or options["ids"]):
+        raise UsageError("--watch shows a table again and again: it does not go with --ids and --export")
     if export and json:
         raise UsageError("--export writes a file and --json prints: give one of them")
     if export:
@@ -117,7 +159,8 @@ def _nothing(with_: Reading, options: dict[str, Any]) -> str:
     journal = with_.journal
     if journal.absent:
         return f"there is no journal {journal.uri} yet; the first command that is run with it makes it"
-    which = "such trials" if any(options[name] for name in ("status", "tag", "where", "include", "exclude", "user")) else "trials"
+    choosing = ("status", "tag", "where", "include", "exclude", "user")
+    which = "such trials" if any(options[name] for name in choosing) else "trials"
     if options["all_projects"]:
         return f"no {which} in {journal.uri}"
     return f"no {which} of this project in {journal.uri}; --all-projects lists those of others"

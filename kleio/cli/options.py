@@ -128,6 +128,9 @@ def reading(command: Callable[..., Any]) -> Callable[..., Any]:
     return wrapped
 
 
+EVERY = 2.0
+"""Seconds between two looks at what is watched."""
+
 as_json = click.option("--json", "json", is_flag=True, help="print one JSON document")
 all_executions = click.option("--all-executions", is_flag=True,
                               help="what was given up by resuming from before it as well")  # fmt: skip

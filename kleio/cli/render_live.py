@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import termios
 
 TYPE_CHECKING = False
@@ -15,6 +16,11 @@ ENTER = "\x1b[?1049h\x1b[?25l\x1b[?7l\x1b[2J"
 LEAVE = "\x1b[?7h\x1b[?25h\x1b[?1049l"
 TOGETHER, SO_FAR = "\x1b[?2026h", "\x1b[?2026l"
 """Around what a terminal is to show at once, if it knows of that."""
+
+
+def flush() -> None:
+    """Let who reads what is printed have it now."""
+    sys.stdout.flush()
 
 
 class Screen:

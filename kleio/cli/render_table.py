@@ -68,6 +68,13 @@ def show(
     paged(lines(found, width, header), pager, None if fits(found, width) else lambda: lines(found, whole, header))
 
 
+def as_lines(
+    table: Table, width: int, precision: int | None = None, header: bool = True, forms: Mapping[str, Form] | None = None
+) -> list[str]:
+    """The same as on a terminal of this width, for who draws it himself."""
+    return lines(columns(table, DIGITS if precision is None else precision, forms or {}), width, header)
+
+
 def separated(headings: Sequence[str], rows: Iterable[Sequence[str]], header: bool = True) -> None:
     """Tab-separated, a row a line whatever is in it."""
     for row in (headings, *rows) if header else rows:

@@ -6,7 +6,7 @@ import sys
 
 from kleio.cli import wording
 from kleio.cli.render import document
-from kleio.cli.render_table import DIGITS, GAP, Column, cell_len, cut, in_cell, lines, paged, separated, show, size
+from kleio.cli.render_table import DIGITS, GAP, Column, as_lines, cell_len, cut, in_cell, lines, paged, separated, show, size
 from kleio.core.facts import flat
 from kleio.core.lookup import SHORT
 from kleio.core.table import is_numeric
@@ -63,8 +63,18 @@ def table(
 
         document(objects(made, precision))
     else:
-        forms = {heading: FORMS[kind] for heading, kind in kinds.items() if kind in FORMS}
-        show(made, precision, header, pager, forms)
+        show(made, precision, header, pager, _forms(kinds))
+
+
+def table_on_a_terminal(
+    made: Table, kinds: Mapping[str, str], width: int, precision: int | None = None, header: bool = True
+) -> list[str]:
+    """The same as lines of at most ``width``."""
+    return as_lines(made, width, precision, header, _forms(kinds))
+
+
+def _forms(kinds: Mapping[str, str]) -> dict[str, Callable[[Any], str]]:
+    return {heading: FORMS[kind] for heading, kind in kinds.items() if kind in FORMS}
 
 
 def ids(found: Sequence[str], json: bool) -> None:

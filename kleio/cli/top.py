@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from kleio.cli import render, render_top, watching
-from kleio.cli.options import as_json, reading
+from kleio.cli.options import EVERY, as_json, reading
 from kleio.core.choosing import Chosen
 from kleio.core.config import spool_root
 from kleio.core.running import Watched
@@ -37,7 +37,7 @@ ORDERS: dict[str, Callable[[Running], float]] = {
 @click.option("--where", metavar="QUERY", multiple=True, help="only for which this holds; repeatable, then all must hold")
 @click.option("--sort", type=click.Choice([*ORDERS]), default="newest", show_default=True, help="by this, the greatest first")
 @click.option("--reverse", is_flag=True, help="the last first")
-@click.option("--every", metavar="SECONDS", type=click.FloatRange(min=0.1), default=watching.EVERY, show_default=True,
+@click.option("--every", metavar="SECONDS", type=click.FloatRange(min=0.1), default=EVERY, show_default=True,
               help="seconds between two looks")
 @as_json
 @reading

@@ -15,7 +15,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from kleio.cli import render, wording
-from kleio.cli.render_live import Screen
+from kleio.cli.options import EVERY
+from kleio.cli.render_live import Screen, flush
 from kleio.core.errors import KleioError, in_words
 
 if TYPE_CHECKING:
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-EVERY = 2.0
-"""Seconds between two looks."""
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 NOTED = (*ENDING, signal.SIGWINCH, signal.SIGTSTP, signal.SIGCONT)
 KEYS = {
@@ -116,8 +115,8 @@ def _show(
             return
         columns, rows = screen.size()
         below = _below(looking.complaint() or hint(), bool(looking.problem), columns)
-        made = [*frame(looking.found, columns, rows - 1)][: rows - 1]
-        screen.draw([*made, *[""] * (rows - 1 - len(made)), below])
+        made = frame(looking.found, columns, rows - 1)
+        screen.draw([*made[: rows - 1], *[""] * (rows - 1 - len(made)), below])
         ready = select.select([note, *typed], [], [])[0]
         if note in ready and not _heeded(os.read(note, 4096), screen):
             return
@@ -190,6 +189,7 @@ def follow(show: Callable[[], object], every: float = EVERY) -> None:
     wrong = False
     show()
     while True:
+        flush()
         time.sleep(every)
         try:
             show()
