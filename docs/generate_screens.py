@@ -4,8 +4,8 @@
     python docs/generate_screens.py --check    exit with 1 if any is stale
 
 A screen stands between two comments, ``<!-- screen: kleio ls -n 3 -->`` and ``<!-- end of screen -->``. An image stands behind
-``<!-- image: kleio plot $1 loss -o plots.svg -->`` and is written beside the pages. ``$1`` is the first of the runs below. They
-are real; what is never the same twice is replaced (ids, times, host, user, versions), so that pages change only when kleio does.
+``<!-- image: kleio plot $1 loss -o plots.svg -->`` and is written beside the pages. ``$1`` is the first of the runs below.
+These are real; what is never the same twice is replaced (ids, times, host, user, versions): pages change only when kleio does.
 """
 
 import contextlib

@@ -81,7 +81,7 @@ def test_commands_of_screens_can_be_given(page, generator):
         if words[0] not in COMMANDS or words[0] in LAUNCHING:
             continue
         command = generator.group.get_command(None, words[0])
-        command = getattr(command, "commands", {}).get((words + [""])[1], command)
+        command = getattr(command, "commands", {}).get(words[1] if words[1:] else "", command)
         known = {name for one in command.params for name in one.opts} | {"--help"}
         own = words[: words.index("--")] if "--" in words else words
         assert {word.partition("=")[0] for word in own if word.startswith("--")} <= known, line
