@@ -124,6 +124,9 @@ def test_a_file_that_is_cut_off_is_read_up_to_there_and_a_damaged_one_is_named(w
     events.path.write_bytes(content[:-3])  # just being written
     assert call("import", "tensorboard", "logs", "--json") == 0
     assert told(capsys)[0]["points"] == 1
+    for name, few in (("begun", b""), ("cut", whole[:9]), ("noise", b"noise" * 9)):
+        (workplace / "logs" / name).mkdir(exist_ok=True)
+        (workplace / "logs" / name / f"events.out.tfevents.17{name}").write_bytes(few)
     bad = Events(workplace / "logs" / "bad", "events.out.tfevents.1700000009.box.99.0")
     bad.scalar(START + 1, 1, loss=0.5)
     size = bad.path.stat().st_size
@@ -136,9 +139,9 @@ def test_a_file_that_is_cut_off_is_read_up_to_there_and_a_damaged_one_is_named(w
     assert call("import", "tensorboard", "logs") == 1
     out, err = capsys.readouterr()
     told_of = [line.split("\t")[1:] for line in out.splitlines()]
-    assert told_of == [["imported", "bad", "1 point"], ["updated", "cut", "1 point"]]
+    assert told_of == [["imported", "bad", "1 point"], ["updated", "cut", "1 point"], ["failed", "noise"]]
     assert "bad: events.out.tfevents.1700000009.box.99.0 is damaged behind its event 2" in err
-    assert "1 run only in part, of 2" in err
+    assert "1 run could not be read and 1 run only in part, of 3" in err
     assert len(whole) < len(content)
 
 
@@ -169,7 +172,10 @@ def store(tmp_path_factory):
 
 def test_runs_of_mlflow(store, workplace, capsys):
     client, top = store
+    (top / ".trash").rmdir()
     assert call("import", "mlflow", top.parent) == 1
+    assert not (top / ".trash").exists()  # nothing is written there
+    (top / ".trash").mkdir()
     err = capsys.readouterr().err
     assert f"{'b' * 32}: " in err
     assert "1 run could not be read, of 4" in err
@@ -411,6 +417,7 @@ def test_secrets_in_what_is_imported_are_not_recorded(workplace, capsys):
 @pytest.mark.parametrize(("kind", "place", "said"), [
     ("tensorboard", "nothing", "there are no event files of TensorBoard"),
     ("mlflow", "nothing", "is no store of MLflow"),
+    ("mlflow", "sqlite:////nowhere/at/all.db", "there is no file /nowhere/at/all.db"),
     ("sacred", "nothing", "there are no runs of Sacred"),
     ("csv", "nothing", r"there is no file \*\.csv at nothing"),
     ("sacred", "mongodb://me:hidden@127.0.0.1:1/x?serverSelectionTimeoutMS=50", "^(?!.*hidden).*cannot be read"),

@@ -51,7 +51,7 @@ class _Events:
     """The events of one trial on their way into a file."""
 
     def __init__(self, file: Any, material: Material) -> None:
-        from tensorboard.compat.proto import event_pb2, summary_pb2
+        from tensorboard.compat.proto import event_pb2, summary_pb2, tensor_pb2, types_pb2
         from tensorboard.plugins.hparams import metadata, plugin_data_pb2
         from tensorboard.summary.writer.record_writer import RecordWriter
         from tensorboard.util import tensor_util
@@ -59,6 +59,7 @@ class _Events:
         self._writer, self._material = RecordWriter(file), material
         self._event, self._summary = event_pb2.Event, summary_pb2.Summary
         self._of_plugin, self._hparams, self._data = summary_pb2.SummaryMetadata, metadata, plugin_data_pb2
+        self._number, self._double = tensor_pb2.TensorProto, types_pb2.DT_DOUBLE  # ten times as fast as the next
         self._tensor = tensor_util.make_tensor_proto
         self._known: set[str] = set()
 
@@ -83,10 +84,8 @@ class _Events:
 
     def _value(self, key: str, value: Any) -> list[Any]:
         """What a key has in one event: that it is a scalar, or a text, is said with the first."""
-        import numpy as np  # tensorboard needs it itself
-
         if isinstance(value, (bool, int, float)) and (not isinstance(value, int) or abs(value) < 1 << 1000):
-            plugin, tensor = "scalars", self._tensor(np.float64(value))
+            plugin, tensor = "scalars", self._number(dtype=self._double, tensor_shape={}, double_val=[float(value)])
         elif isinstance(value, str):
             plugin, tensor = "text", self._tensor([value.encode("utf-8", "backslashreplace")])
         else:

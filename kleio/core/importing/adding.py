@@ -77,7 +77,7 @@ def additions(stored: Iterator[Record], rows: Iterator[Row], seen: Callable[[Rec
         row = next(rows, None)
         if row is None:
             break
-        if (row.time is not None and row.time != record.time) or _plain(row.values) != _plain(record.values):
+        if (row.time is not None and row.time != record.time) or not _same(row.values, record.values):
             yield from _missing(record, stored, row, rows, seen)
             break
     else:
@@ -117,5 +117,10 @@ def _counted_by(values: Mapping[str, Any]) -> str | None:
     return next((one for one in STEPS if one in values), None) if len(values) > 1 else None
 
 
+def _same(values: Mapping[str, Any], others: Mapping[str, Any]) -> bool:
+    return values == others or _plain(values) == _plain(others)
+
+
 def _plain(values: Mapping[str, Any]) -> dict[str, str]:
+    """So that what is not a number equals itself."""
     return {key: repr(value) for key, value in values.items()}

@@ -8,8 +8,9 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
-from urllib.parse import unquote, urlparse
+from urllib.parse import quote, unquote, urlparse
 
 from kleio.core import mlflow_client
 from kleio.core.commandline import typed
@@ -35,60 +36,90 @@ META = "meta.yaml"
 
 def find(place: str) -> Iterator[Run | Damage]:
     """The runs of a store: a directory, in it one experiment or one run, a database file, or an address."""
-    uri, wanted = _store(place)
-    client = mlflow_client.client(uri, NEED)
-    directory = urlparse(uri).path if uri.startswith("file:") else None
-    found = _in_directory(client, unquote(directory), wanted) if directory else _in_store(client, uri)
     none = True
-    for one in found:
+    for one in _found(place):
         none = False
-        yield one if isinstance(one, Damage) else Tracked(client, uri, one, unquote(directory) if directory else None)
+        yield one
     if none:
         raise KleioError(f"there are no runs of MLflow in {address(place)}")
 
 
-def _store(place: str) -> tuple[str, list[str]]:
-    """The address of a store, and which experiment, or which run of it, if not all are meant."""
+def _found(place: str) -> Iterator[Run | Damage]:
+    store = _store(place)
+    if isinstance(store, str):
+        client = mlflow_client.client(store, NEED)
+        yield from (Tracked(client, store, one, None) for one in _in_store(client, store))
+        return
+    top, wanted = store
+    with _beside(top, wanted[:1]) as uri:
+        client = mlflow_client.client(uri, NEED)
+        for one in _in_directory(client, top, wanted):
+            yield one if isinstance(one, Damage) else Tracked(client, uri, one, top)
+
+
+def _store(place: str) -> str | tuple[str, list[str]]:
+    """The address of a store; or its directory, and which experiment, or which run of it, if not all are meant."""
+    if place.startswith("sqlite:///") and not os.path.isfile(place[len("sqlite:///") :].partition("?")[0]):
+        raise KleioError(f"there is no file {place[len('sqlite:///') :]}")  # which MLflow would make
     if "://" in place and not place.startswith("file:"):
-        return place, []
+        return place
     path = os.path.abspath(unquote(urlparse(place).path) if place.startswith("file:") else place)
     if os.path.isfile(path):
-        return f"sqlite:///{path}", []
+        return f"sqlite:///{path}"
     for top in (os.path.join(path, "mlruns"), path):
         if os.path.isdir(top) and any(os.path.isfile(os.path.join(top, name, META)) for name in os.listdir(top)):
             if os.path.isfile(os.path.join(path, META)):  # an experiment: what it holds are runs
-                return _file_uri(os.path.dirname(path)), [os.path.basename(path)]
-            return _file_uri(top), []
+                return os.path.dirname(path), [os.path.basename(path)]
+            return top, []
     if os.path.isfile(os.path.join(path, META)):
         above, run = os.path.split(path)
-        return _file_uri(os.path.dirname(above)), [os.path.basename(above), run]
+        return os.path.dirname(above), [os.path.basename(above), run]
     raise KleioError(f"{place} is no store of MLflow: neither a directory mlruns, nor a database file, nor an address")
 
 
-def _file_uri(path: str) -> str:
-    from urllib.parse import quote
-
-    return f"file://{quote(path)}"
+@contextmanager
+def _beside(top: str, wanted: list[str]) -> Iterator[str]:
+    """The address of a directory with links to experiments: MLflow writes into a store before it reads it."""
+    with tempfile.TemporaryDirectory(prefix="kleio-import-") as scratch:
+        for name in wanted or os.listdir(top):
+            if not name.startswith(".") and os.path.isdir(os.path.join(top, name)):
+                os.symlink(os.path.join(top, name), os.path.join(scratch, name))
+        yield f"file://{quote(scratch)}"
 
 
 def _in_directory(client: Any, top: str, wanted: list[str]) -> Iterator[Any]:
-    """One by one, since a search passes over what it cannot read."""
+    """All at once where that can be done; one by one what a search passes over, or stumbles over."""
     for experiment in sorted(wanted[:1] or os.listdir(top)):
         directory = os.path.join(top, experiment)
         if experiment.startswith(".") or not os.path.isfile(os.path.join(directory, META)):
             continue
-        for run in sorted(wanted[1:] or os.listdir(directory)):
+        runs = sorted(wanted[1:] or (one for one in os.listdir(directory) if len(one) == 32))  # others are tags, models, data
+        known = {} if wanted[1:] else _searched(client, experiment)
+        for run in runs:
             place = os.path.join(directory, run)
-            if len(run) != 32 or not os.path.isdir(place):
-                continue  # tags, models, data sets
-            try:
-                with mlflow_client.in_words(place):
-                    found = client.get_run(run)
-            except KleioError as error:
-                yield Damage(run, place, in_words(error))
-                continue
-            if found.info.lifecycle_stage == "active":
-                yield found
+            if run in known:
+                yield known[run]
+            elif os.path.isdir(place):
+                yield from _one(client, run, place)
+
+
+def _searched(client: Any, experiment: str) -> dict[str, Any]:
+    try:
+        found = _pages(lambda token: client.search_runs([experiment], max_results=PAGE, page_token=token))
+        return {one.info.run_id: one for one in found}
+    except Exception:  # noqa: BLE001 - one that is damaged spoils it for all
+        return {}
+
+
+def _one(client: Any, run: str, place: str) -> Iterator[Any]:
+    try:
+        with mlflow_client.in_words(place):
+            found = client.get_run(run)
+    except KleioError as error:
+        yield Damage(run, place, in_words(error))
+        return
+    if found.info.lifecycle_stage == "active":
+        yield found
 
 
 def _in_store(client: Any, uri: str) -> Iterator[Any]:
