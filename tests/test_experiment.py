@@ -418,7 +418,9 @@ def test_an_experiment_by_itself_is_no_command():
         assert f"trial {one['short_id']} is an experiment that a script opened in itself; run the script" in done.stderr
         assert "python train.py" in done.stderr
     assert trials() == [one]
-    assert kleio("info", one["id"], check=0).stdout.endswith(f"next: python train.py · kleio cat {one['short_id']}\n")
+    assert kleio("info", one["id"], check=0).stdout.endswith(
+        f"next\n  run again  python train.py\n  output     kleio cat {one['short_id']}\n"
+    )
 
 
 def test_within_the_launcher():
@@ -571,7 +573,7 @@ def test_in_a_notebook(workplace):
     third, second, first = trials()
     assert (first["status"], second["status"], third["status"]) == ("completed", "completed", "broken")
     assert first["command"] == ["jupyter"]
-    assert kleio("info", first["id"], check=0).stdout.endswith(f"\nnext: kleio cat {first['short_id']}\n")
+    assert kleio("info", first["id"], check=0).stdout.endswith(f"\nnext\n  output  kleio cat {first['short_id']}\n")
     assert sorted(kleio("cat", first["id"], check=0).stdout.split()) == ["program", "python"]
     assert kleio("cat", second["id"], check=0).stdout == "started\n"
     assert second["summary"]["b"]["last"] == 1

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from kleio.cli import render
 from kleio.core.config import SETTINGS, Config
 from kleio.core.errors import UsageError
 
@@ -123,6 +124,7 @@ def reading(command: Callable[..., Any]) -> Callable[..., Any]:
     def wrapped(ctx: click.Context, /, journal: str | None, **rest: Any) -> Any:  # noqa: ARG001 - read by given()
         for number in (signal.SIGPIPE, signal.SIGINT):
             signal.signal(number, signal.SIG_DFL)  # a reader that is cut off ends without a word
+        render.encodable()
         return command(Reading(ctx), **rest)
 
     return wrapped

@@ -37,6 +37,13 @@ def complain(message: str) -> None:
         pass  # nobody listens; the run goes on
 
 
+def encodable() -> None:
+    """Where stdout has no such characters (a terminal of ASCII, say) others stand in their place."""
+    reconfigure = getattr(sys.stdout, "reconfigure", None)
+    if reconfigure is not None and sys.stdout.errors == "strict":
+        reconfigure(errors="replace")
+
+
 def document(value: Any) -> None:
     """``--json``: one document on one line."""
     import json

@@ -152,7 +152,7 @@ def project_of(one: Mapping[str, Any]) -> str:
 
 def meta(values: Mapping[str, Any]) -> str:
     """What an artifact was logged with: ``epoch=3 val_loss=0.21``."""
-    return printable(" ".join(f"{key}={number(value)}" for key, value in values.items()))
+    return printable(" ".join(f"{number(key)}={number(value)}" for key, value in values.items()))
 
 
 def size(count: int) -> str:

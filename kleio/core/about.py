@@ -5,60 +5,103 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from kleio.core import analyses, hashcode, lineage, resources, resuming
+from kleio.core.artifact_listing import listed
 from kleio.core.collecting import in_words
+from kleio.core.glance import Glance, glance
+from kleio.core.journal.base import Selection
+from kleio.core.journal.filters import Either, Is
 from kleio.core.lookup import files_written
+from kleio.core.scopes import Scopes
 from kleio.core.shipping import RESOURCES, UNREADABLE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
     from typing import Any
 
+    from kleio.core.artifact_listing import Listed
     from kleio.core.journal.base import Journal
-    from kleio.core.scopes import Scopes
     from kleio.core.trial import Entry
 
 REFUSED = "refused"
+MOST = 100
+"""Trials that are looked for among those that may have to do with one."""
 
 
 @dataclass(slots=True)
 class About:
-    """``artifacts`` are those that the trial sees, in the order of their times, ``resources`` the (path, record, change in
-    words) that it read, ``files`` the (path, size, …) that it wrote, ``ancestors`` the oldest first; ``unreadable`` counts
-    lines of statistics; ``remarks`` are lines of text. ``analyses`` are who said something of it in another
-    trial, and how many values of each key; ``hash_codes`` are those by which it is found, the oldest first.
+    """``artifacts`` are those that the trial sees, in the order of logging, ``resources`` the (path, record, change in
+    words) that it read, ``files`` the (path, size, …) that it wrote, ``ancestors`` the oldest first; ``inner`` are the trials
+    that it started, ``followers`` those that name it as the previous one; ``unreadable`` counts lines of statistics;
+    ``remarks`` are lines of text. ``analyses`` are who said something of it in another trial, and how many values of each
+    key; ``hash_codes`` are those by which it is found, the oldest first. ``statistics`` is how they went.
     """
 
-    artifacts: list[dict[str, Any]] = field(default_factory=list)
+    artifacts: list[Listed] = field(default_factory=list)
     resources: list[tuple[str, dict[str, Any], str]] = field(default_factory=list)
     files: list[Any] = field(default_factory=list)
     unreadable: int = 0
     ancestors: list[Entry] = field(default_factory=list)
     branches: list[Entry] = field(default_factory=list)
+    inner: list[Entry] = field(default_factory=list)
+    followers: list[Entry] = field(default_factory=list)
     scrubs: list[Mapping[str, Any]] = field(default_factory=list)
     scopes: str = ""
     remarks: list[str] = field(default_factory=list)
     experiment: bool = False
     analyses: list[tuple[dict[str, Any], dict[str, int]]] = field(default_factory=list)
     hash_codes: list[str] = field(default_factory=list)
+    statistics: Glance = field(default_factory=lambda: Glance(Scopes()))
 
 
-def about(journal: Journal, entry: Entry, all_executions: bool = False) -> About:
-    """Look a trial over. What was given up by resuming from before it is told only with ``all_executions``."""
+def about(journal: Journal, entry: Entry, all_executions: bool = False, keys: Collection[str] = ()) -> About:
+    """Look a trial over, and how these ``keys`` of its statistics went. What was given up by resuming from before it is told
+    only with ``all_executions``.
+    """
+    inner, followers = started(journal, entry)
+    statistics = glance(journal, entry, keys, all_executions)
     return About(
-        artifacts=[dict(one.values) for one in lineage.artifacts(journal, entry, all_executions)],
+        artifacts=listed(journal, entry, all_executions),
         resources=resources.told(journal, entry, lineage.emitted(journal, entry.trial, RESOURCES)),
         files=files_written(journal, entry),
         unreadable=sum(1 for _ in lineage.emitted(journal, entry.trial, f"{UNREADABLE}-statistics")),
         ancestors=lineage.ancestors(journal, entry),
         branches=lineage.children(journal, entry.id),
+        inner=inner,
+        followers=followers,
         scrubs=[event.data for event in entry.events if event.kind == "scrubbed"],
-        scopes=_in_words(lineage.scopes(journal, entry, all_executions)),
+        scopes=_in_words(statistics.scopes),
         remarks=list(_remarks(journal, entry)),
         experiment=entry.trial.experiment,
         analyses=analyses.told(journal, entry, all_executions),
         hash_codes=hashcode.told(entry.events),
+        statistics=statistics,
     )
+
+
+def started(journal: Journal, entry: Entry) -> tuple[list[Entry], list[Entry]]:
+    """The trials that were started within this one, and those that name it as the previous one, each the oldest first.
+
+    By the journal's index; of trials that are not in it, as those that run, the first few are looked at as they are.
+    """
+    wanted = Either((Is("within", (entry.id,)), Is("previous", (entry.id,))))
+    found, waiting = journal.find(wanted, (("created", False),), MOST)
+    ids = dict.fromkeys([*(one.trial for one in found), *waiting[:MOST]])
+    near = journal.entries(Selection(ids=tuple(ids)))[::-1] if ids else []
+    return [one for one in near if one.trial.within == entry.id], [one for one in near if one.trial.previous == entry.id]
+
+
+def beyond(journal: Journal, entry: Entry, all_executions: bool = False) -> dict[str, Any]:
+    """What ``kleio info --json`` has besides the trial's document."""
+    inner, followers = started(journal, entry)
+    read = resources.told(journal, entry, lineage.emitted(journal, entry.trial, RESOURCES))
+    return {
+        "artifacts": [one.as_document() for one in listed(journal, entry, all_executions)],
+        "resources": [{**record, "path": path, "change": change or None} for path, record, change in read],
+        "branches": [one.id for one in lineage.children(journal, entry.id)],
+        "inner": [one.id for one in inner],
+        "followers": [one.id for one in followers],
+    }
 
 
 def _in_words(scopes: Scopes) -> str:

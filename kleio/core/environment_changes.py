@@ -125,3 +125,8 @@ _PARTS: Mapping[str, Callable[[Document], str]] = {
     "user": lambda side: side.get("user") or "",
     "container": _container,
 }
+
+
+def brief(side: Document) -> list[tuple[str, str]]:
+    """The operating system, GPUs and container, in words, as far as they are known."""
+    return [(name, _PARTS[name](side)) for name in ("os", "gpu", "container") if _PARTS[name](side)]

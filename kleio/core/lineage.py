@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from kleio.core import output, resuming, retention, statistics
 from kleio.core.journal.base import Selection, Summary
 from kleio.core.lookup import by_stream
-from kleio.core.scopes import is_statistic, resolved
+from kleio.core.scopes import resolved
 from kleio.core.spool import LAUNCHER, LINE_STREAMS, OUTPUT_STREAMS
 
 TYPE_CHECKING = False
@@ -91,20 +91,6 @@ def emitted(journal: Journal, trial: Trial, stream: str, but: str | None = None)
     for key, segments in seen(journal, trial, (stream,)):
         for record in statistics.records(segments) if key[0] != but else ():
             yield key, record
-
-
-def scopes(journal: Journal, entry: Entry, all_executions: bool = False) -> Scopes:
-    """The scopes of what a trial sees; of what was given up only with ``all_executions``."""
-    ends = {} if all_executions else limits(journal, parts(entry.trial), entry)
-    return resolved(resuming.counting(_marked(journal, entry.trial), ends))[1]
-
-
-def _marked(journal: Journal, trial: Trial) -> Iterator[tuple[Key, Record]]:
-    """What a trial's statistics tell of scopes; segments that tell nothing are not even looked into."""
-    for key, segments in seen(journal, trial, ("statistics",)):
-        for record in statistics.records(one for one in segments if statistics.is_marked(one.payload)):
-            if record.mark and not is_statistic(record):
-                yield key, record
 
 
 def limits(
