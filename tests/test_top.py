@@ -70,10 +70,10 @@ def test_what_runs_and_what_has_just_ended(journal, tmp_path):
     now = [1100.0]
     watched = Watched(lambda: journal, Chosen(), str(tmp_path), lambda: now[0])
     (b, a), ended = watched.look()
-    assert (b.entry.id[0], b.entry.status.value, b.elapsed, b.last) == ("b", "running", 90.0, {"loss": 0.5})
+    assert (b.entry.id[0], b.status.value, b.elapsed, b.last) == ("b", "running", 90.0, {"loss": 0.5})
     assert b.system == {"cpu": 50.0, "memory": 50.0}  # what an earlier execution took is past
     assert 40 <= b.heartbeat < 60
-    assert (a.entry.id[0], a.entry.status.value, a.elapsed, a.last, a.system) == ("a", "reserved", 100.0, {}, {})
+    assert (a.entry.id[0], a.status.value, a.elapsed, a.last, a.system) == ("a", "reserved", 100.0, {}, {})
     assert 0 <= a.heartbeat < 20
     assert ended == []
     journal.record("b" * 32, Event("end", "ended", 1105.0, 2, "b2", {"status": "broken"}))
@@ -81,7 +81,7 @@ def test_what_runs_and_what_has_just_ended(journal, tmp_path):
         running, ended = watched.look()
         assert [one.entry.id[0] for one in running] == ["a"]
         (one,) = ended
-        assert (one.entry.id[0], one.entry.status.value, one.elapsed, one.ended) == ("b", "broken", 95.0, True)
+        assert (one.entry.id[0], one.status.value, one.elapsed, one.ended) == ("b", "broken", 95.0, True)
     reserved(journal, "b", "b3", started=1150.0)  # it goes on
     running, ended = watched.look()
     assert ([one.entry.id[0] for one in running], ended) == (["b", "a"], [])
@@ -130,7 +130,8 @@ def running(letter="a", status="running", name=None, command="python train.py --
     events += [Event("n", "annotated", 1.0, data={"name": name})] if name else []
     entry = Entry(trial, tuple(events), "e" if status == "running" else None, status == "running", 1, 40.0)
     system = {"cpu": 398.2, "memory": 13 << 30, "read_rate": 3 << 20, "write_rate": 100, "processes": 3}
-    return Running(entry, entry.executions[-1], elapsed, 12.2, {"epoch": 3, "loss": 0.123456, "val/acc": 0.98}, system)
+    last = {"epoch": 3, "loss": 0.123456, "val/acc": 0.98}
+    return Running(entry, entry.executions[-1], entry.status, elapsed, 12.2, last, system)
 
 
 SEVERAL = [

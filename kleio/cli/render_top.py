@@ -61,7 +61,7 @@ def _works(found: Sequence[Running]) -> list[str]:
 
 COLUMNS: tuple[tuple[str, Cell, bool], ...] = (
     ("ID", lambda one: one.entry.id[:7], False),
-    ("STATUS", lambda one: one.entry.status.value, False),
+    ("STATUS", lambda one: one.status.value, False),
     ("TIME", lambda one: wording.span(one.elapsed), True),
     ("BEAT", _heartbeat, True),
     ("CPU", _percent, True),
@@ -163,7 +163,7 @@ def _row(one: Running) -> list[str]:
         return form(taken[name]) if name in taken else ""
 
     return [
-        one.entry.id[:7], one.entry.status.value, wording.span(one.elapsed), _heartbeat(one), one.execution.host,
+        one.entry.id[:7], one.status.value, wording.span(one.elapsed), _heartbeat(one), one.execution.host,
         one.execution.user, _percent(one), told("memory", wording.size), told("read_rate", _a_second),
         told("write_rate", _a_second), told("processes", str), wording.project_of({"project": trial.project}),
         ",".join(one.entry.tags), one.entry.name or "", wording.work(trial.command, one.entry.params, one.entry.param_sources),

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from kleio.core.choosing import Chosen
     from kleio.core.journal.base import Journal, Summary
-    from kleio.core.trial import Entry, Execution
+    from kleio.core.trial import Entry, Execution, Status
 
 STATUSES = tuple(status.value for status in HELD)
 KEPT = 60.0
@@ -41,6 +41,7 @@ class Running:
 
     entry: Entry
     execution: Execution
+    status: Status
     elapsed: float
     heartbeat: float | None
     last: Mapping[str, Any] = field(default_factory=dict)
@@ -48,7 +49,7 @@ class Running:
 
     @property
     def ended(self) -> bool:
-        return self.entry.status not in HELD
+        return self.status not in HELD
 
     def document(self) -> dict[str, Any]:
         """As ``--json`` shows it."""
@@ -56,7 +57,7 @@ class Running:
         return {
             "id": trial.id, "short_id": trial.id[:SHORT], "project": trial.project, "command": list(trial.command),
             "params": self.entry.params, "tags": list(self.entry.tags), "name": self.entry.name,
-            "status": self.entry.status.value, "host": execution.host, "user": execution.user, "pid": execution.pid,
+            "status": self.status.value, "host": execution.host, "user": execution.user, "pid": execution.pid,
             "started": view.iso(execution.started), "elapsed": self.elapsed, "heartbeat": self.heartbeat,
             "last": dict(self.last), "system": dict(self.system),
         }  # fmt: skip
@@ -99,17 +100,20 @@ class Watched:
 
     def _told(self, entries: Sequence[Entry], now: float) -> list[Running]:
         summaries = self._journal.summaries([entry.id for entry in entries]) if entries else {}
-        return [_running(entry, summaries.get(entry.id, ()), now) for entry in entries if entry.executions]
+        return [
+            _running(entry, executions[-1], summaries.get(entry.id, ()), now)
+            for entry in entries
+            if (executions := entry.executions)
+        ]
 
 
-def _running(entry: Entry, summaries: Sequence[Summary], now: float) -> Running:
-    execution = entry.executions[-1]
+def _running(entry: Entry, execution: Execution, summaries: Sequence[Summary], now: float) -> Running:
     until = now if execution.ended is None else execution.ended
     own = combine(resuming.counted(entry, summaries))
     taken = combine(one for one in summaries if one.writer == LAUNCHER and one.execution == execution.id)
     renewed = None if entry.left is None or execution.lease is None else max(execution.lease - entry.left, 0.0)
     return Running(
-        entry, execution, max(until - execution.started, 0.0), renewed,
+        entry, execution, entry.status, max(until - execution.started, 0.0), renewed,
         {key: one.get("last") for key, one in own.items() if is_logged(key)},
         {key.removeprefix(SYSTEM): one.get("last") for key, one in taken.items()},
     )  # fmt: skip
