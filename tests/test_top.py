@@ -144,12 +144,12 @@ ENDED = [running("e", "broken")]
 
 
 def headings(columns):
-    return render_top.screen(SEVERAL, ENDED, columns, 24)[2].split()
+    return render_top.screen(SEVERAL, ENDED, 0.0, columns, 24)[2].split()
 
 
 @pytest.mark.parametrize("columns", [20, 39, 60, 79, 99, 119, 199, 399])
 def test_it_fits(columns):
-    found = render_top.screen(SEVERAL, ENDED, columns, 24)
+    found = render_top.screen(SEVERAL, ENDED, 0.0, columns, 24)
     assert all(cell_len(line) <= columns for line in found)
     assert all(line.isprintable() for line in found)
     assert [line[:7] for line in found[3:8]] == [letter * 7 for letter in "abcde"]
@@ -160,15 +160,15 @@ def test_what_says_least_gives_way_first():
     assert headings(199) == every
     assert headings(79) == [one for one in every if one not in ("HOST", "USER", "PROJECT")]
     assert headings(39)[:3] == ["ID", "STATUS", "TIME"]  # something has ended
-    assert render_top.screen(SEVERAL[:2], [], 39, 24)[2].split() == ["ID", "TIME", "CPU", "MEM", "COMMAND"]
-    alike = render_top.screen([SEVERAL[0], SEVERAL[0]], [], 199, 24)
+    assert render_top.screen(SEVERAL[:2], [], 0.0, 39, 24)[2].split() == ["ID", "TIME", "CPU", "MEM", "COMMAND"]
+    alike = render_top.screen([SEVERAL[0], SEVERAL[0]], [], 0.0, 199, 24)
     assert alike[2].split() == [one for one in every if one not in ("HOST", "USER", "PROJECT")]
     assert alike[3].split() == ["aaaaaaa", "running", "12s", "12s", "398%", "13G", "3.0M/s", "train.py", "--lr", "0.1",
                                 "loss=0.1235", "val/acc=0.98", "epoch=3"]  # fmt: skip
 
 
 def test_what_differs_is_shown():
-    found = render_top.screen(SEVERAL, ENDED, 199, 24)
+    found = render_top.screen(SEVERAL, ENDED, 0.0, 199, 24)
     assert "2h01m   12s  398%  13G" in found[4]
     assert "train.py lr=0.2" in found[4]
     assert "␛[31mred 日本語 🎉 train.py lr=0.1" in found[5]
@@ -179,8 +179,8 @@ def test_what_differs_is_shown():
 
 def test_on_a_low_screen_one_goes_down():
     many = [running(f"{at:x}") for at in range(16)]
-    assert [line[0] for line in render_top.screen(many, [], 79, 8, first=4)[3:]] == list("45678")
-    assert len(render_top.screen(many, [], 79, 2)) == 2
+    assert [line[0] for line in render_top.screen(many, [], 0.0, 79, 8, first=4)[3:]] == list("45678")
+    assert len(render_top.screen(many, [], 0.0, 79, 2)) == 2
 
 
 @pytest.mark.parametrize(
@@ -441,6 +441,9 @@ def test_a_list_is_drawn_again_and_again(workplace):
         kleio("--name", "second", "false", check=1)
         assert ls.shows("second", "broken").startswith("ID")
         assert columns.shows("second").startswith("second  broken\nfirst   completed\n")
+        columns.resize(2, 40)
+        columns.screen.size = (2, 40)
+        columns.shows("q: quit · 1 more lines")
         ls.type(b"q")
         columns.type(b"\x03")
         assert (ls.over(), columns.over()) == (0, 0)

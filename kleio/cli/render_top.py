@@ -79,11 +79,13 @@ OF_SEVERAL = ("HOST", "USER", "PROJECT")
 
 
 def screen(
-    running: Sequence[Running], ended: Sequence[Running], columns: int, rows: int, first: int = 0
+    running: Sequence[Running], ended: Sequence[Running], when: float, columns: int, rows: int, first: int = 0
 ) -> list[str]:
-    """So many lines, of so many columns: a line about all, then the trials from the ``first`` on, what has ended below."""
+    """So many lines, of so many columns: a line about all, as it was ``when`` they were looked at, then the trials from the
+    ``first`` on, what has ended below.
+    """
     bold, dim, _ = styles()
-    head = [bold(cut(summary(running), columns)), ""]
+    head = [bold(cut(summary(running, when), columns)), ""]
     if not running and not ended:
         return [*head, dim(cut("nothing runs; this goes on looking", columns))][:rows]
     shown = [*running, *ended]
@@ -98,10 +100,10 @@ def _faded(line: str, dim: Callable[[str], str]) -> str:
     return dim(line.replace(PLAIN, f"{PLAIN}{FAINT}"))
 
 
-def summary(running: Sequence[Running]) -> str:
+def summary(running: Sequence[Running], when: float) -> str:
     """How many run, on how many machines, and what they take together."""
     hosts = {one.execution.host for one in running}
-    said = [f"kleio top {time.strftime('%H:%M:%S')}", f"{len(running)} running"]
+    said = [f"kleio top {time.strftime('%H:%M:%S', time.localtime(when))}", f"{len(running)} running"]
     if len(hosts) > 1:
         said[1] += f" on {len(hosts)} hosts"
     sampled = [one.system for one in running if "cpu" in one.system]

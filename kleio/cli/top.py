@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 import click
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from kleio.cli.options import Reading
     from kleio.core.running import Running
 
-    Found = tuple[list[Running], list[Running]]
+    Found = tuple[list[Running], list[Running], float]
 
 ORDERS: dict[str, Callable[[Running], float]] = {
     "newest": lambda one: one.execution.started,
@@ -65,7 +66,7 @@ def top(
         else:
             render_top.snapshot(running)
         return
-    watching.watch(watched.look, order.frame, every, order.pressed, order.hint)
+    watching.watch(lambda: (*watched.look(), time.time()), order.frame, every, order.pressed, order.hint)
 
 
 class Order:
@@ -80,11 +81,11 @@ class Order:
 
     def frame(self, found: Found, columns: int, rows: int) -> list[str]:
         """The screen."""
-        running, ended = found
+        running, ended, when = found
         self._page = max(rows - 3, 1)
         self._most = max(len(running) + len(ended) - self._page, 0)
         self._first = min(max(self._first, 0), self._most)
-        return render_top.screen(self.sorted(running), ended, columns, rows, self._first)
+        return render_top.screen(self.sorted(running), ended, when, columns, rows, self._first)
 
     def pressed(self, key: str) -> None:
         """Sort by what begins with this letter, turn it round, or go up or down."""

@@ -97,7 +97,7 @@ class Looking(Generic[T]):
 
     def complaint(self) -> str:
         """Why it does not look now, and for how long it has not; empty if it does."""
-        return f"{self.problem} (for {wording.span(time.monotonic() - self._since)})" if self.problem else ""
+        return f"for {wording.span(time.monotonic() - self._since)}: {self.problem}" if self.problem else ""
 
 
 def _show(
@@ -114,8 +114,10 @@ def _show(
         if over(looking.found):
             return
         columns, rows = screen.size()
-        below = _below(looking.complaint() or hint(), bool(looking.problem), columns)
         made = frame(looking.found, columns, rows - 1)
+        unseen = len(made) - (rows - 1)
+        said = looking.complaint() or f"{hint()}{f' · {unseen} more lines' if unseen > 0 else ''}"
+        below = _below(said, bool(looking.problem), columns)
         screen.draw([*made[: rows - 1], *[""] * (rows - 1 - len(made)), below])
         ready = select.select([note, *typed], [], [])[0]
         if note in ready and not _heeded(os.read(note, 4096), screen):
