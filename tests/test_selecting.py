@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from uuid import uuid4
@@ -97,7 +98,7 @@ def test_commands_with_another_word(swept):
     assert read(*apart, *swept[:2]) == read(*apart, "--where", "params.lr == 0.1")
     assert refused("diff", "--where", "params.lr > 0").startswith("6 trials match; one or two are needed")
     assert "one too many" in refused("diff", *swept[:2], "--newest")
-    assert read("scrub", "--json", "--dry-run", "--where", one, "sgd")["id"] == swept[0]
+    assert json.loads(kleio("scrub", "--json", "--dry-run", "--where", one, "sgd", check=0).stdout)["id"] == swept[0]
     assert refused("scrub", "--where", one) == "missing argument PATTERN"
     assert "unexpected argument: c" in refused("checkout", "--newest", "b", "c")
     assert read("tree", "--json", "--where", one)[0]["id"] == swept[0]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kleio.cli.launching import launch
-from kleio.cli.options import choosing_options, given, run_options
+from kleio.cli.options import choosing_options, given, own_words, run_options, suggested
 from kleio.core.asked import Branching
 from kleio.core.errors import UsageError
 
@@ -23,15 +23,8 @@ class Branch(click.Command):
     """Puts a word in the place of the id where the trial is chosen, so that what follows is the command's."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        options = {name: one for one in self.params if isinstance(one, click.Option) for name in one.opts}
-        at, chosen = 0, False
-        while at < len(args):
-            name, equals, _ = args[at].partition("=")
-            option = options.get(name)
-            if option is None:
-                break
-            chosen = chosen or option.name in ("where", "newest")
-            at += 1 if option.is_flag or equals else 2
+        at = own_words(self.params, args)
+        chosen = any(word.partition("=")[0] in ("--where", "--newest") for word in args[:at])
         return super().parse_args(ctx, [*args[:at], CHOSEN, *args[at:]] if chosen else args)
 
 
@@ -41,7 +34,8 @@ class Branch(click.Command):
         click.Option([TIMESTAMP], metavar="WHERE",
                      help="where to cut: epoch=10, an ISO time, or 2h30m after the start; without it, at the end"),
         *choosing_options(by_words=False),
-        click.Argument(["words"], nargs=-1, type=click.UNPROCESSED, metavar="[ID] [OPTIONS OF THE COMMAND] [-- COMMAND…]"),
+        click.Argument(["words"], nargs=-1, type=click.UNPROCESSED, metavar="[ID] [OPTIONS OF THE COMMAND] [-- COMMAND…]",
+                       shell_complete=suggested("first_id")),
     ],
     cls=Branch,
     context_settings={"allow_interspersed_args": False},

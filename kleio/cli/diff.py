@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from kleio.cli import render, render_diff
-from kleio.cli.options import as_json, reading
+from kleio.cli.options import as_json, reading, suggested
 from kleio.cli.selecting import asked_for
 from kleio.core import differences
 from kleio.core.config import Config
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("trials", metavar="[ID] [ID2]", nargs=-1)
+@click.argument("trials", metavar="[ID] [ID2]", nargs=-1, shell_complete=suggested("ids"))
 @click.option("--params", is_flag=True, help="only command and parameters")
 @click.option("--code", is_flag=True, help="only the code; in a pipe a patch for git apply")
 @click.option("--env", is_flag=True, help="only packages and environment")

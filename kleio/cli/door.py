@@ -41,7 +41,7 @@ class Door(click.Group):
         if args[0] not in LAUNCHING:
             self._check_options(ctx, args[0])
         name, command, rest = super().resolve_command(ctx, args)
-        return name, command, repeated(command, rest) if command else rest
+        return name, command, repeated(command, rest) if command and not ctx.resilient_parsing else rest
 
     def _check_options(self, ctx: click.Context, command: str) -> None:
         wrong = [name for name in given(ctx) if name not in ("journal", "project", "quiet")]

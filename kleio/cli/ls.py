@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from kleio.cli import render, render_trials
-from kleio.cli.options import EVERY, all_executions, as_json, reading
+from kleio.cli.options import EVERY, all_executions, as_json, reading, suggested
 from kleio.cli.render_table import DIGITS
 from kleio.cli.selecting import by_words
 from kleio.core import view
@@ -32,7 +32,8 @@ SHOWN = 20
 @click.option("--project", metavar="NAME", help="trials of this project")
 @click.option("--status", multiple=True, metavar="STATUS", type=click.Choice([one.value for one in Status]),
               help="with this status; repeatable: " + ", ".join(Status))
-@click.option("--tag", multiple=True, metavar="TAG", help="only with this tag; repeatable, then all are needed")
+@click.option("--tag", multiple=True, metavar="TAG", shell_complete=suggested("tags"),
+              help="only with this tag; repeatable, then all are needed")
 @click.option("--user", metavar="NAME", help="trials of this user")
 @click.option("--where", metavar="QUERY", multiple=True,
               help="for which this holds, as \"params.lr > 0.1 and status == 'completed'\"; repeatable, then all must hold")

@@ -19,6 +19,10 @@ def main() -> None:
     """The entry point of the console script. Does not return."""
     _fill_standard_descriptors()
     words = sys.argv[1:]
+    if not words and "_KLEIO_COMPLETE" in os.environ:
+        from kleio.cli.completion import answer
+
+        _leave(answer(), None)
     _leave(*_guarded(words))
 
 

@@ -21,6 +21,18 @@ if TYPE_CHECKING:
     from kleio.core.journal.base import Journal
 
 
+def suggested(what: str) -> Callable[[click.Context, click.Parameter, str], list[Any]]:
+    """A function of :mod:`kleio.cli.suggesting`, which only a shell that completes a word imports."""
+
+    def complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:
+        from kleio.cli import suggesting
+
+        found: list[Any] = getattr(suggesting, what)(ctx, param, incomplete)
+        return found
+
+    return complete
+
+
 def run_options() -> list[click.Parameter]:
     """One option for each setting that has one."""
     return [_option(setting) for setting in SETTINGS if setting.option]
@@ -33,7 +45,8 @@ def _option(setting: Setting) -> click.Option:
         return click.Option(names, is_flag=True, default=None, help=shown)
     metavar = "URI" if setting.key == "journal" else setting.key.upper() if setting.key in ("tag", "name") else "TEXT"
     if setting.kind == "list":
-        return click.Option(names, multiple=True, metavar=metavar, help=shown)
+        tags = suggested("tags") if setting.key == "tag" else None
+        return click.Option(names, multiple=True, metavar=metavar, help=shown, shell_complete=tags)
     if setting.kind == "choice":
         return click.Option(names, type=click.Choice(setting.choices), help=shown)
     return click.Option(names, metavar=metavar, help=shown)
@@ -59,6 +72,15 @@ def repeated(command: click.Command, words: Sequence[str]) -> list[str]:
         found += [part for value in taken for part in (word, value)] or [word]
         at += 1 + len(taken)
     return [*found, *words[at:]]
+
+
+def own_words(params: Sequence[click.Parameter], words: Sequence[str]) -> int:
+    """How many of the first words are options and their values; one more than there are where the last value is missing."""
+    options = {name: one for one in params if isinstance(one, click.Option) for name in one.opts}
+    at = 0
+    while at < len(words) and (option := options.get(words[at].partition("=")[0])):
+        at += 1 if option.is_flag or "=" in words[at] else 2
+    return at
 
 
 def _is_value(word: str) -> bool:

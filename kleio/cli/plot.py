@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kleio.cli import render_plot, watching, wording
-from kleio.cli.options import all_executions, as_json, reading
+from kleio.cli.options import all_executions, as_json, reading, suggested
 from kleio.cli.selecting import asked_for
 from kleio.core import view
 from kleio.core.config import spool_root
@@ -67,7 +67,7 @@ def _finite(_: click.Context, __: click.Parameter, value: float | None) -> float
 
 
 @click.command(cls=_Plot)
-@click.argument("words", metavar="[ID]… [KEY]…", nargs=-1)
+@click.argument("words", metavar="[ID]… [KEY]…", nargs=-1, shell_complete=suggested("ids"))
 @click.option("-x", "across", metavar="KEY", help="what x is: a statistic, time, or index for the number of the "
               "point  [default: epoch, step or the like where all points have it, else time]")  # fmt: skip
 @click.option("--smooth", metavar="[N]", type=float, callback=_finite,

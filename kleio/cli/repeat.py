@@ -11,7 +11,7 @@ import click
 
 from kleio.cli import render_repeat
 from kleio.cli.launching import launch
-from kleio.cli.options import choosing_options, given, run_options
+from kleio.cli.options import choosing_options, given, run_options, suggested
 from kleio.cli.selecting import signals_kept, taken
 from kleio.core import inputs
 from kleio.core.codedocument import recorded_code
@@ -43,7 +43,7 @@ ENDED_BY_US = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
         click.Option(["--ignore"], multiple=True, metavar="KEY", help="a statistic or artifact that may differ (a pattern)"),
         click.Option(["--json"], is_flag=True, help="print the comparison as one JSON document, and all else on stderr"),
         *choosing_options(),
-        click.Argument(["trial"], metavar="[ID]", required=False),
+        click.Argument(["trial"], metavar="[ID]", required=False, shell_complete=suggested("ids")),
     ]
 )
 @click.pass_context

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kleio.cli.launching import launch
-from kleio.cli.options import choosing_options, given, run_options
+from kleio.cli.options import choosing_options, given, run_options, suggested
 from kleio.core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 
 @click.command(params=[*run_options(), *choosing_options(by_words=False),
-                       click.Argument(["words"], nargs=-1, type=click.UNPROCESSED, metavar="[COMMAND…|ID]")],
+                       click.Argument(["words"], nargs=-1, type=click.UNPROCESSED, metavar="[COMMAND…|ID]",
+                                      shell_complete=suggested("ids"))],
                context_settings={"allow_interspersed_args": False})  # fmt: skip
 @click.pass_context
 def run(ctx: click.Context, /, words: tuple[str, ...], **rest: Any) -> Outcome:

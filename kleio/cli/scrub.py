@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from kleio.cli import render_scrub
-from kleio.cli.options import as_json, given
+from kleio.cli.options import as_json, given, suggested
 from kleio.cli.selecting import choosing, taken
 from kleio.core import scrub as scrubbing
 from kleio.core.config import Config, spool_root
@@ -22,7 +22,7 @@ from kleio.core.pattern import Pattern
 
 
 @click.command()
-@click.argument("words", metavar="[ID] PATTERN", nargs=-1)
+@click.argument("words", metavar="[ID] PATTERN", nargs=-1, shell_complete=suggested("first_id"))
 @click.option("--regex", is_flag=True, help="PATTERN is a regular expression, as Python writes them")
 @click.option("--dry-run", is_flag=True, help="only show where it is, and how often")
 @click.option("--yes", "-y", is_flag=True, help="do not ask")

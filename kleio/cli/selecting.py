@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kleio.cli import wording
-from kleio.cli.options import choosing_options, shorthand_options
+from kleio.cli.options import choosing_options, shorthand_options, suggested
 from kleio.core.config import Config, spool_root
 from kleio.core.errors import UnknownTrial, UsageError
 
@@ -191,7 +191,7 @@ def one_trial(command: Callable[..., Any]) -> Callable[..., Any]:
     def wrapped(with_: Reading, /, asked: Asked, trial: str | None, **options: Any) -> Any:
         return command(with_, entry=asked.one(with_.journal, with_.config, trial), **options)
 
-    _parameter(wrapped, click.Argument(["trial"], metavar="[ID]", required=False))
+    _parameter(wrapped, click.Argument(["trial"], metavar="[ID]", required=False, shell_complete=suggested("ids")))
     return asked_for(wrapped)
 
 
@@ -205,7 +205,8 @@ def one_trial_and(name: str, metavar: str, required: bool = False) -> Callable[[
             return command(with_, entry=asked.one(with_.journal, with_.config, prefix), **{name: word}, **options)
 
         shown = f"[ID] {metavar if required else f'[{metavar}]'}"
-        _parameter(wrapped, click.Argument(["words"], metavar=shown, nargs=-1))
+        words_told = suggested("first_id" if required else "id_and_file")
+        _parameter(wrapped, click.Argument(["words"], metavar=shown, nargs=-1, shell_complete=words_told))
         return asked_for(wrapped)
 
     return decorated
@@ -248,7 +249,7 @@ def several_trials(command: Callable[..., Any]) -> Callable[..., Any]:
     def wrapped(with_: Reading, /, asked: Asked, trials: tuple[str, ...], **options: Any) -> Any:
         return command(with_, entries=asked.several(with_.journal, with_.config, trials), **options)
 
-    _parameter(wrapped, click.Argument(["trials"], metavar="[ID]…", nargs=-1))
+    _parameter(wrapped, click.Argument(["trials"], metavar="[ID]…", nargs=-1, shell_complete=suggested("ids")))
     return asked_for(wrapped)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from kleio.cli import render, render_stats
-from kleio.cli.options import all_executions, as_json, reading
+from kleio.cli.options import all_executions, as_json, reading, suggested
 from kleio.cli.selecting import by_words, taken
 from kleio.core.config import spool_root
 from kleio.core.errors import UsageError
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from kleio.cli.options import Reading
 
 @click.command()
-@click.argument("trials", metavar="[ID]…", nargs=-1)
+@click.argument("trials", metavar="[ID]…", nargs=-1, shell_complete=suggested("ids"))
 @click.option("--trials", "chosen", metavar="QUERY", multiple=True,
               help="of trials for which this holds, as \"params.lr > 0.1\", newest first; repeatable, then all must hold")
 @by_words

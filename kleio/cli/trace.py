@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from kleio.cli import render_trace
-from kleio.cli.options import as_json, reading
+from kleio.cli.options import as_json, reading, suggested
 from kleio.core import trace as tracing
 from kleio.core.config import spool_root
 from kleio.core.errors import UnknownTrial
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("what", metavar="WHAT")
+@click.argument("what", metavar="WHAT", shell_complete=suggested("files"))
 @click.option("-n", "limit", metavar="N", type=click.IntRange(min=0), default=10, show_default=True,
               help="how many trials at most; 0: all")
 @as_json

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from kleio.cli import render_tree
-from kleio.cli.options import as_json, reading
+from kleio.cli.options import as_json, reading, suggested
 from kleio.cli.selecting import asked_for
 from kleio.core import view
 from kleio.core.config import spool_root
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("trial", metavar="[ID]", required=False)
+@click.argument("trial", metavar="[ID]", required=False, shell_complete=suggested("ids"))
 @as_json
 @reading
 @asked_for
