@@ -440,6 +440,24 @@ def test_svg_is_the_same_each_time_and_harmless(hostile):
     assert all(trial in first for trial in hostile)
 
 
+KEYS = ["</script><script>alert(1)//", "$x_1^ \\frac$", "</svg>\x1b[2J\u202e🎉", "plain"]
+
+
+def test_hostile_names_of_statistics(book):
+    trial = book.trial([{key: n * at for at, key in enumerate(KEYS, 1)} for n in range(4)])
+    for kind in ("svg", "png", "html"):
+        plot(trial, *KEYS, "-x", KEYS[0], "-o", f"several.{kind}", "--title", KEYS[1])
+        plot(trial, KEYS[1], "-x", KEYS[1], "-o", f"one.{kind}")
+    for name in ("one.svg", "several.svg"):
+        ET.parse(name)
+    text = Path("several.html").read_text("utf-8")
+    assert [tag for tag, _ in Page(text).tags].count("script") == 2
+    assert curves_in(text)[0]["label"] == KEYS[0]
+    shown = plot(trial, *KEYS)
+    assert "\x1b" not in shown
+    assert "\u202e" not in shown
+
+
 def test_pdf_and_what_is_unusual(hostile, book):
     plot(*hostile, "loss", "-o", "plot.pdf", "--log-y", "-x", "time")
     assert Path("plot.pdf").read_bytes().startswith(b"%PDF-")
@@ -467,6 +485,10 @@ class Page(html.parser.HTMLParser):
         self.texts.setdefault(self.open[-1] if self.open else "", []).append(data)
 
 
+def curves_in(text):
+    return json.loads(re.search(r'id="curves">(.*?)</script>', text, re.DOTALL)[1])["curves"]
+
+
 def test_html_needs_nothing_from_anywhere_and_runs_nothing_of_a_trials(hostile):
     plot(*hostile, "loss", "-o", "plot.html", "--smooth", "3")
     text = Path("plot.html").read_text("utf-8")
@@ -475,11 +497,11 @@ def test_html_needs_nothing_from_anywhere_and_runs_nothing_of_a_trials(hostile):
     assert named == [{"type": "application/json", "id": "curves"}, {}]
     assert not [attrs for _, attrs in page.tags if {"src", "href"} & set(attrs) or any(name.startswith("on") for name in attrs)]
     assert {attrs["content"] for tag, attrs in page.tags if attrs.get("name") == "kleio-trial"} == {" ".join(hostile)}
-    data = json.loads(re.search(r'id="curves">(.*?)</script>', text, re.DOTALL)[1])
+    found = curves_in(text)
     expected = read("plot", *hostile, "loss", "--json", "--smooth", "3")
-    assert [one["y"] for one in data["curves"]] == [one["y"] for one in expected]
+    assert [one["y"] for one in found] == [one["y"] for one in expected]
     assert "</script>" not in text.partition('id="curves">')[2].partition("</script>")[0]
-    assert "</svg>" in data["curves"][0]["label"]
+    assert "</svg>" in found[0]["label"]
     (policy,) = [attrs["content"] for tag, attrs in page.tags if "http-equiv" in attrs]
     assert policy.startswith("default-src 'none'")
     root = ET.fromstring(re.search(r"<svg.*?</svg>", text, re.DOTALL)[0])
@@ -626,16 +648,28 @@ def test_following_what_has_ended_shows_it_once(book):
         plot(trial, "los", "--follow")
 
 
+def test_following_what_never_comes(running):
+    with following(running.id, "los") as shown:
+        shown.until(b"waiting for los")
+        running.log({"epoch": 0, "loss": 1.0})
+        running.end()
+        assert b"did you mean loss?" in shown.finish().rpartition(LEAVE)[2]
+        assert shown.process.returncode == 2
+
+
 def test_only_what_is_new_is_read(running, book, monkeypatch):
-    opened = []
+    opened, sent = [], []
+    segments = book.journal.segments
+    monkeypatch.setattr(book.journal, "segments", lambda *given: (sent.append(one) or one for one in segments(*given)))
     monkeypatch.setattr(statistics.Packed, "__init__", counting(statistics.Packed.__init__, opened))
     entry = book.journal.entry(running.id)
     made = Chart(book.journal, [entry], Wanted(("loss",)))
     for count in range(1, 4):
         running.log(*[{"epoch": count, "loss": 1.0}] * 1000)
         opened.clear()
+        sent.clear()
         assert made.read([entry])
-        assert len(opened) == 1
+        assert len(opened) == len(sent) == 1
     assert len(made.curves()[0].y) == 3000
 
 
