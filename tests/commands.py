@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import json
 import os
+import pty
+import select
 import signal
 import subprocess
 import sys
@@ -103,3 +105,21 @@ def script(directory: Path, text: str, name: str = "train.py") -> Path:
     path = directory / name
     path.write_text(text)
     return path
+
+
+def on_a_terminal(*words, columns=80, **environment):
+    """What ``kleio WORDS`` prints on a terminal of that width."""
+    pid, fd = pty.fork()
+    if pid == 0:
+        os.environ |= {"COLUMNS": str(columns), "LINES": "24", "TERM": "xterm-256color"} | environment
+        os.execv(KLEIO[0], [*KLEIO, *words])
+    out = b""
+    while select.select([fd], [], [], 30)[0]:
+        try:
+            data = os.read(fd, 65536)
+        except OSError:
+            break
+        out += data
+    assert os.waitpid(pid, 0)[1] == 0, out
+    os.close(fd)
+    return out.decode().replace("\r\n", "\n")

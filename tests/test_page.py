@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import math
 import os
-import pty
 import re
-import select
 import subprocess
 
 import pytest
-from commands import KLEIO, printed, read
+from commands import KLEIO, on_a_terminal, printed, read
 from recorded import Recorded
 
 from kleio.cli.render_courses import BLOCKS, PLAIN, sparkline
@@ -36,24 +34,6 @@ def local(workplace, tmp_path):
     made = Recorded(os.environ["KLEIO_JOURNAL"], tmp_path, str(workplace))
     yield made
     made.close()
-
-
-def on_a_terminal(*words, columns=80, **environment):
-    """What ``kleio WORDS`` prints on a terminal of that width, without colours."""
-    pid, fd = pty.fork()
-    if pid == 0:
-        os.environ |= {"COLUMNS": str(columns), "LINES": "24", "TERM": "xterm-256color", "NO_COLOR": "1"} | environment
-        os.execv(KLEIO[0], [*KLEIO, *words])
-    out = b""
-    while select.select([fd], [], [], 30)[0]:
-        try:
-            data = os.read(fd, 65536)
-        except OSError:
-            break
-        out += data
-    assert os.waitpid(pid, 0)[1] == 0, out
-    os.close(fd)
-    return out.decode().replace("\r\n", "\n")
 
 
 def section(page, title):
@@ -215,7 +195,7 @@ def test_on_a_terminal_long_values_are_cut_and_nothing_is_obeyed(local):
         reports=[("exception", {"type": "ValueError", "message": evil + "\nsecond", "traceback": evil, "process": "1"})],
     )
     for columns in (40, 80, 200):
-        page = on_a_terminal("info", trial, columns=columns)
+        page = on_a_terminal("info", trial, columns=columns, NO_COLOR="1")
         assert "\x1b" not in page
         title, *lines = page.splitlines()
         assert title.startswith(f"trial {trial}")

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-import pty
 import re
-import select
 import subprocess
 
 import pytest
-from commands import KLEIO, PYTHON, info, kleio, script, start, trials, until
+from commands import KLEIO, PYTHON, info, kleio, on_a_terminal, script, start, trials, until
 
 KEYS = [
     "id", "short_id", "work_key", "project", "command", "cwd", "params", "param_sources", "param_defaults", "status", "tags",
@@ -26,24 +24,6 @@ def project(tmp_path, monkeypatch):
     directory.mkdir()
     monkeypatch.chdir(directory)
     return directory
-
-
-def on_a_terminal(*words, columns=80, **environment):
-    """What ``kleio WORDS`` prints on a terminal of that width."""
-    pid, fd = pty.fork()
-    if pid == 0:
-        os.environ |= {"COLUMNS": str(columns), "LINES": "24", "TERM": "xterm-256color"} | environment
-        os.execv(KLEIO[0], [*KLEIO, *words])
-    out = b""
-    while select.select([fd], [], [], 30)[0]:
-        try:
-            data = os.read(fd, 65536)
-        except OSError:
-            break
-        out += data
-    assert os.waitpid(pid, 0)[1] == 0, out
-    os.close(fd)
-    return out.decode()
 
 
 def test_the_stable_keys(project, journal_uri):

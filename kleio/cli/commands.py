@@ -12,6 +12,7 @@ COMMANDS = {
     "get": "bring artifacts of a trial back as files",
     "plot": "draw statistics of trials, on the terminal or in a file",
     "tree": "draw which trial continues which",
+    "compare": "what differs among trials, side by side",
     "diff": "what differs between two trials, or between one and what is here",
     "checkout": "bring the code of a trial back into a new directory",
     "repeat": "run a trial again from its own code, and see whether it comes out the same",

@@ -131,12 +131,17 @@ def recorded(journal: Journal, entry: Entry, here: str) -> Side:
     environment = journal.document(digests[-1]) if digests else None
     if environment is None:
         notes.append(f"the environment of trial {entry.id[:SHORT]} was not recorded")
-    lasted = [one.ended - one.started for one in entry.executions if one.ended]
     summary = statistics.combine(resuming.counted(entry, journal.summaries([entry.id]).get(entry.id, ())))
     return Side(
         entry.id, entry.trial.command, entry.params, code, environment, entry.status.value,
-        sum(lasted) if lasted else None, summary, tuple(notes),
+        lasted(entry), summary, tuple(notes),
     )  # fmt: skip
+
+
+def lasted(entry: Entry) -> float | None:
+    """Seconds of all executions that have ended; None if none has."""
+    spans = [one.ended - one.started for one in entry.executions if one.ended]
+    return sum(spans) if spans else None
 
 
 def version(journal: Journal, entry: Entry, here: str) -> Version | None:
@@ -228,7 +233,7 @@ def compare(before: Side, after: Side, with_patch: bool = True, binary: bool = F
     packages = _changes((old or {}).get("packages") or {}, (new or {}).get("packages") or {}) if known else []
     return Differences(
         before, after, _changes(before.params, after.params), files, text, packages,
-        _changes(_surroundings(old or {}), _surroundings(new or {})) if known else [],
+        _changes(surroundings(old or {}), surroundings(new or {})) if known else [],
         _summaries(before, after), notes,
     )  # fmt: skip
 
@@ -239,7 +244,7 @@ def _changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Change
     return [one for one in found if one.before != one.after]
 
 
-def _surroundings(environment: Mapping[str, Any]) -> dict[str, Any]:
+def surroundings(environment: Mapping[str, Any]) -> dict[str, Any]:
     """All of an environment but its packages, whatever a later kleio adds to it, under names joined with dots."""
     return {name: value for name, value in _flat(environment) if not name.startswith("packages.") and name != "packages"}
 
