@@ -63,8 +63,8 @@ def test_what_runs_and_what_has_just_ended(journal, tmp_path):
     reserved(journal, "b", "b2", 20, started=1010.0)  # as if it had been renewed forty seconds ago
     reserved(journal, "d", "d1", -1)  # nobody is there any more
     journal.record("b" * 32, Event("running-b2", "running", 1010.0, 2, "b2"))
-    for execution, end in (("b1", 99.0), ("b2", 50.0)):
-        sample = {"count": 1, "time": 5, "last": end}
+    for execution, end, when in (("b1", 99.0, 9), ("b2", 50.0, 5)):  # by clocks of two machines
+        sample = {"count": 1, "time": when, "last": end}
         journal.summarise(Summary("b" * 32, execution, LAUNCHER, 10, {"system.cpu": sample, "system.memory": sample}))
     journal.summarise(Summary("b" * 32, "b2", "w", 10, {"loss": {"count": 1, "time": 5, "last": 0.5}}))
     now = [1100.0]
