@@ -141,7 +141,7 @@ def test_a_pager_is_left(listed):
     with Terminal(*KLEIO, "ls", "-a", "-n", "0", size=(24, 80), env={"PAGER": "less -S -R"}) as terminal:
         terminal.until(b":\x1b[K")
         terminal.type(b"\x03")
-        terminal.until(b":\x1b[K")
+        terminal.until(b"\x07")  # to less it means nothing
         terminal.type(b"q")
         terminal.finish()
         assert terminal.process.returncode == 0

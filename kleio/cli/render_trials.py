@@ -112,7 +112,12 @@ def _in_a_pipe(found: Sequence[Document], with_project: bool, digits: int, heade
 
 
 def _last(summary: Mapping[str, Any], digits: int) -> str:
-    return " ".join(f"{key}={wording.number(own.get('last'), digits)}" for key, own in summary.items())
+    return " ".join(f"{key}={wording.number(own.get('last'), digits)}" for key, own in summary.items() if is_logged(key))
+
+
+def is_logged(key: str) -> bool:
+    """Whether it is of what a run says of itself, and not of what kleio measures beside it."""
+    return not key.startswith("system.")
 
 
 def on_a_terminal(
@@ -180,17 +185,17 @@ def _other(left: Any, right: Any) -> bool:
 
 
 def last_values(found: Sequence[Document]) -> dict[str, list[Any]]:
-    """By the names of statistics, those first that tell the trials apart: what kleio itself measures, what is the same in all,
-    and what only counts, as ``epoch``, comes last, and what few trials have after what many have.
+    """By the names of statistics, those first that tell the trials apart: what is the same in all, and what only counts, as
+    ``epoch``, comes last, and what few trials have after what many have.
     """
-    names = dict.fromkeys(name for one in found for name in one["summary"])
+    names = dict.fromkeys(name for one in found for name in one["summary"] if is_logged(name))
     columns = {name: [one["summary"].get(name, {}).get("last") for one in found] for name in names}
 
-    def rank(name: str) -> tuple[bool, bool, bool, int, str]:
+    def rank(name: str) -> tuple[bool, bool, int, str]:
         values = [value for value in columns[name] if value is not None]
         same = len(found) > 1 and not any(_other(columns[name][0], value) for value in columns[name][1:])
         counts = all(isinstance(value, int) for value in values)
-        return name.startswith("system."), same, counts, len(found) - len(values), name
+        return same, counts, len(found) - len(values), name
 
     return {name: columns[name] for name in sorted(columns, key=rank)}
 
