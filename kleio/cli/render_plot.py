@@ -88,7 +88,7 @@ def _legend(strokes: Sequence[Stroke], drawn: Drawn, named: Sequence[Sequence[in
     told = 0
     for places in named:
         if not places:
-            yield cut(f"… and {wording.several(len(strokes) - told, 'curve')} more", width)
+            yield cut(f"… and {len(strokes) - told:,} more", width)
         line = ""
         for at in places:
             name = cut(names[at], each - 3)

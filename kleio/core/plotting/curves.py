@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from dataclasses import dataclass, replace
 
 from kleio.core.plotting import axes
@@ -72,13 +73,15 @@ def _averages(values: Sequence[float], weight: float) -> Iterator[float]:
 
 def labels(entries: Sequence[Entry]) -> dict[str, str]:
     """What tells trials apart, by id: the parameters that differ, else their names, and ids where that is not enough."""
-    found = {entry.id: " ".join(_told(entry.params, differing([one.params for one in entries]))) for entry in entries}
+    params = [entry.params for entry in entries]
+    telling = differing(params)
+    found = {entry.id: " ".join(_told(own, telling)) for entry, own in zip(entries, params, strict=True)}
     names = [entry.name for entry in entries]
     if not all(found.values()) and all(names) and len(set(names)) == len(names):
         found = {entry.id: str(entry.name) for entry in entries}
-    several = list(found.values())
+    times = Counter(found.values())
     return {
-        trial: label if label and several.count(label) == 1 else f"{label} {trial[:SHORT]}".strip()
+        trial: label if label and times[label] == 1 else f"{label} {trial[:SHORT]}".strip()
         for trial, label in found.items()
     }
 
