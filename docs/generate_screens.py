@@ -1,4 +1,4 @@
-"""Write the screens in docs/*.md anew: what commands show on a terminal, of a small journal of runs of examples/spiral.py.
+"""Write the screens in docs/*.md anew: what commands show on a terminal, of a small journal of runs of the examples.
 
     python docs/generate_screens.py            write them
     python docs/generate_screens.py --check    exit with 1 if any is stale
@@ -37,9 +37,11 @@ from kleio.core.statistics import Record, Summariser
 from kleio.core.trial import Entry, Event, Trial
 
 ROOT = Path(__file__).parent.parent
-RUNS = ["--lr 0.03", "--lr 0.1", "--lr 0.3", "--lr 0.1 --hidden 3", "--lr 0.1 --epochs x"]
-"""What the script is run with; the last is refused by it."""
-TAGS = ["--tag", "sweep"]
+SCRIPTS = {"train.py": "spiral.py", "fit.py": "scopes.py"}
+"""Examples, and what they are called here."""
+RUNS = ["train.py --lr 0.03", "train.py --lr 0.1", "train.py --lr 0.3", "train.py --lr 0.1 --hidden 3",
+        "train.py --lr 0.1 --epochs x", "fit.py"]  # fmt: skip
+"""The oldest first; one is refused by its script."""
 SIZE = (40, 100)
 """Lines and columns of the terminal."""
 LONGEST = 110
@@ -64,8 +66,9 @@ IMAGE = re.compile(r"<!-- image: (.*?) -->\n")
 
 
 def run(project: Path) -> None:
-    """Run the example once for each of RUNS, all at the same time."""
-    shutil.copy(ROOT / "examples" / "spiral.py", project / "train.py")
+    """All of RUNS, at the same time."""
+    for name, example in SCRIPTS.items():
+        shutil.copy(ROOT / "examples" / example, project / name)
     (project / "python").symlink_to(sys.executable)
     (project / ".gitignore").write_text("python\nresults/\n*.html\n*.svg\n")
     author = {f"GIT_{who}_{what}": value for who in ("AUTHOR", "COMMITTER")
@@ -77,7 +80,7 @@ def run(project: Path) -> None:
 
 
 def _run(project: Path, words: list[str]) -> None:
-    command = [sys.executable, "-m", "kleio", "run", *TAGS, "./python", "train.py", *words]
+    command = [sys.executable, "-m", "kleio", "run", "./python", *words]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
     subprocess.run(command, cwd=project, env=environment, capture_output=True, check=False)
 
@@ -90,7 +93,7 @@ class Copy:
         self.ids: list[str] = []
 
     def all(self) -> None:
-        entries = {" ".join(entry.trial.command[2:]): entry for entry in self._before.entries(Selection())}
+        entries = {" ".join(entry.trial.command[1:]): entry for entry in self._before.entries(Selection())}
         for number, words in enumerate(RUNS):
             self.ids.append(hashlib.sha256(f"trial {number}".encode()).hexdigest()[:32])
             self._trial(number, entries[words])
@@ -190,11 +193,14 @@ def workplace() -> Iterator[list[str]]:
 
 
 def shown(command: str, ids: list[str]) -> str:
-    """The command as a user types it, and what the terminal shows."""
+    """Commands, joined with ``&&``, as a user types them, and what the terminal shows."""
     for number, trial in enumerate(ids, 1):
         command = command.replace(f"${number}", trial[:7])
-    lines = [line if len(line) <= LONGEST else f"{line[: LONGEST - 4]} […]" for line in _on_terminal(shlex.split(command)[1:])]
-    return "\n".join(["```", f"$ {command}", *lines, "```", ""])
+    lines = []
+    for one in command.split(" && "):
+        found = _on_terminal(shlex.split(one)[1:])
+        lines += [f"$ {one}", *(line if len(line) <= LONGEST else f"{line[: LONGEST - 4]} […]" for line in found)]
+    return "\n".join(["```", *lines, "```", ""])
 
 
 def _on_terminal(words: list[str]) -> list[str]:
@@ -211,7 +217,8 @@ def _on_terminal(words: list[str]) -> list[str]:
     os.close(terminal)
     if b"Traceback" in seen:
         raise RuntimeError(f"kleio {shlex.join(words)}\n{seen.decode()}")
-    return [line.rstrip() for line in seen.decode().replace("\r\n", "\n").rstrip("\n").split("\n")]
+    plain = re.sub(r"\x1b\[[\d;]*m", "", seen.decode())  # what is bold is so without colours too
+    return [line.rstrip() for line in plain.replace("\r\n", "\n").rstrip("\n").split("\n")]
 
 
 def _be_kleio(words: list[str]) -> None:
