@@ -207,13 +207,14 @@ def test_in_a_thread(workplace):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_leaves_nothing_behind(workplace, number):
     program = """
-import os, signal, sys
+import os, signal, sys, time
 from kleio.core.wholefile import whole
 signal.signal(signal.SIGINT, signal.SIG_DFL)
 with whole("x.csv") as path:
     open(path, "w").write("half")
     os.kill(os.getpid(), int(sys.argv[1]))
-    signal.pause()
+    while True:
+        time.sleep(0.01)
 """
     done = subprocess.run([PYTHON, "-c", program, str(int(number))], capture_output=True, check=False, timeout=30)
     assert done.returncode == -number, done.stderr
