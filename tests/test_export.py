@@ -31,7 +31,7 @@ for epoch in range(3):
     val = {"loss": 0.1 * epoch, "acc": epoch}
     kleio_logger.log_statistic(epoch=epoch, loss=1 / (epoch + 3), val=val, word="w,\\n\\"" * epoch)
 kleio_logger.log_statistic(step=7, loss=float("nan"), done=True, nested=[1, 2])
-kleio_logger.log_statistic(big=2**70, minus=float("-inf"))
+kleio_logger.log_statistic(big=2**70, minus=float("-inf"), val=0.5)
 for name in ("../../escaped.txt", "/etc/absolute.txt", "a", "a/b", "weights.pt", "weights.pt", "", "A",
              "x/../y\\n\\x1b[31m.txt"):
     kleio_logger.log_artifact(name, name.encode() + b"!", epoch=1)
@@ -175,7 +175,7 @@ def test_tables_and_back(trial, workplace, capsys):
     assert [record.time for record, _ in before] == [moment for moment, _ in after]
     assert [values.get("loss") for _, values in after][:3] == [1 / 3, 0.25, 0.2]
     assert after[1][1] == {"epoch": 1, "loss": 0.25, "val/loss": 0.1, "val/acc": 1, "word": 'w,\n"'}
-    assert after[4][1] == {"big": 2**70, "minus": float("-inf")}
+    assert after[4][1] == {"big": 2**70, "minus": float("-inf"), "val": 0.5}
     (workplace / "b.csv").write_text("step,loss\n1,2\n")
     call("import", "csv", "b.csv", "--json")
     call("export", told(capsys)[0]["id"], "--to", "csv", "out")
@@ -235,6 +235,7 @@ def test_mlflow_and_back(trial, workplace, capsys):
     assert [(one.step, one.value) for one in history] == [(0, 0.0), (1, 0.1), (2, 0.2)]
     assert [one.timestamp for one in history] == [record.time // 10**6 for record, _ in rows(trial)[:3]]
     assert len(client.get_metric_history(run.info.run_id, "loss")) == 4
+    assert [one.value for one in client.get_metric_history(run.info.run_id, "val_")] == [0.5]  # what is a directory is no file
     assert len(client.search_runs([run.info.experiment_id])) == 1
     shutil.rmtree(Path(first["path"]) / "metrics" / "val")  # an export that was cut short
     call("export", trial, "--to", "mlflow", "out")

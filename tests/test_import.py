@@ -331,6 +331,10 @@ def test_directories_of_lightning(workplace, capsys):
     assert [values for _, values in points(found["version_0"]["id"])] == [
         {"epoch": 0, "step": 9, "train_loss": 0.5}, {"epoch": 0, "step": 9, "val_loss": 0.7},
     ]  # fmt: skip
+    (workplace / "logs" / "version_0" / "hparams.yaml").write_text("lr: 0.2\nnet:\n  act: relu\n")
+    call("import", "csv", "logs/version_0/metrics.csv", "--json")
+    assert told(capsys)[0]["result"] == "updated"
+    assert by_name()["version_0"]["params"] == {"net.act": "relu", "lr": 0.2}
 
 
 # -- once, and whole -----------------------------------------------------------------------------------------------
@@ -406,12 +410,15 @@ def test_an_imported_trial_cannot_be_run(workplace, capsys):
 
 
 def test_secrets_in_what_is_imported_are_not_recorded(workplace, capsys):
-    version = workplace / "version_0"
-    version.mkdir()
-    (version / "metrics.csv").write_text("step,loss\n1,2\n")
-    (version / "hparams.yaml").write_text("api_key: abcdef123456\nlr: 0.1\n")
-    call("import", "csv", version)
-    assert "abcdef123456" not in str(trials())
+    run = workplace / "runs" / "1"
+    run.mkdir(parents=True)
+    document = {"experiment": {"name": "x", "mainfile": "a.py"}, "meta": {"config_updates": {"api_key": "a1b2c3d4"}}}
+    (run / "run.json").write_text(json.dumps(document))
+    (run / "config.json").write_text('{"service": {"api_key": "a1b2c3d4"}, "lr": 0.1}')
+    call("import", "sacred", "runs")
+    (one,) = trials()
+    assert "a1b2c3d4" not in str(one)
+    assert one["params"]["lr"] == 0.1
 
 
 @pytest.mark.parametrize(("kind", "place", "said"), [

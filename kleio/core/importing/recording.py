@@ -215,7 +215,7 @@ class _Recording:
         if entry is None:
             self._leave_traces(about)
             self._journal.create(self._trial(about, started, params))
-        events = [self._ended(about, started), *self._annotations(about, now)]
+        events = [self._ended(about, started), *self._annotations(about, now, entry)]
         if entry is not None and (learnt := {name: value for name, value in params.items() if entry.params.get(name) != value}):
             sources = dict.fromkeys(learnt, SOURCE)
             events.append(self._event("parameters", now, {"params": learnt, "sources": sources, "replaces": list(learnt)}))
@@ -255,13 +255,13 @@ class _Recording:
         }  # fmt: skip
         return self._event("ended", about.ended if about.ended is not None else started, data)
 
-    def _annotations(self, about: About, now: float) -> Iterator[Event]:
-        said = {
-            name: storable(redact.text(value)) for name, value in (("name", about.name), ("note", about.note)) if value
-        }
-        for tags, more in ((about.tags, said), (self._into.tags, {})):
+    def _annotations(self, about: About, now: float, entry: Entry | None) -> Iterator[Event]:
+        """A name is given once: it may depend on the directory that was named, and somebody may have given a better one."""
+        name = None if entry is not None and entry.name else about.name
+        for said, tags in (({"name": name}, ()), ({"note": about.note}, about.tags), ({}, self._into.tags)):
             own = [storable(redact.text(tag)) for tag in tags]
-            data: dict[str, Any] = more | ({"tags": own} if own else {})
+            data: dict[str, Any] = {key: storable(redact.text(value)) for key, value in said.items() if value}
+            data |= {"tags": own} if own else {}
             if data:
                 yield self._event("annotated", now, data)
 
