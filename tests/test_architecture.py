@@ -36,7 +36,7 @@ ONLY_IN = {
 COMMANDS = {
     "run", "exec", "branch", "repeat", "checkout", "ls", "info", "tree", "diff", "script", "cat", "tail", "status", "log",
     "sync", "config", "trace", "scrub", "db", "stats", "artifacts", "get", "import", "export", "plot", "top",
-    "completion", "compare",
+    "completion", "compare", "pdb",
 }  # fmt: skip
 PRINTERS = ("kleio.cli.main", *(name for name in MODULES if name.startswith("kleio.cli.render")))
 NO_LAUNCHER = ("kleio.client.logger", "kleio.client.redirection", "kleio.client.reporting")

@@ -22,6 +22,7 @@ COMMANDS = {
     "stats": "what trials logged, as a table; its keys; as a file",
     "tail": "print the end of what a trial printed, and follow it",
     "top": "watch the trials that run",
+    "pdb": "look at a trial from a prompt of Python's debugger",
     "status": "count trials by status and by tag",
     "log": "log a statistic from a shell script inside a trial",
     "sync": "ship what waits in the spool to the journal",
