@@ -40,7 +40,7 @@ ROOT = Path(__file__).parent.parent
 SCRIPTS = {"train.py": "spiral.py", "fit.py": "scopes.py"}
 """Examples, and what they are called here."""
 RUNS = ["train.py --lr 0.03", "train.py --lr 0.1", "train.py --lr 0.3", "train.py --lr 0.1 --hidden 3",
-        "train.py --lr 0.1 --epochs x", "fit.py"]  # fmt: skip
+        "train.py --lr 0.1 --seed 2", "train.py --lr 0.3 --seed 2", "train.py --lr 0.1 --epochs x", "fit.py"]  # fmt: skip
 """The oldest first; one is refused by its script."""
 SIZE = (40, 100)
 """Lines and columns of the terminal."""
@@ -198,9 +198,18 @@ def shown(command: str, ids: list[str]) -> str:
         command = command.replace(f"${number}", trial[:7])
     lines = []
     for one in command.split(" && "):
-        found = _on_terminal(shlex.split(one)[1:])
+        found = _run_there(shlex.split(one))
         lines += [f"$ {one}", *(line if len(line) <= LONGEST else f"{line[: LONGEST - 4]} […]" for line in found)]
     return "\n".join(["```", *lines, "```", ""])
+
+
+def _run_there(words: list[str]) -> list[str]:
+    if words[0] == "cat":
+        return Path(words[1]).read_text(encoding="utf-8").splitlines()
+    if words[-2:] == ["|", "cat"]:
+        done = subprocess.run([sys.executable, "-m", *words[:-2]], capture_output=True, text=True, check=True)
+        return done.stdout.splitlines()
+    return _on_terminal(words[1:])
 
 
 def _on_terminal(words: list[str]) -> list[str]:
@@ -218,7 +227,7 @@ def _on_terminal(words: list[str]) -> list[str]:
     if b"Traceback" in seen:
         raise RuntimeError(f"kleio {shlex.join(words)}\n{seen.decode()}")
     plain = re.sub(r"\x1b\[[\d;]*m", "", seen.decode())  # what is bold is so without colours too
-    return [line.rstrip() for line in plain.replace("\r\n", "\n").rstrip("\n").split("\n")]
+    return [line.rstrip() for line in plain.rstrip().splitlines()]
 
 
 def _be_kleio(words: list[str]) -> None:
