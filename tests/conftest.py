@@ -15,6 +15,7 @@ from uuid import uuid4
 
 import hypothesis
 import pytest
+from recorded import Recorded
 
 # A busy machine is no failure: nothing here is asserted of time.
 hypothesis.settings.register_profile("kleio", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
@@ -193,3 +194,19 @@ def journal_uri(request, home, monkeypatch):
     uri = f"sqlite:///{home}/journal.db" if request.param == "sqlite" else request.getfixturevalue("mongo_uri")
     monkeypatch.setenv("KLEIO_JOURNAL", uri)
     return uri
+
+
+@pytest.fixture
+def records(journal_uri, workplace, tmp_path):
+    """Trials of the project here, written without running anything, into either journal."""
+    made = Recorded(journal_uri, tmp_path, str(workplace))
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def local(workplace, tmp_path):
+    """The same where it does not matter which journal it is."""
+    made = Recorded(os.environ["KLEIO_JOURNAL"], tmp_path, str(workplace))
+    yield made
+    made.close()

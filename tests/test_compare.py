@@ -8,7 +8,6 @@ import subprocess
 
 import pytest
 from commands import PYTHON, kleio, on_a_terminal, printed, read, script, trials
-from recorded import Recorded
 from rich.cells import cell_len
 
 from kleio.core.comparison import Row
@@ -18,20 +17,6 @@ NAN, INF = float("nan"), float("inf")
 PYTHON_HERE = {"version": "3.11.7", "executable": "/p"}
 HERE = {"python": PYTHON_HERE, "packages": {"torch": "2.3", "numpy": "1.26"}, "host": "a", "cores": 2}
 THERE = HERE | {"packages": {"torch": "2.4", "scipy": "1.11"}, "host": "b", "gpus": [{"name": "A100", "driver": "535"}]}
-
-
-@pytest.fixture
-def records(journal_uri, workplace, tmp_path):
-    made = Recorded(journal_uri, tmp_path, str(workplace))
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def local(workplace, tmp_path):
-    made = Recorded(os.environ["KLEIO_JOURNAL"], tmp_path, str(workplace))
-    yield made
-    made.close()
 
 
 def losses(*values):
@@ -131,8 +116,8 @@ def test_what_is_not_known_is_no_difference(local):
     assert "nothing differs of what can be compared" in kleio("compare", first, second, check=0).stderr
 
 
-@pytest.mark.parametrize("count", [2, 4, 30])
-def test_on_a_terminal_nothing_is_wider_than_it(local, count):
+@pytest.mark.parametrize(("count", "columns"), [(2, 80), (4, 40), (30, 80)])
+def test_on_a_terminal_nothing_is_wider_than_it(local, count, columns):
     evil = "evil\x1b[2J日本🎉" * 100
     made = [
         local.trial(
@@ -140,9 +125,8 @@ def test_on_a_terminal_nothing_is_wider_than_it(local, count):
         )
         for n in range(count)
     ]
-    for columns in (40, 80):
-        page = on_a_terminal("compare", *made, columns=columns, NO_COLOR="1")
-        assert "\x1b" not in page
-        assert max(cell_len(line) for line in page.splitlines() if not line.startswith("kleio: ")) <= columns
-        assert made[0][:7] in page
-        assert made[-1][:7] in page
+    page = on_a_terminal("compare", *made, columns=columns, NO_COLOR="1")
+    assert "\x1b" not in page
+    assert max(cell_len(line) for line in page.splitlines() if not line.startswith("kleio: ")) <= columns
+    assert made[0][:7] in page
+    assert made[-1][:7] in page

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import random
 import signal
@@ -11,7 +10,6 @@ import subprocess
 
 import pytest
 from commands import KLEIO, kleio, printed, read, start, until
-from recorded import Recorded
 
 from kleio.core.errors import Damaged, KleioError, UsageError
 from kleio.core.fetching import relative_path
@@ -31,23 +29,8 @@ HOSTILE = [
 
 
 @pytest.fixture
-def records(journal_uri, workplace, tmp_path):
-    made = Recorded(journal_uri, tmp_path, str(workplace))
-    yield made
-    made.close()
-
-
-@pytest.fixture
 def trial(records):
     return records.trial(artifacts=[*WEIGHTS, *OTHERS], params={"lr": 0.1})
-
-
-@pytest.fixture
-def local(workplace, tmp_path):
-    """A file, where it matters to nobody what the journal is."""
-    made = Recorded(os.environ["KLEIO_JOURNAL"], tmp_path, str(workplace))
-    yield made
-    made.close()
 
 
 @pytest.fixture
@@ -243,9 +226,9 @@ def test_a_branch_has_what_it_inherits(records):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-def test_interrupted_leaves_no_part_of_a_file(records, number):
+def test_interrupted_leaves_no_part_of_a_file(local, number):
     data = os.urandom(1 << 20) * 24
-    trial = records.trial(artifacts=[("large.bin", data, {})])
+    trial = local.trial(artifacts=[("large.bin", data, {})])
     process = start("get", trial, "large.bin", "-o", "in/")
     until(lambda: os.path.isdir("in") and [one for one in os.listdir("in") if one.startswith(".")])
     process.send_signal(number)
@@ -264,4 +247,3 @@ def test_what_is_told_on_stderr_can_be_silenced(kept):
     done = kleio("get", kept, "weights.pt", "--where", "epoch=5", check=0)
     assert done.stderr == "kleio: weights.pt  18 B  epoch=5 val_loss=0.2  → weights.pt\n"
     assert kleio("-q", "get", kept, "weights.pt", "--force", check=0).stderr == ""
-    assert json.loads(kleio("get", kept, "weights.pt", "--json", check=0).stdout)[0]["path"] == "weights.pt"

@@ -9,7 +9,6 @@ import subprocess
 
 import pytest
 from commands import KLEIO, on_a_terminal, printed, read
-from recorded import Recorded
 
 from kleio.cli.render_courses import BLOCKS, PLAIN, sparkline
 from kleio.core import glance as glancing
@@ -20,20 +19,6 @@ from kleio.core.statistics import Record
 
 NAN, INF = float("nan"), float("inf")
 CURVE = [{"epoch": n, "loss": 1 / (n + 1), "train": {"acc": n / 100}} for n in range(24)]
-
-
-@pytest.fixture
-def records(journal_uri, workplace, tmp_path):
-    made = Recorded(journal_uri, tmp_path, str(workplace))
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def local(workplace, tmp_path):
-    made = Recorded(os.environ["KLEIO_JOURNAL"], tmp_path, str(workplace))
-    yield made
-    made.close()
 
 
 def section(page, title):
