@@ -407,6 +407,10 @@ def test_an_imported_trial_cannot_be_run(workplace, capsys):
     (one,) = told(capsys)
     with pytest.raises(UsageError, match=r"was imported from csv .*a.csv.: kleio has no command to run for it"):
         call("run", one["id"])
+    page = kleio("info", one["id"]).stdout
+    assert f"imported   from csv, {workplace}/a.csv\n" in page
+    assert "kleio run" not in page
+    assert json.loads(kleio("info", one["id"], "--json").stdout)["imported"] == {"from": "csv", "place": f"{workplace}/a.csv"}
 
 
 def test_secrets_in_what_is_imported_are_not_recorded(workplace, capsys):

@@ -14,7 +14,7 @@ KEYS = [
     "id", "short_id", "work_key", "project", "command", "cwd", "params", "param_sources", "param_defaults", "status", "tags",
     "name", "note", "parent", "cut", "previous", "within", "code", "environment", "executions", "created", "summary",
 ]  # fmt: skip
-BEYOND = ["artifacts", "resources", "branches", "inner", "followers"]
+BEYOND = ["artifacts", "resources", "branches", "imported", "inner", "followers"]
 EXECUTION_KEYS = ["id", "number", "host", "user", "pid", "started", "ended", "exit_code", "signal", "reason"]
 
 

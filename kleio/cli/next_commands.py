@@ -27,11 +27,13 @@ def next_commands(one: Mapping[str, Any], also: About) -> Iterator[tuple[str, st
     live = one["status"] in LIVE
     if live:
         yield "follow", f"kleio tail -f {short}"
+    elif also.imported:
+        pass  # there is nothing to run
     elif not also.experiment:
         yield ("run again" if one["status"] == "completed" else "resume"), f"kleio run {short}"
     elif one["command"][:1] != [NOTEBOOK]:  # which is what stands for it, and no command
         yield ("run again" if one["status"] == "completed" else "resume"), shlex.join(one["command"])
-    if not live and not also.experiment and one["status"] != "completed":
+    if not live and not also.experiment and not also.imported and one["status"] != "completed":
         where = _reached(one["summary"])
         yield "branch", f"kleio branch {f'--timestamp {where} ' if where else ''}{short}"
     yield "output", f"kleio cat {short}"

@@ -67,6 +67,7 @@ def _head(one: Mapping[str, Any], also: About) -> list[tuple[str, Any]]:
         ("name", one["name"]),
         ("note", one["note"]),
         ("tags", ", ".join(one["tags"])),
+        ("imported", f"from {also.imported['from']}, {also.imported['place']}" if also.imported else ""),
         ("project", wording.project_of(one)),
         ("directory", one["cwd"]),
         ("created", wording.when(one["created"])),

@@ -34,7 +34,8 @@ class About:
     words) that it read, ``files`` the (path, size, …) that it wrote, ``ancestors`` the oldest first; ``inner`` are the trials
     that it started, ``followers`` those that name it as the previous one; ``unreadable`` counts lines of statistics;
     ``remarks`` are lines of text. ``analyses`` are who said something of it in another trial, and how many values of each
-    key; ``hash_codes`` are those by which it is found, the oldest first. ``statistics`` is how they went.
+    key; ``imported`` says which tool recorded it (``from``) and where (``place``), if another did; ``hash_codes`` are those by
+    which it is found, the oldest first. ``statistics`` is how they went.
     """
 
     artifacts: list[Listed] = field(default_factory=list)
@@ -49,6 +50,7 @@ class About:
     scopes: str = ""
     remarks: list[str] = field(default_factory=list)
     experiment: bool = False
+    imported: Mapping[str, str] | None = None
     analyses: list[tuple[dict[str, Any], dict[str, int]]] = field(default_factory=list)
     hash_codes: list[str] = field(default_factory=list)
     statistics: Glance = field(default_factory=lambda: Glance(Scopes()))
@@ -73,6 +75,7 @@ def about(journal: Journal, entry: Entry, all_executions: bool = False, keys: Co
         scopes=_in_words(statistics.scopes),
         remarks=list(_remarks(journal, entry)),
         experiment=entry.trial.experiment,
+        imported=entry.trial.imported,
         analyses=analyses.told(journal, entry, all_executions),
         hash_codes=hashcode.told(entry.events),
         statistics=statistics,
@@ -99,6 +102,7 @@ def beyond(journal: Journal, entry: Entry, all_executions: bool = False) -> dict
         "artifacts": [one.as_document() for one in listed(journal, entry, all_executions)],
         "resources": [{**record, "path": path, "change": change or None} for path, record, change in read],
         "branches": [one.id for one in lineage.children(journal, entry.id)],
+        "imported": entry.trial.imported,
         "inner": [one.id for one in inner],
         "followers": [one.id for one in followers],
     }

@@ -70,6 +70,8 @@ def restore(
 def code_of(journal: Journal, entry: Entry) -> dict[str, Any]:
     """The code that a trial was recorded with. Raises KleioError when there is none."""
     document = recorded_code(journal, entry.trial.code.get("document"))
+    if document is None and entry.trial.imported:
+        raise KleioError(f"trial {entry.id[:SHORT]} was imported, and its code was not")
     if document is None:
         raise KleioError(
             f"the code of trial {entry.id[:SHORT]} is not in the journal {journal.uri}; "
