@@ -20,6 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from processes import Terminal, until
 from recorded import Recorded
+from rich.cells import cell_len
 
 from kleio.core import statistics
 from kleio.core.errors import KleioError, UnknownTrial, UsageError
@@ -228,6 +229,19 @@ def test_time_is_that_of_the_executions(book):
     assert (found.x, found.y) == (pytest.approx([0, 1, 1, 2]), [1, 1, 3, 3])
     (found,) = chart(book, trial, keys=("loss",), all_executions=True).curves()
     assert len(found.x) == 8
+
+
+def test_a_branch_goes_on_from_what_it_inherits(book):
+    parent = book.trial([{"loss": float(n), "epoch": n} for n in range(10)])
+    execution = book.journal.entry(parent).executions[0].id
+    cut = {"ends": [[parent, execution, "w0", "statistics", 30]], "criterion": "epoch=2"}
+    branch = book.trial([{"loss": 7.0, "epoch": 3}, {"loss": 8.0, "epoch": 4}], parent=parent, cut=cut)
+    (found,) = chart(book, branch, keys=("loss",)).curves()
+    assert (list(found.x), list(found.y)) == ([0, 1, 2, 3, 4], [0, 1, 2, 7, 8])
+    (found,) = chart(book, branch, keys=("loss",), across="time").curves()
+    assert found.x == pytest.approx([0, 1, 2, 2, 3])  # it ran for two seconds up to the cut
+    made = chart(book, branch, keys=("loss",))
+    assert not made.read(made.entries)
 
 
 def test_points_are_those_of_statistics(journal_uri, tmp_path):
@@ -456,6 +470,9 @@ def test_hostile_names_of_statistics(book):
     shown = plot(trial, *KEYS)
     assert "\x1b" not in shown
     assert "\u202e" not in shown
+    wide = "日本" * 30
+    shown = plot(book.trial([{wide: n, f"{wide}語": 2 * n} for n in range(4)]), wide, f"{wide}語", "-x", wide, "--width", "50")
+    assert max(map(cell_len, shown.splitlines())) <= 50
 
 
 def test_pdf_and_what_is_unusual(hostile, book):
