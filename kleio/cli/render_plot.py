@@ -33,10 +33,11 @@ def show(picture: Picture, width: int | None, height: int | None) -> None:
     """Print it as wide as the terminal is, or as asked for."""
     columns, rows = size()
     try:
-        text = "".join(f"{line}\n" for line in lines(picture, width or columns, height or min(rows - 2, TALLEST)))
-        sys.stdout.write(text)
+        terminal.EMPTY.encode(sys.stdout.encoding or "utf-8")
     except UnicodeEncodeError:
         raise KleioError(f"Braille dots are not in {sys.stdout.encoding}: PYTHONIOENCODING=utf-8, or -o plot.png") from None
+    shown = lines(picture, width or columns, height or min(rows - 2, TALLEST))
+    sys.stdout.write("".join(f"{line}\n" for line in shown))
 
 
 def lines(picture: Picture, width: int, height: int) -> list[str]:
