@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 BATCH = 200
 """Trials that are looked at at once, where only looking at them tells."""
-AT_ONCE = 12
-"""Names by which the index is asked at once: MongoDB sorts by no more than twice as many, and some."""
+AT_ONCE = 30
+"""Names of which the index is asked at once: SQLite joins no more than twice as many tables."""
 MOST = 60
 """Names of which the index is asked: it is read once for each of them, a trial once for all."""
 
@@ -148,7 +148,7 @@ class _Search:
         known: dict[str, list[Any]] = {}
         for start in range(0, len(names), AT_ONCE):
             few = names[start : start + AT_ONCE]
-            found, _ = self._journal.find(self.filter, [(_indexed(name), False) for name in few])
+            found, _ = self._journal.find(self.filter, also=[_indexed(name) for name in few])
             for one in self.valued(found, few):
                 known.setdefault(one.trial, []).extend(one.values)
         return {trial: values for trial, values in known.items() if len(values) == len(names)}

@@ -206,13 +206,13 @@ class Journal(ABC):
 
     @abstractmethod
     def find(
-        self, wanted: Filter, sort: Sequence[tuple[str, bool]] = (), limit: int | None = None
+        self, wanted: Filter, sort: Sequence[tuple[str, bool]] = (), limit: int | None = None, also: Sequence[str] = ()
     ) -> tuple[list[Found], list[str]]:
         """Of the indexed trials those that are meant, the first ``limit`` of them, and what is unindexed at that moment.
 
         ``sort`` are names of facts, the most important first, and whether the greatest comes first: numbers, then texts, truth
         values, lists; NaN and what is missing come last either way. Equal ones, and all without it: newest first, then by id
-        descending.
+        descending. The values of the facts ``also`` come after those of ``sort``.
         """
 
     @abstractmethod

@@ -160,7 +160,7 @@ class MongoJournal(MongoDatabase):
             return sorted(one["_id"] for one in self._db.trials.find(FREE if free else WAITING, {"_id": 1}))
 
     def find(
-        self, wanted: Filter, sort: Sequence[tuple[str, bool]] = (), limit: int | None = None
+        self, wanted: Filter, sort: Sequence[tuple[str, bool]] = (), limit: int | None = None, also: Sequence[str] = ()
     ) -> tuple[list[Found], list[str]]:
         """What is unindexed comes first: what is indexed a moment later is not looked for among the cards any more."""
         from kleio.core.journal import mongo_index
@@ -168,7 +168,7 @@ class MongoJournal(MongoDatabase):
         others = self.unindexed()
         where = {"$and": [mongo_index.condition(wanted), {"_id": {"$nin": others}}]}
         with self.told():
-            return mongo_index.find(self._db.cards, where, sort, limit), others
+            return mongo_index.find(self._db.cards, where, sort, limit, also), others
 
     def values(self, name: str) -> list[Any]:
         from kleio.core.journal import mongo_index

@@ -126,12 +126,19 @@ NEWEST = [("created", -1), ("_id", -1)]
 
 
 def find(
-    cards: Collection[Document], where: Document, sort: Sequence[tuple[str, bool]], limit: int | None
+    cards: Collection[Document],
+    where: Document,
+    sort: Sequence[tuple[str, bool]],
+    limit: int | None,
+    also: Sequence[str] = (),
 ) -> list[Found]:
     """See :meth:`kleio.core.journal.base.Journal.find`."""
-    names = [name for name, _ in sort]
+    names = [*(name for name, _ in sort), *also]
     if not sort:
-        found = list(cards.find(where, {"created": 1}).sort(NEWEST).limit(limit or 0))
+        shown = {"created": 1} | {field(part, name): 1 for part in (VALUE, LIST) for name in also}
+        found = list(cards.find(where, shown).sort(NEWEST).limit(limit or 0))
+    elif also:
+        found = list(cards.aggregate(_by_several(where, sort, limit, also), allowDiskUse=True))
     elif len(sort) == 1 and limit is not None:
         found = _by_one(cards, where, *sort[0], limit)
     else:
@@ -168,8 +175,10 @@ def _at(document: Document, path: str) -> Any:
     return document[part][key]
 
 
-def _by_several(where: Document, sort: Sequence[tuple[str, bool]], limit: int | None) -> list[Document]:
-    shown: Document = {"created": 1}
+def _by_several(
+    where: Document, sort: Sequence[tuple[str, bool]], limit: int | None, also: Sequence[str] = ()
+) -> list[Document]:
+    shown: Document = {"created": 1} | {field(part, name): 1 for part in (VALUE, LIST) for name in also}
     order: dict[str, int] = {}
     for at, (name, descending) in enumerate(sort):
         path, lists = field(VALUE, name), field(LIST, name)

@@ -147,14 +147,14 @@ class SqliteJournal(SqliteFile):
         return [trial for (trial,) in self._rows(f"{FREE if free else WAITING} ORDER BY 1")]
 
     def find(
-        self, wanted: Filter, sort: Sequence[tuple[str, bool]] = (), limit: int | None = None
+        self, wanted: Filter, sort: Sequence[tuple[str, bool]] = (), limit: int | None = None, also: Sequence[str] = ()
     ) -> tuple[list[Found], list[str]]:
         from kleio.core.journal import sqlite_find
 
         with self._mutex, self._told():
             self._connection.execute("BEGIN")  # one snapshot
             try:
-                return sqlite_find.find(self._connection, wanted, sort, limit), self.unindexed()
+                return sqlite_find.find(self._connection, wanted, sort, limit, also), self.unindexed()
             finally:
                 self._connection.execute("ROLLBACK")
 

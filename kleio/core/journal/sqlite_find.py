@@ -34,17 +34,22 @@ def given(kind: int, value: Any) -> Any:
 
 
 def find(
-    connection: sqlite3.Connection, wanted: Filter, sort: Sequence[tuple[str, bool]], limit: int | None
+    connection: sqlite3.Connection,
+    wanted: Filter,
+    sort: Sequence[tuple[str, bool]],
+    limit: int | None,
+    also: Sequence[str] = (),
 ) -> list[Found]:
     """See :meth:`kleio.core.journal.base.Journal.find`."""
     values: list[Any] = []
     columns, joins, order = "", "", ""
-    for at, (name, descending) in enumerate(sort):
+    for at, name in enumerate([*(name for name, _ in sort), *also]):
         columns += f", f{at}.kind, f{at}.value"
         joins += f" LEFT JOIN facts f{at} ON f{at}.card = c.card AND f{at}.kind <> {HELD} AND f{at}.name = {NUMBER_OF}"
+        values.append(storable(name))
+    for at, (_, descending) in enumerate(sort):
         turn = " DESC" if descending else ""
         order += f"coalesce(f{at}.kind, {NAN}) = {NAN}, f{at}.kind{turn}, f{at}.value{turn}, "
-        values.append(storable(name))
     where = _condition(wanted, values)
     sql = (
         f"SELECT c.trial, c.created{columns} FROM cards c{joins} WHERE c.trial NOT IN ({WAITING}) AND {where} "
