@@ -197,9 +197,10 @@ def test_event_files_and_back(trial, workplace, capsys):
 
     read = EventAccumulator(str(workplace / "out" / "my-run"))
     read.Reload()
-    assert {"loss", "val/loss", "val/acc", "epoch", "word"} <= set(read.Tags()["tensors"])
-    first = read.Tensors("val/loss")
-    assert [(one.step, one.tensor_proto.double_val[0]) for one in first] == [(0, 0.0), (1, 0.1), (2, 0.2)]
+    assert {"loss", "val/loss", "val/acc", "epoch"} <= set(read.Tags()["scalars"])
+    assert "word" in read.Tags()["tensors"]
+    first = read.Scalars("val/loss")
+    assert [(one.step, round(one.value, 7)) for one in first] == [(0, 0.0), (1, 0.1), (2, 0.2)]
     assert [round(one.wall_time, 6) for one in first] == [round(record.time / 1e9, 6) for record, _ in rows(trial)[:3]]
     content = read.SummaryMetadata(metadata.SESSION_START_INFO_TAG).plugin_data.content
     told_of = metadata.parse_session_start_info_plugin_data(content).hparams

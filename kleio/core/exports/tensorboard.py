@@ -1,6 +1,7 @@
 """Trials as event files, written with TensorBoard's own writer and messages.
 
-Numbers are scalars of 64 bits, at their times and steps; parameters are hyperparameters, with how the trial ended.
+Numbers are scalars of 32 bits, as everywhere in TensorBoard, at their times and steps; parameters are hyperparameters, with how
+the trial ended.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ class _Events:
     """The events of one trial on their way into a file."""
 
     def __init__(self, file: Any, material: Material) -> None:
-        from tensorboard.compat.proto import event_pb2, summary_pb2, tensor_pb2, types_pb2
+        from tensorboard.compat.proto import event_pb2, summary_pb2
         from tensorboard.plugins.hparams import metadata, plugin_data_pb2
         from tensorboard.summary.writer.record_writer import RecordWriter
         from tensorboard.util import tensor_util
@@ -59,7 +60,6 @@ class _Events:
         self._writer, self._material = RecordWriter(file), material
         self._event, self._summary = event_pb2.Event, summary_pb2.Summary
         self._of_plugin, self._hparams, self._data = summary_pb2.SummaryMetadata, metadata, plugin_data_pb2
-        self._number, self._double = tensor_pb2.TensorProto, types_pb2.DT_DOUBLE  # ten times as fast as the next
         self._tensor = tensor_util.make_tensor_proto
         self._known: set[str] = set()
 
@@ -83,20 +83,23 @@ class _Events:
         self._writer.write(self._event(wall_time=when, step=step, **what).SerializeToString())
 
     def _value(self, key: str, value: Any) -> list[Any]:
-        """What a key has in one event: that it is a scalar, or a text, is said with the first."""
-        if isinstance(value, (bool, int, float)) and (not isinstance(value, int) or abs(value) < 1 << 1000):
-            plugin, tensor = "scalars", self._number(dtype=self._double, tensor_shape={}, double_val=[float(value)])
-        elif isinstance(value, str):
-            plugin, tensor = "text", self._tensor([value.encode("utf-8", "backslashreplace")])
-        else:
-            self._material.leave_out("values that are neither numbers nor texts")
-            return []
+        """What a key has in one event. Numbers are of 32 bits: of others TensorBoard's data server reads none."""
         tag = key.encode("utf-8", "backslashreplace").decode()
-        named: dict[str, Any] = {}
-        if f"{plugin}:{tag}" not in self._known:
-            self._known.add(f"{plugin}:{tag}")
-            named = {"metadata": self._of_plugin(plugin_data=self._of_plugin.PluginData(plugin_name=plugin))}
-        return [self._summary.Value(tag=tag, tensor=tensor, **named)]
+        if isinstance(value, (bool, int, float)) and (not isinstance(value, int) or abs(value) < 1 << 1000):
+            return [self._summary.Value(tag=tag, simple_value=float(value))]
+        if isinstance(value, str):
+            return [self._text(tag, value)]
+        self._material.leave_out("values that are neither numbers nor texts")
+        return []
+
+    def _text(self, tag: str, value: str) -> Any:
+        """That it is one is said with the first."""
+        tensor = self._tensor([value.encode("utf-8", "backslashreplace")])
+        if tag in self._known:
+            return self._summary.Value(tag=tag, tensor=tensor)
+        self._known.add(tag)
+        plugin = self._of_plugin(plugin_data=self._of_plugin.PluginData(plugin_name="text"))
+        return self._summary.Value(tag=tag, tensor=tensor, metadata=plugin)
 
     # -- hyperparameters -----------------------------------------------------------------------------------------
 
