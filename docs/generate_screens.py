@@ -57,7 +57,7 @@ MACHINE = {
     "user": "ada", "gpus": [], "container": None, "variables": {}, "patterns": [],
     "system": {"kernel": "Linux 6.1", "machine": "x86_64", "name": "Debian GNU/Linux 12"},
 }  # fmt: skip
-OWNER = {"host": "atlas", "user": "ada", "pid": 4242, "machine": "0" * 16, "cwd": "/home/ada/spiral"}
+OWNER: dict[str, Any] = {"host": "atlas", "user": "ada", "pid": 4242, "machine": "0" * 16, "cwd": "/home/ada/spiral"}
 SCREEN = re.compile(r"(<!-- screen: (.*?) -->\n)(.*?)(<!-- end of screen -->\n)", re.DOTALL)
 IMAGE = re.compile(r"<!-- image: (.*?) -->\n")
 
@@ -226,8 +226,9 @@ def _on_terminal(words: list[str]) -> list[str]:
     os.close(terminal)
     if b"Traceback" in seen:
         raise RuntimeError(f"kleio {shlex.join(words)}\n{seen.decode()}")
-    plain = re.sub(r"\x1b\[[\d;]*m", "", seen.decode())  # what is bold is so without colours too
-    return [line.rstrip() for line in plain.rstrip().splitlines()]
+    plain = re.sub(r"[^\n]*\r", "", seen.decode().replace("\r\n", "\n"))  # progress bars, as they are in the end
+    plain = re.sub(r"\x1b\[[\d;]*[mK]", "", plain)  # what is bold is so without colours too
+    return [line.rstrip() for line in plain.replace(os.getcwd(), OWNER["cwd"]).rstrip().splitlines()]
 
 
 def _be_kleio(words: list[str]) -> None:
