@@ -61,7 +61,7 @@ class Recorded:
             index(self.journal, made.id)
         return made.id
 
-    def log(self, trial, execution, created, said, piece=1000):
+    def log(self, trial, execution, created, said, piece=1000, writer="w0"):
         """A stream of statistics, in segments of ``piece`` records, and its summary."""
         pairs = [one if isinstance(one, tuple) else (one, "") for one in said]
         records = [Record(10 * n, int((created + n) * SECOND), *one) for n, one in enumerate(pairs)]
@@ -70,12 +70,12 @@ class Recorded:
             few = records[start : start + piece]
             packed = statistics.pack(few)
             self.journal.append(
-                [Segment(trial, execution, "w0", "statistics", few[0].offset, few[-1].offset + 10, packed)]
+                [Segment(trial, execution, writer, "statistics", few[0].offset, few[-1].offset + 10, packed)]
             )
         for record in records:
             summary.add(record)
         if records:
-            self.journal.summarise(Summary(trial, execution, "w0", 10 * len(records), summary.keys))
+            self.journal.summarise(Summary(trial, execution, writer, 10 * len(records), summary.keys))
 
     def put(self, trial, execution, created, artifacts):
         """Artifacts and their bytes."""

@@ -14,6 +14,7 @@ from commands import KLEIO, kleio, printed, read, start, until
 from kleio.core.errors import Damaged, KleioError, UsageError
 from kleio.core.fetching import relative_path
 from kleio.core.query_syntax import QueryError
+from kleio.core.wholefile import PREFIX, whole
 
 WEIGHTS = [
     ("weights.pt", f"weights of epoch {epoch}".encode(), {"epoch": epoch, "val_loss": 1 / epoch}) for epoch in (1, 5, 10)
@@ -241,6 +242,19 @@ def test_interrupted_leaves_no_part_of_a_file(local, number):
     printed("get", trial, "large.bin", "-o", "in/")
     assert files("in") == ["large.bin"]
     assert contents("in/large.bin") == data
+
+
+def test_who_writes_beside_another_leaves_his_file_alone(tmp_path):
+    with whole(tmp_path / "one.bin") as first:
+        with open(first, "w") as file:
+            file.write("1")
+        with whole(tmp_path / "two.bin"):
+            pass
+        (tmp_path / f"{PREFIX}{'0' * 16}.bin").write_text("left by one that was killed")
+        with whole(tmp_path / "two.bin"):
+            pass
+    assert (tmp_path / "one.bin").read_text() == "1"
+    assert files(tmp_path) == ["one.bin", "two.bin"]
 
 
 def test_what_is_told_on_stderr_can_be_silenced(kept):

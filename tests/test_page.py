@@ -16,6 +16,7 @@ from kleio.core import statistics
 from kleio.core.glance import POINTS, glance
 from kleio.core.journal.base import Segment
 from kleio.core.statistics import Record
+from kleio.core.trial import Event
 
 NAN, INF = float("nan"), float("inf")
 CURVE = [{"epoch": n, "loss": 1 / (n + 1), "train": {"acc": n / 100}} for n in range(24)]
@@ -103,14 +104,37 @@ def test_of_very_much_some_is_looked_at(local, monkeypatch):
     assert re.search(r"loss +▇▆▆▅▅▄▄▃▃▂▂▁ +1 +1 +2000 +2000", printed("info", trial))
 
 
-def test_what_was_given_up_by_resuming_does_not_count(local):
+def test_a_branch_goes_on_where_its_parent_was_cut(local):
     first = local.trial(CURVE[:4])
-    entry = local.journal.entry(first)
-    own = entry.executions[0]
+    own = local.journal.entry(first).executions[0]
     cut = {"criterion": "epoch=1", "by": "branch", "changed": [], "ends": [[first, own.id, "w0", "statistics", 20]]}
     branch = local.trial([{"epoch": 2, "loss": 7.0}], parent=first, cut=cut)
-    heights = courses(local, branch, "loss").courses["loss"].heights
-    assert heights == (1.0, 0.5, 7.0)
+    assert courses(local, branch, "loss").courses["loss"].heights == (1.0, 0.5, 7.0)
+
+
+def test_what_was_given_up_by_resuming_does_not_count(local):
+    trial = local.trial([{"epoch": n, "loss": float(n)} for n in range(4)])
+    first = local.journal.entry(trial).executions[0]
+    again = "f" * 32
+    local.journal.record(trial, Event("again", "running", first.started + 50, 2, again, {"host": "here", "user": "me"}))
+    local.log(trial, again, first.started + 51, [{"epoch": 2, "loss": 9.0}])
+    said = {"execution": first.id, "time": int((first.started + 1.5) * 1e9), "artifact": "w.pt"}
+    local.journal.record(trial, Event("said", "resumed", first.started + 50.5, 2, again, said))
+    assert courses(local, trial, "loss").courses["loss"].heights == (0.0, 1.0, 9.0)
+    everything = courses(local, trial, "loss", all_executions=True).courses["loss"]
+    assert everything.heights == (0.0, 1.0, 2.0, 3.0, 9.0)
+
+
+def test_each_value_counts_once_in_the_order_of_time_if_it_was_committed(local):
+    trial = local.trial()
+    execution = local.journal.entry(trial).executions[0].id
+    local.log(trial, execution, 2000.0, [{"x": 3.0}, {"x": 4.0}, ({"x": -5.0}, "@!0")], writer="a")
+    local.log(trial, execution, 1000.0, [{"x": 1.0}, {"x": 2.0}], writer="b")
+    again = [Record(10, int(1001e9), {"x": 2.0}), Record(20, int(1002e9), {"x": 2.5})]
+    local.journal.append([Segment(trial, execution, "b", "statistics", 10, 30, statistics.pack(again))])
+    found = courses(local, trial, "x").courses["x"]
+    assert found.heights == (1.0, 2.0, 2.5, 3.0, 4.0)
+    assert (found.lowest, found.greatest) == ((1.0, None), (4.0, None))
 
 
 def test_the_lineage_and_what_was_started_within(records):
