@@ -51,6 +51,7 @@ def test_at_a_terminal(trial, home):
         terminal.until(b"(kleio) ")
         terminal.type(b"float(df.loss.max() * 42)\r")
         terminal.until(b"\r\n42.0\r\n")
+        terminal.until(b"(kleio) ")  # before, the terminal would take it for its own
         terminal.type(b"\x04")
         shown = terminal.finish()
         assert terminal.process.returncode == 0
