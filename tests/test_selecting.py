@@ -9,6 +9,7 @@ from uuid import uuid4
 
 import pytest
 from commands import PYTHON, info, kleio, printed, read, script, trials
+from experiments import run
 
 from kleio.core.errors import UnknownTrial, UsageError
 from kleio.core.indexing import index
@@ -121,3 +122,38 @@ def test_launching_what_is_chosen(tmp_path, workplace):
     assert (branched["parent"], branched["command"][1:]) == (second, ["train.py", "--lr", "5", "--newest"])
     kleio("branch", "-q", "--newest", "--timestamp", "end", "--", PYTHON, "train.py", check=0, CODE=0)
     assert (trials()[0]["parent"], trials()[0]["params"]) == (branched["id"], {})
+
+
+RUNS = """
+for optimizer in ("sgd", "adam"):
+    for bsz in (12, 64):
+        for lr in (0.1, 0.01):
+            params = {"optimizer": optimizer, "bsz": bsz, "lr": lr, "device": "cuda:0", "layers": [bsz, 8]}
+            params["model"] = {"depth": 3}
+            if optimizer == "adam":
+                params |= {"eps": "1e-8", "fused": True}
+            with Experiment(params=params) as experiment:
+                experiment.log_statistic(loss=lr * bsz)
+"""
+
+
+def test_the_search_of_litetracer(journal_uri, workplace):
+    """Its ``lite_trace.py --include NAME:VALUE NAME … --exclude …``: all of the former hold, and none of the latter."""
+    run(RUNS)
+
+    def searched(*words):
+        """(optimizer, bsz, lr), sorted."""
+        found = [one["params"] for one in read("ls", "--json", "-n", "0", *words)]
+        return sorted((one["optimizer"], one["bsz"], one["lr"]) for one in found)
+
+    every = searched()
+    sgd, adam = every[4:], every[:4]
+    assert searched("--include", "sgd") == searched("--include", "optimizer:sgd") == searched("--exclude", "adam") == sgd
+    assert searched("--exclude", "bsz:12", "--include", "sgd") == [("sgd", 64, 0.01), ("sgd", 64, 0.1)]
+    assert searched("--include", "lr:0.1", "sgd", "--exclude", "bsz:12") == [("sgd", 64, 0.1)]
+    assert searched("--include", "eps") == searched("--include", "eps:1e-8") == searched("--include", "fused:true") == adam
+    assert searched("--include", "device:cuda:0", "cuda:0", "model.depth:3", "layers") == every
+    assert searched("--include", "layers:12") == searched("--include", "bsz:12.0") == [one for one in every if one[1] == 12]
+    assert searched("--exclude", "lr:0.1", "bsz:12") == [("adam", 64, 0.01), ("sgd", 64, 0.01)]
+    assert searched("--include", "lr", "--exclude", "lr") == searched("--include", "SGD") == searched("--include", "nope:1")
+    assert searched("--include", "nope:1") == []
