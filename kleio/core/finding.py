@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from itertools import islice
 
 from kleio.core import query
@@ -124,7 +125,8 @@ class _Search:
         self._seen = seen
         self._where = where
         self._environments: dict[str, dict[str, Any]] = {}
-        told = Narrowed(EVERYTHING) if where is None else narrowed(where, journal.values, self._known_environments)
+        values = functools.cache(journal.values)  # each word of --include asks for the names of parameters
+        told = Narrowed(EVERYTHING) if where is None else narrowed(where, values, self._known_environments)
         self.filter, self.exact = told.filter, told.exact
 
     def checked(self, found: Sequence[Found]) -> Iterator[Found]:
