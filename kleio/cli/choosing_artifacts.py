@@ -29,13 +29,14 @@ def artifacts_of_a_trial(command: Callable[..., Any]) -> Callable[..., Any]:
     @click.option("--trial", "chosen", metavar="QUERY", multiple=True,
                   help="instead of an id: the one trial for which this holds, as \"params.lr == 0.1\"")
     @click.option("--newest", is_flag=True, help="of the trials for which that holds the newest")
+    @click.option("--all-projects", "-a", is_flag=True, help="look for it in every project, not only in the one here")
     @all_executions
     @functools.wraps(command)
     def wrapped(
         with_: Reading, /, words: tuple[str, ...], where: tuple[str, ...], chosen: tuple[str, ...], newest: bool,
-        all_executions: bool, **options: Any,
+        all_projects: bool, all_executions: bool, **options: Any,
     ) -> Any:  # fmt: skip
-        entry, names = _meant(with_, words, Asked(where=chosen, newest=newest))
+        entry, names = _meant(with_, words, Asked(where=chosen, newest=newest, all_projects=all_projects))
         found = artifact_query.chosen(listed(with_.journal, entry, all_executions), names, where)
         return command(with_, entry=entry, names=names, where=where, found=found, **options)
 

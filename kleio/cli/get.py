@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from typing import TYPE_CHECKING
 
 import click
@@ -51,6 +52,7 @@ def get(
         render_get.to_stdout(artifacts[0])
         return
     fetches = fetching.planned(artifacts, output, force)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # so that the bar goes, and directories that were made
     for one in fetches:
         with render_get.progress(one) as told:
             one.save(told)
