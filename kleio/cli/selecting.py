@@ -56,7 +56,7 @@ class Asked:
         """
         if prefix is not None:
             if self.anything:
-                raise UsageError(f"an id ({prefix}) and a choice (--where …) are two ways to say which trial; give one of them")
+                raise UsageError(f"{prefix} and --where, or what goes with it, both say which trial; give one of them")
             return _of_ids(journal, config, [prefix])[0]
         found = self._found(journal, config)
         if not found:
