@@ -7,7 +7,7 @@ import os
 import signal
 
 import pytest
-from commands import PYTHON, kleio, script, start, until
+from commands import PYTHON, kleio, read, script, start, trials, until
 
 SWEEP = """
 import sys
@@ -56,7 +56,8 @@ def test_a_running_trial_is_found_as_it_is_now(tmp_path, journal_uri, monkeypatc
     os.mkfifo("go")
     program = SWEEP + "open('go').read()\n"
     process = start(PYTHON, script(tmp_path, program), "--lr", "7", "--opt", "sgd")
-    until(lambda: listed("--where", "status == 'running' and summary.loss.count == 3 and duration > 0") == [(7, "sgd")])
+    until(lambda: [one for one in trials() if one["summary"].get("loss", {}).get("count") == 3])
+    assert listed("--where", "status == 'running' and summary.loss.count == 3 and duration > 0") == [(7, "sgd")]
     process.send_signal(signal.SIGKILL)
     process.wait()
     (tmp_path / "go").write_text("")
@@ -71,3 +72,23 @@ def test_a_query_that_cannot_be_meant(swept):
         "kleio: there is no lr; did you mean params.lr?", "kleio:   lr > 0.1", "kleio:   ^^",
     ]  # fmt: skip
     assert "did you mean summary.loss.last?" in kleio("ls", "--sort", "los", check=2).stderr
+
+
+def test_a_name_that_no_trial_has(swept):
+    cases = {
+        ("--where", "params.lrr > 0.1"): "no trial has params.lrr; did you mean params.lr?",
+        ("--sort", "summary.los.min"): "no trial has summary.los.min; did you mean summary.loss.min?",
+        ("--columns", "id,params.nothing_like_it"): "no trial has params.nothing_like_it; kleio info and kleio ls --json",
+        ("--where", "environment.python.versio == '3'"): "no trial has environment.python.versio;",
+        ("--sort", "val/loss"): """'/' means nothing here; names that have it are written summary["train/loss"]""",
+    }
+    for words, said in cases.items():
+        assert kleio("ls", *words, check=2).stderr.startswith(f"kleio: {said}")
+
+
+def test_dots_reach_nested_statistics(tmp_path, monkeypatch, journal_uri):
+    assert kleio("ls", "--where", "params.lr > 0.1", check=0).stdout.count("\n") == 1  # nobody knows yet what there will be
+    kleio("sh", "-c", """echo '{"val": {"loss": 0.5}}' >> "$KLEIO_STATISTICS" """, check=0)
+    names = ("summary.val.loss.min", 'summary["val/loss"]')
+    found = [read("ls", "-a", "--json", "--where", f"{name} == 0.5") for name in names]
+    assert [len(one) for one in found] == [1, 1]

@@ -82,4 +82,4 @@ def _silent_on_projects(queries: Sequence[Node]) -> bool:
 
 
 def _names(journal: Journal) -> Trials:
-    return Trials(time.time(), lambda: finding.names(journal))
+    return Trials(time.time(), lambda: finding.names(journal), lambda name: finding.has(journal, name))

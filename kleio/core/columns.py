@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 ALWAYS = ("id", "status", "created", "duration", "name", "tags", "command")
 """Columns of a table of trials for which nobody asked for others; after them come parameters and statistics."""
 _NAME = re.compile(r"""(?:\[\s*(?:"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*')\s*\]|[^,])+""", re.DOTALL)
-_PLAIN = re.compile(r"[^\W\d]\w*\Z")
 _TAGGED = '{"$kleio":'
 
 
@@ -51,15 +50,6 @@ def column(heading: str, vocabulary: Trials) -> Column:
     """Raises QueryError."""
     field = query_syntax.name(heading, vocabulary)
     return Column(heading, field.name, field.kind)
-
-
-def written(group: str, name: str) -> str:
-    """How the name of a parameter or statistic is written in queries."""
-    parts = name.split(".") if group == "params" else [name]
-    if all(map(_PLAIN.match, parts)):
-        return ".".join([group, *parts])
-    quoted = name.replace("\\", "\\\\").replace('"', '\\"')
-    return f'{group}["{quoted}"]'
 
 
 def value(known: Any, one: Column) -> Any:

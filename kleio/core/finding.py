@@ -10,9 +10,9 @@ from kleio.core.facts import surroundings
 from kleio.core.indexing import gathered
 from kleio.core.journal.base import Found, Selection
 from kleio.core.journal.cards import listed
-from kleio.core.journal.filters import EVERYTHING
+from kleio.core.journal.filters import EVERYTHING, There
 from kleio.core.narrowing import DIGEST, Narrowed, is_of_environment, narrowed
-from kleio.core.query_syntax import Field
+from kleio.core.query_syntax import Comparison, Constant, Field
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -85,6 +85,14 @@ def names(journal: Journal) -> list[str]:
     """Names of parameters and statistics that the newest trials have, to suggest."""
     newest = journal.entries(Selection(), BATCH)
     return sorted({name for known in gathered(journal, newest) for name in known if name.startswith(("params.", "summary."))})
+
+
+def has(journal: Journal, name: str) -> bool:
+    """Whether any trial has a fact of this name. Of a journal without trials nothing can be said, and so that it may."""
+    if journal.find(There(name), (), 1)[0]:
+        return True
+    there = Comparison("!=", Field(name), Constant(None))
+    return bool(find(journal, there, limit=1)) or not journal.entries(Selection(), 1)
 
 
 LAST: tuple[int, Any] = (9, 0)

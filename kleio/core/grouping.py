@@ -12,10 +12,11 @@ import math
 from collections import Counter
 from dataclasses import dataclass
 
-from kleio.core.columns import Column, column, moment, value, written
+from kleio.core.columns import Column, column, moment, value
 from kleio.core.finding import LAST, rank
 from kleio.core.query_syntax import QueryError
 from kleio.core.table import Table, is_number, text
+from kleio.core.vocabulary import written
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

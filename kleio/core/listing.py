@@ -106,7 +106,7 @@ class Lister:
         ids, more = self.ids()
         chosen = bool(wanted)
         if not chosen:
-            wanted = self._default(ids, vocabulary, with_project)
+            wanted = self._default(ids, with_project)
         rows = self._known(ids, wanted, all_executions)
         if not chosen:
             wanted, rows = _that_differ(wanted, rows)
@@ -125,14 +125,15 @@ class Lister:
         names = [one.name for one in wanted]
         return finding.valued(self._journal, self._node(), ids, names, self._seen, all_executions)
 
-    def _default(self, ids: Sequence[str], vocabulary: Trials, with_project: bool) -> list[Column]:
+    def _default(self, ids: Sequence[str], with_project: bool) -> list[Column]:
         from kleio.core import columns
+        from kleio.core.vocabulary import Trials, written
 
         first = [*columns.ALWAYS, *(["project"] if with_project else [])]
         params, statistics = self._names(ids)
-        first += [columns.written("params", one) for one in params]
-        first += [columns.written("summary", one) for one in statistics]
-        return [columns.column(name, vocabulary) for name in first]
+        first += [written("params", one) for one in params]
+        first += [written("summary", one) for one in statistics]
+        return [columns.column(name, Trials(0.0)) for name in first]
 
     def _names(self, ids: Sequence[str]) -> tuple[list[str], list[str]]:
         """Of the parameters and of the statistics that the trials have."""
@@ -172,7 +173,7 @@ class Lister:
         from kleio.core import finding
         from kleio.core.vocabulary import Trials
 
-        return Trials(time.time(), lambda: known or finding.names(self._journal))
+        return Trials(time.time(), lambda: known or finding.names(self._journal), lambda name: finding.has(self._journal, name))
 
 
 def _that_differ(wanted: Sequence[Column], rows: Sequence[Sequence[Any]]) -> tuple[list[Column], list[list[Any]]]:

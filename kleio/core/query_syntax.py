@@ -214,7 +214,8 @@ class _Parser:
             self._fail("this text has no end: a quotation mark is missing", at, len(self._query))
         if self._query[at].isdigit():
             self._fail("this is no number; names and texts that begin with a digit stand in quotation marks", at, at + 1)
-        self._fail(f"{self._query[at]!r} means nothing here", at, at + 1)
+        hint = '; names that have it are written summary["train/loss"]' if self._query[at] in "/-: %@" else ""
+        self._fail(f"{self._query[at]!r} means nothing here{hint}", at, at + 1)
 
     @property
     def _next(self) -> _Token:

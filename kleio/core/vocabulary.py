@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 
 from kleio.core import moments, query_syntax
 from kleio.core.facts import CODE, CUT
@@ -26,17 +27,25 @@ KINDS = {
 """Names of one value, and how it is compared."""
 GROUPS = ("params", "param_sources", "param_defaults", "summary", "code", "environment", "cut")
 """Names of many."""
+OPEN = ("params", "param_sources", "param_defaults", "summary", "environment")
+"""Groups in which any name may be: whether one is, only the trials tell."""
+_PLAIN = re.compile(r"[^\W\d]\w*\Z")
 
 
 class Trials:
     """The vocabulary of queries about trials (:class:`~kleio.core.query_syntax.Vocabulary`).
 
-    ``known`` gives names of parameters and statistics to suggest; ``now`` is what times such as "2 days ago" are counted from.
+    ``known`` gives names of parameters and statistics to suggest, ``there`` says whether any trial has a fact of a name;
+    ``now`` is what times such as "2 days ago" are counted from.
     """
 
-    def __init__(self, now: float, known: Callable[[], Iterable[str]] = tuple) -> None:
+    def __init__(
+        self, now: float, known: Callable[[], Iterable[str]] = tuple, there: Callable[[str], bool] = lambda _: True
+    ) -> None:
         self._now = now
         self._known = known
+        self._there = there
+        self._found: dict[str, str | None] = {}
 
     def field(self, path: Sequence[str]) -> Field:
         first, rest = path[0], list(path[1:])
@@ -52,7 +61,9 @@ class Trials:
             if first == group and rest and rest[0] not in names:
                 wanted = ".".join(path)
                 raise LookupError(_suggested(f"there is no {wanted}", wanted, [f"{group}.{one}" for one in names]))
-        return Field(".".join([first, *rest]), "plain" if rest else "words")
+        if not rest:
+            return Field(first, "words")
+        return Field(self._that_is_there(first, rest) if first in OPEN else ".".join([first, *rest]))
 
     def constant(self, field: Field, value: Any) -> Any:
         if isinstance(value, list):
@@ -80,6 +91,27 @@ class Trials:
             found.append((field.name, key.startswith("-")))
         return found
 
+    def _that_is_there(self, group: str, rest: Sequence[str]) -> str:
+        """The name of a fact that some trial has: ``summary.val.loss`` is that of val/loss too, where nothing is val.loss."""
+        name = ".".join([group, *rest])
+        if name not in self._found:
+            nested = [f"summary.{'/'.join(rest[:-1])}.{rest[-1]}"] if group == "summary" and len(rest) > 2 else []
+            self._found[name] = next((one for one in (name, *nested) if self._there(one)), None)
+        found = self._found[name]
+        if found is None:
+            raise LookupError(self._nowhere(name))
+        return found
+
+    def _nowhere(self, name: str) -> str:
+        """That no trial has it, with the nearest that one has."""
+        group = name.partition(".")[0]
+        known = [one for one in self._known() if one.startswith(f"{group}.")]
+        said = f"no trial has {_in_a_query(name)}"
+        near = difflib.get_close_matches(name, known, 1)
+        if not near:
+            return f"{said}; kleio info and kleio ls --json show what there is"
+        return f"{said}; did you mean {_in_a_query(near[0])}?"
+
     def _unknown(self, name: str) -> str:
         """Those that are known have the name of a group in front, and statistics that of a figure behind."""
         short = {one.split(".", 1)[-1].removesuffix(".last"): one for one in self._known()}
@@ -96,3 +128,21 @@ class Trials:
 def _suggested(said: str, name: str, known: Sequence[str]) -> str:
     near = difflib.get_close_matches(name, known, 1, 0.6)
     return f"{said}; did you mean {near[0]}?" if near else f"{said}; there are {', '.join(known)}"
+
+
+def written(group: str, name: str) -> str:
+    """How the name of a parameter or statistic is written in queries."""
+    parts = [name] if group == "summary" else name.split(".")
+    if all(map(_PLAIN.match, parts)):
+        return ".".join([group, *parts])
+    quoted = name.replace("\\", "\\\\").replace('"', '\\"')
+    return f'{group}["{quoted}"]'
+
+
+def _in_a_query(fact: str) -> str:
+    """The name of a fact of an open group as one writes it."""
+    group, _, name = fact.partition(".")
+    if group != "summary":
+        return written(group, name)
+    key, _, figure = name.rpartition(".")
+    return f"{written(group, key)}{'' if figure == 'last' else f'.{figure}'}"
