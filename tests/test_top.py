@@ -467,3 +467,11 @@ def test_followed_by_a_program(workplace):
     for wrong in (["--ids"], ["--export", "a.csv"]):
         assert "--watch" in kleio("ls", "--watch", *wrong, check=2).stderr
     assert "--watch" in kleio("ls", "--watch", "0", check=2).stderr
+
+
+def test_a_journal_that_is_just_being_made_is_looked_at_again(home):
+    home.mkdir(exist_ok=True)
+    (home / "j.db").touch()  # as its first user does before there are tables
+    with_ = open_journal(f"sqlite:///{home}/j.db", writing=False)
+    assert with_.absent
+    with_.close()

@@ -118,8 +118,9 @@ class SqliteFile(Journal):
             except BaseException:
                 self.close()
                 raise
-            if version is None and not writing:
+            if version is None and not writing:  # somebody is just making it
                 self._connection.close()
+                self.absent = True
                 self._stand_in()
 
     def _stand_in(self) -> None:
