@@ -1,7 +1,5 @@
 """Kleiṓ, an experiment journal: one word in front of any command, and the run can be found again."""
 
-from __future__ import annotations
-
 __version__ = "0.1.0"
 
 TYPE_CHECKING = False
@@ -9,7 +7,7 @@ if TYPE_CHECKING:
     from kleio.core.reading.journal import Journal
 
 
-def connect(uri: str | None = None) -> Journal:
+def connect(uri: "str | None" = None) -> "Journal":
     """Open a journal for reading: the one at ``uri``, else the one that the settings name, as for the commands.
 
     ``uri`` is ``sqlite:///PATH`` (absolute: four slashes) or ``mongodb://HOST/DATABASE``. Nothing is ever written. A SQLite

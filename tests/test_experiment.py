@@ -419,7 +419,7 @@ def test_an_experiment_by_itself_is_no_command():
         assert "python train.py" in done.stderr
     assert trials() == [one]
     assert kleio("info", one["id"], check=0).stdout.endswith(
-        f"next\n  run again  python train.py\n  output     kleio cat {one['short_id']}\n"
+        f"next\n  resume  python train.py\n  output  kleio cat {one['short_id']}\n"
     )
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import mongomock
 import pytest
 
-from kleio.core.journal import mongo
+from kleio.core.journal import mongo, mongo_database
 from kleio.core.trial import Trial
 
 
 @pytest.fixture
 def journal(monkeypatch):
-    monkeypatch.setattr(mongo, "_connect", lambda *_: mongomock.MongoClient())
+    monkeypatch.setattr(mongo_database, "_connect", lambda *_: mongomock.MongoClient())
     return mongo.MongoJournal("mongodb://nowhere/test")
 
 

@@ -7,13 +7,13 @@ import sqlite3
 import pytest
 
 from kleio.core.errors import JournalError
-from kleio.core.journal import files, open_journal, sqlite
+from kleio.core.journal import files, open_journal, sqlite_file
 from kleio.core.trial import Trial
 
 
 @pytest.fixture
 def on_network(monkeypatch):
-    monkeypatch.setattr(sqlite, "on_network", lambda _: True)
+    monkeypatch.setattr(sqlite_file, "on_network", lambda _: True)
 
 
 def test_it_does_without_shared_memory_and_says_what_serves_better(tmp_path, on_network):
@@ -32,13 +32,13 @@ def test_it_does_without_shared_memory_and_says_what_serves_better(tmp_path, on_
 
 def test_a_journal_that_was_local_before_is_turned(tmp_path, monkeypatch):
     open_journal(f"sqlite:///{tmp_path}/j.db").close()
-    monkeypatch.setattr(sqlite, "on_network", lambda _: True)
+    monkeypatch.setattr(sqlite_file, "on_network", lambda _: True)
     open_journal(f"sqlite:///{tmp_path}/j.db").close()
     assert not (tmp_path / "j.db-wal").exists()
 
 
 def test_where_locks_do_not_hold_it_is_refused(tmp_path, on_network, monkeypatch):
-    monkeypatch.setattr(sqlite, "locks_hold", lambda _: False)
+    monkeypatch.setattr(sqlite_file, "locks_hold", lambda _: False)
     with pytest.raises(JournalError, match="mongodb://"):
         open_journal(f"sqlite:///{tmp_path}/j.db")
 

@@ -252,7 +252,7 @@ def test_the_hook_is_in_what_is_installed():
     text = (root / "pyproject.toml").read_text()
     assert '"kleio.client" = ["site/sitecustomize.py"]' in text
     for init in root.glob("kleio/**/__init__.py"):
-        assert f'"{".".join(init.parent.relative_to(root).parts)}"' in text.split("packages = ")[1].split("\n")[0]
+        assert f'"{".".join(init.parent.relative_to(root).parts)}"' in text.split("packages = ")[1].split("]")[0]
 
 
 # -- what ended the script -------------------------------------------------------------------------------------------
