@@ -69,7 +69,23 @@ def read(*words, cwd=None, **environment):
     return json.loads(printed(*words))
 
 
-def printed(*words):
+class _Screen(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def shown(*words, columns=80):
+    """The same as on a terminal of so many columns, without colours."""
+    before = dict(os.environ)
+    os.environ |= {"COLUMNS": str(columns), "LINES": "100", "NO_COLOR": "1"}
+    try:
+        return printed(*words, stdout=_Screen())
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+def printed(*words, stdout=None):
     """What ``kleio WORDS`` prints, in this process; what it refuses is raised."""
     opened, open_really = [], kleio_journal.open_journal
     before = {number: signal.getsignal(number) for number in (signal.SIGPIPE, signal.SIGINT)}
@@ -79,7 +95,7 @@ def printed(*words):
         return opened[-1]
 
     kleio_journal.open_journal = opening
-    stdout, sys.stdout = sys.stdout, io.StringIO()
+    stdout, sys.stdout = sys.stdout, stdout or io.StringIO()
     try:
         assert not door(list(map(os.fspath, words)))
         return sys.stdout.getvalue()

@@ -7,7 +7,7 @@ import os
 import subprocess
 
 import pytest
-from commands import PYTHON, kleio, on_a_terminal, printed, read, script, trials
+from commands import PYTHON, kleio, on_a_terminal, printed, read, script, shown, trials
 from rich.cells import cell_len
 
 from kleio.core.comparison import Row
@@ -63,6 +63,17 @@ def test_many_by_a_query_and_exported(records):
     with pytest.raises(KleioError, match="no format"):
         printed("compare", *made, "--export", "table.xyz")
     assert os.listdir() == ["table.csv"]
+
+
+def test_statistics_before_and_after_fit_the_terminal(local):
+    many = {"train/loss": 0.123456789, "text": "long words " * 9, "accuracy": 123456.789, "tiny": -1.23456e-05}
+    pair = [local.trial([many | {"accuracy": at / 3}]) for at in (1, 2)]
+    page = shown("diff", *pair)
+    assert max(map(cell_len, page.splitlines())) <= 80
+    assert "0.3333 \N{RIGHTWARDS ARROW} 0.6667" in page
+    assert "1 column more (--json)" in shown("diff", *pair, "--stats", columns=60)
+    assert "max - min" in shown("compare", *pair, local.trial([many]))
+    assert "difference" in shown("compare", *pair)
 
 
 def test_the_same_is_said_to_be(local):

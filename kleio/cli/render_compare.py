@@ -61,14 +61,14 @@ def _sections(found: Comparison, everything: bool) -> None:
 
 
 def _upright(title: str, names: Sequence[str], rows: Sequence[Row], width: int) -> list[str]:
-    """A line for each value, a column for each trial; of numbers the difference."""
+    """A line for each value, a column for each trial; of numbers how far they are apart."""
     columns = [Column(title, [f"  {wording.printable(row.name)}" for row in rows])]
     results = title.strip() == RESULTS
     for at, name in enumerate(names):
         columns.append(Column(name, [_cell(row, at) for row in rows], right=results, styled=title.strip() == "trial"))
     if results:
         spread = [_number(row.difference) for row in rows]
-        difference = Column("difference", spread, right=True, elastic=False)
+        difference = Column("difference" if len(names) == 2 else "max - min", spread, right=True, elastic=False)
         if fits([*columns, difference], width):
             columns.append(difference)
     return lines(columns, width)

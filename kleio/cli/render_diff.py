@@ -10,6 +10,7 @@ import sys
 
 from kleio.cli import wording
 from kleio.cli.render import complain
+from kleio.cli.render_table import Column, cell_len, cut, fits, lines, size
 from kleio.core.filechanges import how
 
 TYPE_CHECKING = False
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
     from kleio.core.differences import Change, Differences, Side
 
 ARROW = "\N{RIGHTWARDS ARROW}"
+LONGEST = 12
+"""Columns that a figure may take."""
+WIDE = 1000
+"""Where there is no terminal."""
 
 
 def differences(found: Differences, sections: Sequence[str]) -> None:
@@ -96,14 +101,23 @@ def _statistics(found: Differences) -> None:
     _row("duration", f" {ARROW} ".join(spans))
     if not found.summary:
         return
-    rows = [(key, [_number(own, name) for own in pair for name in _NUMBERS]) for key, pair in found.summary.items()]
-    head = [f"{name} {which}" for which in ("before", "after") for name in _NUMBERS]
-    widths = [max(map(len, column)) for column in zip(head, *(cells for _, cells in rows), strict=True)]
-    margin = min(max(8, *(len(key) for key, _ in rows)), 30)
-    for key, cells in [(None, head), *rows]:
-        name = _bold("statistics") + " " * (margin - 8) if key is None else f"  {_shown(key):<{margin}}"
-        values = "  ".join(f"{cell:>{width}}" for cell, width in zip(cells, widths, strict=True))
-        _write(f"{name}  {values}".rstrip() + "\n")
+    columns = [Column("statistics", [f"  {_shown(key)}" for key in found.summary])]
+    columns += [Column(name, _pairs(name, list(found.summary.values())), elastic=False) for name in _NUMBERS]
+    width = size()[0] if sys.stdout.isatty() else WIDE
+    shown = columns
+    while len(shown) > 2 and not fits(shown, width):
+        shown = shown[:-1]
+    left = len(columns) - len(shown)
+    more = f"  … {wording.several(left, 'column')} more (--json)" if left else ""
+    _write("".join(f"{line}\n" for line in lines(shown, width, left=more)))
+
+
+def _pairs(name: str, found: Sequence[Sequence[Mapping[str, Any] | None]]) -> list[str]:
+    """``before → after``, the arrows below each other."""
+    cells = [[cut(_number(own, name), LONGEST) for own in pair] for pair in found]
+    margin = max(cell_len(before) for before, _ in cells)
+    padded = [(f"{' ' * (margin - cell_len(before))}{before}", after) for before, after in cells]
+    return [f"{before} {ARROW} {after}" if before.strip() or after else "" for before, after in padded]
 
 
 _NUMBERS = ("last", "min", "max")
