@@ -71,7 +71,7 @@ def test_statistics_before_and_after_fit_the_terminal(local):
     page = shown("diff", *pair)
     assert max(map(cell_len, page.splitlines())) <= 80
     assert "0.3333 \N{RIGHTWARDS ARROW} 0.6667" in page
-    assert "1 column more (--json)" in shown("diff", *pair, "--stats", columns=60)
+    assert "2 columns more (--json)" in shown("diff", *pair, "--stats", columns=60)
     assert "max - min" in shown("compare", *pair, local.trial([many]))
     assert "difference" in shown("compare", *pair)
 
