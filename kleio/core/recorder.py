@@ -222,6 +222,7 @@ class Recorder(threading.Thread):
         if self._away_since is None:
             self._away_since = self._clock()
             self._say(f"{in_words(error)} (the run goes on; its records wait in the spool)")
+        self._renewed = float("-inf")  # a turn that has nothing to send proves nothing; one that renews is answered
         self._wait = min(max(2 * self._wait, 0.5), LONGEST_WAIT)
         self._retry_at = self._clock() + self._wait
 
