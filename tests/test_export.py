@@ -171,6 +171,12 @@ def test_tables_and_back(trial, workplace, capsys):
     assert (line["id"], line["name"], line["tags"], line["params.lr"]) == (trial, "my/run", "base", "0.1")
     assert call("import", "csv", "out", "--json") == 0
     (one,) = told(capsys)
+    with journal() as opened:
+        original, back = opened.entry(trial), opened.entry(one["id"])
+    assert (back.params, back.tags, back.name) == ({"lr": 0.1, "act": "relu"}, original.tags, "my/run")
+    assert (back.status, back.trial.command) == (original.status, original.trial.command)
+    assert back.trial.created == pytest.approx(original.trial.created, abs=1e-3)
+    assert back.executions[-1].ended == pytest.approx(original.executions[-1].ended, abs=1e-3)
     before, after = rows(trial), points(one["id"])
     assert [record.time for record, _ in before] == [moment for moment, _ in after]
     assert [values.get("loss") for _, values in after][:3] == [1 / 3, 0.25, 0.2]

@@ -388,6 +388,7 @@ def test_as_json(book):
     assert found["x"] == [0, 1, 2]
     assert found["raw"] == [1, "NaN", "Infinity"]
     assert read("plot", "--smooth", trial, "loss", "--json")[0]["raw"]  # alone it takes no word away
+    assert plot("--smooth", trial, "loss").startswith("loss (smoothed)\n")
 
 
 def test_what_cannot_be_meant(book, tmp_path):

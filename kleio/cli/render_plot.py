@@ -44,6 +44,8 @@ def lines(picture: Picture, width: int, height: int) -> list[str]:
     """Title, curves, axes and legend, of this width, ``height`` lines together where that is enough."""
     title = cut(wording.printable(picture.title), width)
     y_label = cut(wording.printable(picture.y_label), width)
+    if any(stroke.curve.raw is not None for stroke in picture.strokes):
+        y_label = cut(f"{wording.printable(picture.y_label)} (smoothed)".strip(), width)
     above = [line for line in (title, y_label) if line]
     legends = len(picture.strokes) > 1 or picture.strokes[0].curve.label != picture.y_label
     least = len(above) + 1 + sum(terminal.LEAST) // 4 + 2

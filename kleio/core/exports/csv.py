@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+import shlex
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -72,7 +73,8 @@ class Tables:
 def _line(material: Material, name: str) -> dict[str, str]:
     document = material.document
     own = {column: document.get(column) for column in COLUMNS} | {
-        "file": name, "ended": None if material.ended is None else tables.iso(int(material.ended * 1e9)),
+        "file": name, "command": shlex.join(document["command"]),
+        "ended": None if material.ended is None else tables.iso(int(material.ended * 1e9)),
     }  # fmt: skip
     figures = {f"summary.{key}.last": own.get("last") for key, own in document["summary"].items()}
     values = own | {f"params.{key}": value for key, value in material.params.items()} | figures

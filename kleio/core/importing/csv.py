@@ -2,23 +2,26 @@
 
 A column that is named like a time is the time of its line; those that count steps keep their names, but for those of Weights &
 Biases and TensorBoard, which become ``step``. The directories of PyTorch Lightning's ``CSVLogger`` bring their hyperparameters
-along.
+along, and the ``trials.csv`` that ``kleio export --to csv`` wrote brings what it says of its trials.
 """
 
 from __future__ import annotations
 
 import csv
+import json
 import os
 import re
+import shlex
 from typing import TYPE_CHECKING
 
 from kleio.core import config_values
 from kleio.core.commandline import typed
 from kleio.core.errors import KleioError
 from kleio.core.importing.found import About, Damage, Row, Run, nanoseconds, seconds
+from kleio.core.trial import HELD, Status
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from typing import Any
 
 TIMES = ("time", "timestamp", "wall_time", "walltime", "_timestamp", "datetime", "date")
@@ -30,6 +33,8 @@ OVERVIEW = "trials.csv"
 _CHART = re.compile(r"(?P<run>.+) - (?P<key>.+?)")
 """A column of a chart that Weights & Biases exports: the runs that it shows are beside each other."""
 
+_DIGITS = re.compile(r"[0-9a-f]{12}\.csv")
+
 
 def find(place: str) -> Iterator[Run | Damage]:
     """The run of a file, or those of all files ``*.csv`` at or below a directory."""
@@ -37,7 +42,12 @@ def find(place: str) -> Iterator[Run | Damage]:
     paths = [top] if os.path.isfile(top) else sorted(_below(top))
     if not paths:
         raise KleioError(f"there is no file *.csv {'in' if os.path.isdir(top) else 'at'} {place}")
+    overviews: dict[str, dict[str, dict[str, str]]] = {}
     for path in paths:
+        directory, file = os.path.split(path)
+        if directory not in overviews:
+            overviews[directory] = _overview(os.path.join(directory, OVERVIEW))
+        line = overviews[directory].get(file)
         name = _named(path, top if os.path.isdir(top) else os.path.dirname(top))
         try:
             columns, delimiter = _head(path)
@@ -48,7 +58,8 @@ def find(place: str) -> Iterator[Run | Damage]:
         if charts:
             yield from (Table(run, f"{path}#{run}", path, chosen, delimiter) for run, chosen in charts.items())
         else:
-            yield Table(name, path, path, {at: STEP_NAMES.get(one, one) for at, one in enumerate(columns) if one}, delimiter)
+            kept = {at: one if line else STEP_NAMES.get(one, one) for at, one in enumerate(columns) if one}
+            yield Table(name, path, path, kept, delimiter, line)
 
 
 def _below(top: str) -> Iterator[str]:
@@ -62,6 +73,18 @@ def _is_ours(path: str) -> bool:
         return _head(path)[0][:2] == ["id", "file"]
     except (OSError, ValueError, csv.Error):
         return False
+
+
+def _overview(path: str) -> dict[str, dict[str, str]]:
+    """What kleio's export says of its tables, by the name of the file: each is named as the beginning of its trial's id."""
+    if not _is_ours(path):
+        return {}
+    try:
+        with open(path, encoding="utf-8", newline="") as file:
+            lines = [{key: value or "" for key, value in one.items() if key} for one in csv.DictReader(file)]
+    except (OSError, ValueError, csv.Error):
+        return {}
+    return {one["file"]: one for one in lines if _DIGITS.fullmatch(one["file"]) and one["id"].startswith(one["file"][:-4])}
 
 
 def _named(path: str, top: str) -> str:
@@ -107,9 +130,11 @@ def _charts(columns: Sequence[str]) -> dict[str, dict[int, str]]:
 class Table(Run):
     """One of them. ``columns`` are the positions that are its own, and what they are called."""
 
-    def __init__(self, name: str, place: str, path: str, columns: dict[int, str], delimiter: str) -> None:
+    def __init__(self, name: str, place: str, path: str, columns: dict[int, str], delimiter: str,
+                 line: Mapping[str, str] | None = None) -> None:
         super().__init__(name, place, f"{os.uname().nodename}:{os.path.realpath(path)}{place[len(path):]}")
         self._path, self._columns, self._delimiter = path, columns, delimiter
+        self._line = line
         self._time = next((at for at, one in columns.items() if one.lower().replace(" ", "_") in TIMES), None)
         self._first: int | None = None
         self._last: int | None = None
@@ -144,6 +169,8 @@ class Table(Run):
 
     def about(self) -> About:
         last = os.stat(self._path).st_mtime
+        if self._line:
+            return _told(self._line, self._first, self._last)
         ended = last if self._last is None else self._last / 1e9
         about = About(name=self.name, started=ended if self._first is None else self._first / 1e9, ended=ended)
         if os.path.basename(self._path) == LIGHTNING:
@@ -159,6 +186,45 @@ class Table(Run):
         except OSError as error:
             self.remarks.append(f"{path} cannot be read: {error.strerror}")
             return {}
+
+
+def _told(line: Mapping[str, str], first: int | None, last: int | None) -> About:
+    """What kleio's export says of a trial; where it says no time, that of the ``first`` or ``last`` statistic."""
+    known = line.get("status") in {*Status}
+    status = Status(line["status"]) if known else Status.COMPLETED
+    started, ended = seconds(line.get("created", "")), seconds(line.get("ended", ""))
+    return About(
+        params={key.partition(".")[2]: _param(value) for key, value in line.items() if key.startswith("params.") and value},
+        tags=_words(line.get("tags", "")),
+        name=line.get("name") or None,
+        note=line.get("note") or None,
+        status=Status.INTERRUPTED if status in (*HELD, Status.NEW) else status,
+        said=line.get("status") or None,
+        started=first / 1e9 if started is None and first is not None else started,
+        ended=last / 1e9 if ended is None and last is not None else ended,
+        command=_command(line.get("command", "")),
+    )
+
+
+def _param(cell: str) -> Any:
+    if cell[:1] in ("[", "{"):
+        try:
+            return json.loads(cell)
+        except ValueError:
+            return cell
+    return _value(cell)
+
+
+def _words(cell: str) -> list[str]:
+    found = _param(cell) if cell[:1] == "[" else cell.split(",")
+    return [str(one) for one in found if one] if isinstance(found, list) else [cell]
+
+
+def _command(cell: str) -> list[str]:
+    try:
+        return shlex.split(cell)
+    except ValueError:
+        return [cell]
 
 
 def _value(cell: str) -> Any:
