@@ -198,3 +198,21 @@ def test_sorting_and_limits_are_the_same_whatever_is_indexed(journal_uri, name):
     created = {one: journal.entry(one).trial.created for one in newest}
     assert newest == sorted(newest, key=lambda one: (created[one], one), reverse=True)
     journal.close()
+
+
+def test_numbers_that_no_float_holds_lie_beyond_all_that_do(journal_uri):
+    journal = open_journal(journal_uri)
+    for number, lr in enumerate([0.5, math.inf, -math.inf]):
+        body = {"work_key": "w", "project": "p", "command": ("x",), "cwd": ".", "created": NOW, "params": {"lr": lr}}
+        journal.create(Trial(id=f"{number:032x}", **body))
+    index_others(journal)
+    great = "9" * 400
+
+    def found(text):
+        return {int(one, 16) for one in find(journal, parsed(text).node)}
+
+    assert found(f"params.lr < {great}") == {0, 2}
+    assert found(f"params.lr >= {great}") == {1}
+    assert found(f"params.lr <= -{great}") == {2}
+    assert found(f"params.lr == {great} or {great} in params") == set()
+    journal.close()

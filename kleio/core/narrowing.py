@@ -158,7 +158,7 @@ def _nearest(value: int) -> float:
     try:
         return float(value)
     except OverflowError:
-        return math.copysign(math.inf, value)
+        return math.inf if value > 0 else -math.inf  # copysign would make a float of it
 
 
 def _ordered(name: str, sign: str, value: Any) -> Filter:
