@@ -200,3 +200,12 @@ def test_a_setting_of_the_wrong_kind_is_said_in_words(tmp_path, setting, value, 
 def test_negative_times_in_variables_are_refused():
     with pytest.raises(UsageError, match="KLEIO_TIMEOUT: timeout = '-1' is not a number of seconds, 0 or more"):
         Config(environment={"HOME": "/", "KLEIO_TIMEOUT": "-1"}).check()
+
+
+@pytest.mark.parametrize("words", [["ls"], ["status", "--json"], ["cat", "last"]])
+def test_no_standard_output(tmp_path, words):
+    done = subprocess.run(
+        ["sh", "-c", '"$@" >&-', "sh", *KLEIO, *words], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 1
+    one_line(done, "there is no standard output to write to")
