@@ -586,3 +586,20 @@ def test_in_a_notebook(workplace):
     assert "factor = 2" in kept
     assert "1 / 0" in kept
     assert "still here" not in kept
+
+
+@on_both_journals
+def test_parameters_that_are_not_finite_are_found_as_the_numbers_they_are():
+    run(
+        """
+nan, inf = float("nan"), float("inf")
+for _ in range(2):
+    with Experiment({"lr": nan, "clip": inf, "word": "NaN"}, resume=True) as experiment:
+        experiment.log_config({"decay": nan, "least": -inf})
+"""
+    )
+    (found,) = trials()
+    assert found["params"] == {"lr": "NaN", "clip": "Infinity", "word": "NaN", "decay": "NaN", "least": "-Infinity"}
+    where = "params.lr == nan and params.clip == inf and params.decay == nan and params.least < 0"
+    assert kleio("ls", "--ids", "--where", where, check=0).stdout.split() == [found["id"]]
+    assert kleio("ls", "--ids", "--where", "params.word == nan or params.lr == 'NaN'", check=0).stdout == ""

@@ -199,7 +199,7 @@ p.parse_args(namespace=Lazy())
     assert found["odd"][0] == "<Odd>"
     assert len(found["big"][0]) < 1100
     assert len(found["many"][0]) < 1100
-    assert found["number"][0] == "nan"
+    assert found["number"][0] == "NaN"
     assert found["text"][0] == "a\0b\udcff$."
     assert found["function"][0] == "<lambda>"
 

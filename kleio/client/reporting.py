@@ -246,12 +246,10 @@ def storable(value: Any, left: list[int] | None = None) -> Any:
 
 def _storable(value: Any, left: list[int]) -> Any:
     kind = type(value)
-    if value is None or kind is bool:
+    if value is None or kind is bool or kind is float:
         return value
     if kind is int:
         return value if -(1 << 63) <= value < 1 << 63 else _number(value)
-    if kind is float:
-        return value if value - value == 0 else str(value)
     if hasattr(kind, "__members__"):  # an enumeration
         member: Any = value
         return storable(member.value if isinstance(value, (str, int)) else member.name, left)

@@ -206,7 +206,7 @@ class Recording:
             root=self._code.root,
             cwd=config.cwd,
             volatile=config["volatile"],
-            variables=chosen | {"experiment": identity.digest(counting)},
+            variables=chosen | {"experiment": identity.digest(values.portable(counting))},
         )
         bare = self._request["parsed"]
         return replace(work, argv=work.argv[: commandline.interpreter_words(work.argv)]) if bare else work
@@ -344,7 +344,7 @@ class Recording:
         if decision.action is not Action.RESUME or found is None or not self._request["resume"]:
             return []
         changes = self._survey.changes(found)
-        own, given = dict(found.trial.params), dict(self._given.params)
+        own, given = (values.portable(dict(one.params)) for one in (found.trial, self._given))  # in which NaN is itself
         other = [f"the parameters given are not those of trial {found.id[:SHORT]}, which stay as they are"]
         return ([f"changed since: {', '.join(changes)}"] if changes else []) + (other if given and given != own else [])
 
@@ -461,14 +461,16 @@ def _config(request: Mapping[str, Any]) -> Config:
 
 
 def _settled(value: Any) -> Any:
-    """Parameters as strict JSON, the same for equal ones: tuples are lists, sets are in order, dates and paths text."""
+    """Parameters as JSON, the same for equal ones: tuples are lists, sets are in order, dates and paths text. Numbers that are
+    not finite stay numbers, as which queries find them.
+    """
     if isinstance(value, (set, frozenset)):
         return sorted((_settled(item) for item in value), key=lambda item: json.dumps(item, sort_keys=True))
     if isinstance(value, dict):
         return {str(key): _settled(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [_settled(item) for item in value]
-    return values.portable(value)
+    return values.portable(value, strict=False)
 
 
 def redacted(value: Any, name: str = "") -> Any:

@@ -200,16 +200,19 @@ def _untagged(kind: str, value: Any) -> Any:
     raise ValueError(kind)
 
 
-def portable(value: Any) -> Any:
-    """For ``--json``: strict JSON that any language reads; non-finite numbers and dates are strings."""
+def portable(value: Any, strict: bool = True) -> Any:
+    """For ``--json``: strict JSON that any language reads; non-finite numbers and dates are strings.
+
+    Not ``strict``: for parameters as they are kept. Numbers that are not finite stay numbers, as which queries find them.
+    """
     if isinstance(value, float):
-        return value if value - value == 0 else {"inf": "Infinity", "-inf": "-Infinity"}.get(repr(value), "NaN")
+        return value if not strict or value - value == 0 else {"inf": "Infinity", "-inf": "-Infinity"}.get(repr(value), "NaN")
     if isinstance(value, (str, int)) or value is None:
         return value
     if isinstance(value, dict):
-        return {str(key): portable(item) for key, item in value.items()}
+        return {str(key): portable(item, strict) for key, item in value.items()}
     if isinstance(value, (list, tuple, set, frozenset)):
-        return [portable(item) for item in value]
+        return [portable(item, strict) for item in value]
     if hasattr(value, "isoformat"):
         return value.isoformat()
     if isinstance(value, bytes):

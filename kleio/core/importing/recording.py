@@ -210,13 +210,15 @@ class _Recording:
         about = self._run.about()
         now = time.time()
         started = about.started if about.started is not None else about.ended if about.ended is not None else now
-        params = portable(redact.named({str(name): value for name, value in about.params.items()}))
+        params = portable(redact.named({str(name): value for name, value in about.params.items()}), strict=False)
         self._print(about.output, about.ended or started)
         if entry is None:
             self._leave_traces(about)
             self._journal.create(self._trial(about, started, params))
         events = [self._ended(about, started), *self._annotations(about, now, entry)]
-        if entry is not None and (learnt := {name: value for name, value in params.items() if entry.params.get(name) != value}):
+        known = {} if entry is None else portable(entry.params)  # in which NaN is itself
+        learnt = {name: value for name, value in params.items() if known.get(name) != portable(value)}
+        if entry is not None and learnt:
             sources = dict.fromkeys(learnt, SOURCE)
             events.append(self._event("parameters", now, {"params": learnt, "sources": sources, "replaces": list(learnt)}))
         if about.exception:
