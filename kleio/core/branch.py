@@ -128,7 +128,7 @@ def _scopes(journal: Journal, there: Sequence[Part]) -> Scopes:
             for _, segments in by_stream(journal, part.trial, (part.stream,), until={part.key: part.end}):
                 for segment in segments:
                     marked = statistics.is_marked(segment.payload)
-                    for record in statistics.unpack(clipped(segment, part.end).payload) if marked else ():
+                    for record in statistics.unpacked(clipped(segment, part.end)) if marked else ():
                         scopes.take(part.key, record)
     return scopes
 
@@ -171,7 +171,7 @@ def _records(journal: Journal, there: Sequence[Part], streams: Sequence[str]) ->
             continue
         for _, segments in by_stream(journal, part.trial, (part.stream,), until={part.key: part.end}):
             for segment in segments:
-                own = statistics.unpack(clipped(segment, part.end).payload)
+                own = statistics.unpacked(clipped(segment, part.end))
                 behind = [*(record.offset for record in own[1:]), min(segment.end, part.end)]
                 yield from ((part.key, record, end) for record, end in zip(own, behind, strict=True))
 

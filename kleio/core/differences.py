@@ -14,6 +14,7 @@ from kleio.core.filechanges import changed_files, patch, unseen
 from kleio.core.lookup import SHORT
 from kleio.core.repository import Repository
 from kleio.core.sourcefiles import Version
+from kleio.core.values import dumps
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -241,7 +242,7 @@ def compare(before: Side, after: Side, with_patch: bool = True, binary: bool = F
 def _changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Change]:
     names = sorted(before.keys() | after.keys())
     found = [Change(name, before.get(name), after.get(name)) for name in names]
-    return [one for one in found if one.before != one.after]
+    return [one for one in found if one.before != one.after and dumps(one.before) != dumps(one.after)]  # NaN is itself
 
 
 def surroundings(environment: Mapping[str, Any]) -> dict[str, Any]:

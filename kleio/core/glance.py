@@ -69,14 +69,17 @@ def glance(journal: Journal, entry: Entry, keys: Collection[str] = (), all_execu
         end = ends.get(key[0])
         for segment, covered in _in_turn(segments):
             if statistics.is_marked(segment.payload):
-                for record in told(Packed(segment.payload)):
+                with statistics.legible(segment.trial):
+                    heard = list(told(Packed(segment.payload)))
+                for record in heard:
                     if record.offset >= covered and (end is None or record.time <= end):
                         scopes.take(key, record)
             if keys:
                 sample.take(_Piece(key, segment, covered, end))
     courses = {key: _Numbers() for key in keys}
     for piece in sample.pieces:
-        piece.look(courses)
+        with statistics.legible(piece.trial):
+            piece.look(courses)
     found = {key: one.course(scopes, sample.whole and key.lower() not in COUNTERS) for key, one in courses.items()}
     return Glance(scopes, found, sample.whole)
 
@@ -224,7 +227,7 @@ class _Piece:
     """A segment of a stream. Before the offset ``covered`` it is known already, after the time ``end`` it does not count."""
 
     def __init__(self, key: Key, segment: Segment, covered: int, end: int | None) -> None:
-        self._key, self._payload = key, segment.payload
+        self._key, self._payload, self.trial = key, segment.payload, segment.trial
         self._covered, self._end = covered if covered > segment.start else 0, end
         self.size = segment.end - segment.start
 

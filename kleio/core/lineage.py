@@ -77,10 +77,11 @@ def clipped(segment: Segment, end: int) -> Segment:
     if segment.dropped:
         return replace(segment, end=end)
     if segment.stream in OUTPUT_STREAMS:
-        data, times = output.unpack(segment.payload)
+        with statistics.legible(segment.trial):
+            data, times = output.unpack(segment.payload)
         kept = [one for one in times if one[0] < end]
         return replace(segment, end=end, payload=output.pack(data[: end - segment.start], kept))
-    records = [record for record in statistics.unpack(segment.payload) if record.offset < end]
+    records = [record for record in statistics.unpacked(segment) if record.offset < end]
     return replace(segment, end=end, payload=statistics.pack(records))
 
 

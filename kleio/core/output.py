@@ -181,6 +181,8 @@ def unpack(payload: bytes) -> tuple[bytes, list[tuple[int, int]]]:
 
 def joined(segments: Iterable[Segment], start: int = 0) -> Iterator[bytes]:
     """The bytes of one stream from offset ``start`` on, each once; what was dropped is named in their place."""
+    from kleio.core.statistics import legible
+
     at = start
     for one in segments:
         if one.end <= at:
@@ -188,7 +190,9 @@ def joined(segments: Iterable[Segment], start: int = 0) -> Iterator[bytes]:
         if one.dropped:
             yield f"\n[kleio: {one.end - max(at, one.start):,} bytes over the output limit were dropped]\n".encode()
         else:
-            yield unpack(one.payload)[0][max(at - one.start, 0) :]
+            with legible(one.trial):
+                data, _ = unpack(one.payload)
+            yield data[max(at - one.start, 0) :]
         at = one.end
 
 

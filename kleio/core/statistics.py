@@ -12,10 +12,12 @@ import struct
 import sys
 import zlib
 from array import array
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import accumulate, chain
 from operator import sub
 
+from kleio.core.errors import Damaged
 from kleio.core.scopes import said
 from kleio.core.values import dumps, loads
 
@@ -45,6 +47,16 @@ class Record:
     time: int
     values: Mapping[str, Any]
     mark: str = ""
+
+
+@contextmanager
+def legible(trial: str) -> Iterator[None]:
+    """What cannot be unpacked is no fault of who reads: raises Damaged, which names the trial."""
+    try:
+        yield
+    except (zlib.error, struct.error, ValueError, TypeError, LookupError, RecursionError, OverflowError) as error:
+        name = f" of trial {trial[:7]}" if trial else ""
+        raise Damaged(f"what the journal holds{name} is damaged ({str(error) or type(error).__name__})") from None
 
 
 def pack(records: list[Record]) -> bytes:
@@ -121,6 +133,12 @@ class Packed:
         return (None, kind, self._blocks[at]) if everywhere else (self._blocks[at], kind, self._blocks[at + 1])
 
 
+def unpacked(segment: Segment) -> list[Record]:
+    """The records of a segment. Raises Damaged."""
+    with legible(segment.trial):
+        return unpack(segment.payload)
+
+
 def unpack(payload: bytes) -> list[Record]:
     """The records that :func:`pack` was given, their names in the order in which they first appeared."""
     packed = Packed(payload)
@@ -190,7 +208,7 @@ def records(segments: Iterable[Segment]) -> Iterator[Record]:
     for segment in segments:
         if segment.end <= covered:
             continue
-        yield from (record for record in unpack(segment.payload) if record.offset >= covered)
+        yield from (record for record in unpacked(segment) if record.offset >= covered)
         covered = segment.end
 
 

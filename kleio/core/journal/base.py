@@ -24,7 +24,7 @@ from abc import ABC, abstractmethod
 from collections import namedtuple
 from dataclasses import dataclass
 
-from kleio.core.errors import JournalError
+from kleio.core.errors import Damaged, JournalError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -327,6 +327,35 @@ class Journal(ABC):
 
     def settle(self) -> None:  # noqa: B027 - a journal whose every write is durable has nothing to do
         """Return when everything written so far survives a power cut."""
+
+
+def decoded(text: Any, trial: str) -> dict[str, Any]:
+    """The mapping that a journal keeps of a trial as JSON. Raises Damaged for anything else."""
+    import json  # not for who only needs names of this module
+
+    try:
+        found = json.loads(text)
+    except (ValueError, TypeError, RecursionError) as error:
+        raise damaged(trial, error) from None
+    if type(found) is not dict:
+        raise damaged(trial, f"a mapping is expected, not {type(found).__name__}")
+    return found
+
+
+def restored(body: Any, trial: str) -> Trial:
+    """A trial from its JSON. Raises Damaged."""
+    from kleio.core.trial import Trial
+
+    document = decoded(body, trial)
+    try:
+        return Trial.from_dict(document)
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise damaged(trial, error) from None
+
+
+def damaged(trial: str, why: object) -> Damaged:
+    """Of what a journal holds of a trial something is not what was put there."""
+    return Damaged(f"what the journal holds of trial {trial[:7]} is damaged ({why})")
 
 
 def place(uri: str) -> str:

@@ -20,7 +20,9 @@ from kleio.core.journal.base import (
     beginning,
     beyond,
     contiguous,
+    decoded,
     findable,
+    restored,
     storable,
 )
 from kleio.core.journal.mongo_database import MongoDatabase
@@ -122,8 +124,8 @@ class MongoJournal(MongoDatabase):
             found = list(self._db.trials.aggregate([*stages, {"$project": pipelines.ENTRY}]))
         return [
             Entry(
-                Trial.from_dict(json.loads(one["body"])),
-                tuple(Event(**(event | {"data": json.loads(event["data"])})) for event in one["events"]),
+                restored(one["body"], one["_id"]),
+                tuple(Event(**(event | {"data": decoded(event["data"], one["_id"])})) for event in one["events"]),
                 one["holder"],
                 one["live"],
                 one["token"],
@@ -272,7 +274,7 @@ class MongoJournal(MongoDatabase):
         found: dict[str, list[Summary]] = {}
         with self.told():
             for one in self._db.summaries.find({"_id.trial": {"$in": list(trials)}}).sort("_id", 1):
-                summary = Summary(**one["_id"], end=one["end"], keys=json.loads(one["keys"]))
+                summary = Summary(**one["_id"], end=one["end"], keys=decoded(one["keys"], one["_id"]["trial"]))
                 found.setdefault(summary.trial, []).append(summary)
         return found
 

@@ -5,7 +5,18 @@ from __future__ import annotations
 import json
 
 from kleio.core.errors import JournalError, Scrubbed
-from kleio.core.journal.base import Segment, Summary, Trace, beginning, beyond, contiguous, findable, storable
+from kleio.core.journal.base import (
+    Segment,
+    Summary,
+    Trace,
+    beginning,
+    beyond,
+    contiguous,
+    decoded,
+    findable,
+    restored,
+    storable,
+)
 from kleio.core.journal.sqlite_file import SqliteFile, add_child
 from kleio.core.trial import HELD, Entry, Event, Reservation, Trial
 
@@ -111,7 +122,7 @@ class SqliteJournal(SqliteFile):
             finally:
                 self._connection.execute("ROLLBACK")
         return [
-            Entry(Trial.from_dict(json.loads(body)), tuple(events.get(trial, ())), holder, (left or 0) > 0, token, left)
+            Entry(restored(body, trial), tuple(events.get(trial, ())), holder, (left or 0) > 0, token, left)
             for trial, body, holder, token, left in rows
         ]
 
@@ -121,7 +132,7 @@ class SqliteJournal(SqliteFile):
             marks = ", ".join("?" * len(few))
             sql = f"SELECT trial, id, kind, time, token, execution, data FROM events WHERE trial IN ({marks})"
             for trial, *event, data in self._connection.execute(sql, few):
-                found.setdefault(trial, []).append(Event(*(*event, json.loads(data))))
+                found.setdefault(trial, []).append(Event(*(*event, decoded(data, trial))))
         return found
 
     def counts(self, selection: Selection) -> tuple[dict[str, int], dict[str, int]]:
@@ -230,7 +241,7 @@ class SqliteJournal(SqliteFile):
         for few in _fews(list(trials)):
             marks = ", ".join("?" * len(few))
             for *key, keys in self._rows(f"SELECT * FROM summaries WHERE trial IN ({marks})", few):
-                found.setdefault(key[0], []).append(Summary(*(*key, json.loads(keys))))
+                found.setdefault(key[0], []).append(Summary(*(*key, decoded(keys, key[0]))))
         return found
 
     # -- traces --------------------------------------------------------------------------------------------------

@@ -95,14 +95,16 @@ class Points:
     # -- a segment -------------------------------------------------------------------------------------------------
 
     def _opened(self, key: Key, segment: Segment, covered: int) -> Iterator[_Piece]:
-        packed = statistics.Packed(segment.payload)
+        with statistics.legible(segment.trial):
+            packed = statistics.Packed(segment.payload)
         if any(not mark[1:].isdigit() for _, mark in packed.runs if mark):
             yield from self._told(key, segment, covered)
             return
-        columns = {one: found for one in self._keys if (found := _column(packed, one)) is not None}
-        if not columns and not packed.runs:
-            return
-        times = statistics.integers(packed.times)
+        with statistics.legible(segment.trial):
+            columns = {one: found for one in self._keys if (found := _column(packed, one)) is not None}
+            if not columns and not packed.runs:
+                return
+            times = statistics.integers(packed.times)
         ends = [row for row, _ in packed.runs[1:]] + [packed.count] * bool(packed.runs)
         runs = [(row, end, mark) for (row, mark), end in zip(packed.runs, ends, strict=True) if mark]
         if segment.start < covered:
@@ -115,7 +117,7 @@ class Points:
     def _told(self, key: Key, segment: Segment, covered: int) -> Iterator[_Piece]:
         """Of a segment that tells of scopes: record by record."""
         kept = []
-        for record in statistics.unpack(segment.payload):
+        for record in statistics.unpacked(segment):
             if record.offset >= covered:
                 self._scopes.take(key, record)
                 if is_statistic(record):

@@ -147,9 +147,11 @@ class _Piece:
 
     def __init__(self, segment: Segment, key: Key, covered: int, limit: int | None, scopes: Scopes) -> None:
         """``covered`` is the offset up to which rows have been read, ``limit`` the last time that counts."""
-        packed = self._packed = Packed(segment.payload)
+        self._trial = segment.trial
+        with statistics.legible(self._trial):
+            packed = self._packed = Packed(segment.payload)
+            times = integers(packed.times, packed.count)
         self._key, self._scopes = key, scopes
-        times = integers(packed.times, packed.count)
         kept = np.ones(packed.count, bool)
         if segment.start < covered:
             kept = integers(packed.offsets, packed.count) >= covered
@@ -194,10 +196,11 @@ class _Piece:
         """A column of the segment, all of it."""
         block, kind, data = self._packed.column(name)
         count = self._packed.count
-        own = np.arange(count) if block is None else integers(block, count)
-        if kind == "j":
-            return own, loads(zlib.decompress(data))
-        return own, floats(data, len(own)) if kind == "f" else integers(data, len(own))
+        with statistics.legible(self._trial):
+            own = np.arange(count) if block is None else integers(block, count)
+            if kind == "j":
+                return own, loads(zlib.decompress(data))
+            return own, floats(data, len(own)) if kind == "f" else integers(data, len(own))
 
     def _own(self, name: str) -> Part:
         """What counts of a column of this name."""

@@ -121,11 +121,13 @@ def _surveyed(journal: Journal, entry: Entry, all_executions: bool, name: str) -
         for segment in segments:
             if segment.end <= stream.end:
                 continue
-            packed = statistics.Packed(segment.payload)
-            for record in statistics.unpack(segment.payload) if packed.runs else ():
+            with statistics.legible(segment.trial):
+                packed = statistics.Packed(segment.payload)
+                times = statistics.integers(packed.times)
+            for record in statistics.unpacked(segment) if packed.runs else ():
                 if record.offset >= stream.end and not is_statistic(record) and _counts(record, stream):
                     scopes.take(key, record)
-            stream.earliest.append(min(statistics.integers(packed.times), default=lineage.EVERYTHING))
+            stream.earliest.append(min(times, default=lineage.EVERYTHING))
             stream.end = segment.end
         stream.earliest = list(accumulate(reversed(stream.earliest), min))[::-1]
         found.append(stream)
@@ -145,7 +147,7 @@ def _rows(journal: Journal, stream: _Stream) -> Iterator[list[Row]]:
             if segment.end <= covered:
                 continue
             rows = []
-            for record in statistics.unpack(lineage.clipped(segment, stream.end).payload):
+            for record in statistics.unpacked(lineage.clipped(segment, stream.end)):
                 if record.offset < covered or not is_statistic(record) or not _counts(record, stream):
                     continue
                 if record.mark and record.mark not in around:
