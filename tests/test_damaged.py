@@ -8,6 +8,7 @@ import pytest
 from recorded import Recorded
 
 import kleio
+from kleio.core.about import started
 from kleio.core.errors import Damaged
 from kleio.core.journal import open_journal
 from kleio.core.journal.base import Selection
@@ -39,7 +40,7 @@ def pair(tmp_path, journal_uri):
     """A trial to be damaged, and another."""
     made = Recorded(journal_uri, tmp_path)
     values = [{"loss": 1 / (n + 1), "word": "a"} for n in range(50)]
-    yield [made.trial(values) for _ in range(2)]
+    yield [made.trial(values, ended=ended) for ended in (False, True)]
     made.close()
 
 
@@ -51,6 +52,7 @@ def test_a_row_that_is_no_json(journal_uri, pair, what, found):
     bad, good = pair
     damage(journal_uri, bad, what, found)
     journal = open_journal(journal_uri, writing=False)
+    assert started(journal, journal.entry(good)) == ([], [])  # though the other is to be looked at as well
     with pytest.raises(Damaged, match=f"trial {bad[:7]} is damaged"):
         journal.summaries([bad]) if what == "summary" else journal.entries(Selection())
     journal.close()

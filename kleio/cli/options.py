@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import re
 import signal
-import sys
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +12,7 @@ import click
 
 from kleio.cli import render
 from kleio.core.config import SETTINGS, Config
-from kleio.core.errors import KleioError, UsageError
+from kleio.core.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -145,8 +144,6 @@ def reading(command: Callable[..., Any]) -> Callable[..., Any]:
     @click.pass_context
     @functools.wraps(command)
     def wrapped(ctx: click.Context, /, journal: str | None, **rest: Any) -> Any:  # noqa: ARG001 - read by given()
-        if sys.stdout is None:  # closed by whoever started us
-            raise KleioError("there is no standard output to write to; what nobody is to see goes to /dev/null")
         for number in (signal.SIGPIPE, signal.SIGINT):
             signal.signal(number, signal.SIG_DFL)  # a reader that is cut off ends without a word
         render.encodable()

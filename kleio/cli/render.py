@@ -10,6 +10,7 @@ import os
 import sys
 
 from kleio.cli import wording
+from kleio.core.errors import KleioError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -38,7 +39,11 @@ def complain(message: str) -> None:
 
 
 def encodable() -> None:
-    """Where stdout has no such characters (a terminal of ASCII, say) others stand in their place."""
+    """Where stdout has no such characters (a terminal of ASCII, say) others stand in their place. Raises KleioError where there
+    is no stdout.
+    """
+    if sys.stdout is None:  # whoever started us has closed it
+        raise KleioError("there is no standard output to write to; what nobody is to see goes to /dev/null")
     reconfigure = getattr(sys.stdout, "reconfigure", None)
     if reconfigure is not None and sys.stdout.errors == "strict":
         reconfigure(errors="replace")

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from kleio.core import analyses, hashcode, lineage, resources, resuming
 from kleio.core.artifact_listing import listed
 from kleio.core.collecting import in_words
+from kleio.core.errors import Damaged
 from kleio.core.glance import Glance, glance
 from kleio.core.journal.base import Selection
 from kleio.core.journal.filters import Either, Is
@@ -90,8 +91,18 @@ def started(journal: Journal, entry: Entry) -> tuple[list[Entry], list[Entry]]:
     wanted = Either((Is("within", (entry.id,)), Is("previous", (entry.id,))))
     found, waiting = journal.find(wanted, (("created", False),), MOST)
     ids = dict.fromkeys([*(one.trial for one in found), *waiting[:MOST]])
-    near = journal.entries(Selection(ids=tuple(ids)))[::-1] if ids else []
+    near = _read(journal, list(ids))[::-1] if ids else []
     return [one for one in near if one.trial.within == entry.id], [one for one in near if one.trial.previous == entry.id]
+
+
+def _read(journal: Journal, ids: list[str]) -> list[Entry]:
+    """The newest first. A damaged one is nothing that stops the look at another trial."""
+    try:
+        return journal.entries(Selection(ids=tuple(ids)))
+    except Damaged:
+        halves = (ids[len(ids) // 2 :], ids[: len(ids) // 2]) if len(ids) > 1 else ()
+        found = [entry for half in halves for entry in _read(journal, half)]
+        return sorted(found, key=lambda entry: (entry.trial.created, entry.id), reverse=True)
 
 
 def beyond(journal: Journal, entry: Entry, all_executions: bool = False) -> dict[str, Any]:
