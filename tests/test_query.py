@@ -75,6 +75,7 @@ def holds(query):
         "not params.n == 2 and params.n == 3", "not not params.n == 3", "not (params.n == 3 and params.n == 4)",
         "params.n == 3 AND NOT status == 'x'", "params.n==3&&!(status=='x')||params.off", "params . lr == .1",
         "(params.n == 3\n and status == 'completed')", "((((params.n == 3))))", "params.debug and params.lr",
+        "true", "not false", "false or true and params.n == 3",
     ],
 )  # fmt: skip
 def test_holds(query):

@@ -44,11 +44,12 @@ class Asked:
     exclude: tuple[str, ...] = ()
     newest: bool = False
     all_projects: bool = False
+    with_tags: tuple[str, ...] = ()
 
     @property
     def anything(self) -> bool:
         """Whether they choose trials at all."""
-        return bool(self.where or self.include or self.exclude or self.newest)
+        return bool(self.where or self.include or self.exclude or self.newest or self.with_tags)
 
     def one(self, journal: Journal, config: Config, prefix: str | None = None) -> Entry:
         """The one trial that is meant: the one of an id that begins so, else the one that is chosen. Raises UsageError where
@@ -119,7 +120,7 @@ class Asked:
         from kleio.core.project import project_here
 
         here = None if self.all_projects else project_here(config)
-        return Chosen(here=here, where=self.where, include=self.include, exclude=self.exclude)
+        return Chosen(here=here, tags=self.with_tags, where=self.where, include=self.include, exclude=self.exclude)
 
     def _none(self, journal: Journal, config: Config) -> UnknownTrial:
         from kleio.core.choosing import stays_here
@@ -250,6 +251,8 @@ def several_trials(command: Callable[..., Any]) -> Callable[..., Any]:
         return command(with_, entries=asked.several(with_.journal, with_.config, trials), **options)
 
     _parameter(wrapped, click.Argument(["trials"], metavar="[ID]…", nargs=-1, shell_complete=suggested("ids")))
+    _parameter(wrapped, click.Option(["--tag", "with_tags"], metavar="TAG", multiple=True, shell_complete=suggested("tags"),
+                                     help="those with this tag; repeatable, then all are needed"))
     return asked_for(wrapped)
 
 

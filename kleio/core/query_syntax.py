@@ -5,7 +5,7 @@
     or          →  and ("or" and)*
     and         →  not ("and" not)*
     not         →  "not" not | comparison
-    comparison  →  operand (OPERATOR operand)*          OPERATOR: == != < <= > >= in, not in, matches, not matches
+    comparison  →  true | false | operand (OPERATOR operand)*      OPERATOR: == != < <= > >= in, not in, matches, not matches
     operand     →  NAME | "(" or ")" | constant
     constant    →  NUMBER | STRING | true | false | null | "[" constant, … "]" | "(" constant, … ")"
     NAME        →  word ("." word | "[" STRING "]")*
@@ -303,6 +303,8 @@ class _Parser:
             left = right
         if not found:
             if isinstance(left.operand, Constant):
+                if isinstance(left.operand.value, bool):
+                    return And(()) if left.operand.value else Or(())
                 self._fail("a value alone is no condition; compare it with something", left.start, left.end)
             return Truth(left.operand)
         return found[0] if len(found) == 1 else And(tuple(found))

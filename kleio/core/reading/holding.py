@@ -49,6 +49,9 @@ def fields(node: Node) -> set[str]:
 def _each(node: Node, frame: Frame, among: Rows | None) -> Iterator[bool]:
     """For each row whether it holds."""
     names = sorted(fields(node))
+    if not names:  # true, or false
+        yield from [query.holds(node, {})] * (frame.count if among is None else len(among))
+        return
     known: dict[str, bool] = {}  # texts are most often few, and the same again and again
     if len(names) == 1:
         for value in of_rows(frame, names[0], among):
@@ -81,8 +84,8 @@ def _mask(node: Node, frame: Frame) -> NDArray[Any]:
 
     if isinstance(node, (And, Or)):
         both = np.logical_and if isinstance(node, And) else np.logical_or
-        found = _mask(node.parts[0], frame)
-        for part in node.parts[1:]:
+        found = np.full(frame.count, isinstance(node, And))
+        for part in node.parts:
             found = both(found, _mask(part, frame))
         return found
     if isinstance(node, Not):
