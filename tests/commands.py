@@ -88,7 +88,6 @@ def shown(*words, columns=80):
 def printed(*words, stdout=None):
     """What ``kleio WORDS`` prints, in this process; what it refuses is raised."""
     opened, open_really = [], kleio_journal.open_journal
-    before = {number: signal.getsignal(number) for number in (signal.SIGPIPE, signal.SIGINT)}
 
     def opening(*arguments, **named):
         opened.append(open_really(*arguments, **named))
@@ -106,6 +105,16 @@ def printed(*words, stdout=None):
             signal.signal(number, handler)
         for one in opened:
             one.close()
+
+
+def called(*words):
+    """``kleio WORDS`` in this process: its exit status. What it does about signals is undone, or what starts later has it."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGPIPE, signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    try:
+        return door([str(word) for word in words]) or 0
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def until(condition, seconds=30.0):

@@ -6,6 +6,7 @@ import contextlib
 import importlib.util
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -23,6 +24,15 @@ hypothesis.settings.load_profile("kleio")
 pytest.register_assert_rewrite("journal_suite")
 
 HOME_VARIABLES = ("XDG_DATA_HOME", "XDG_STATE_HOME", "XDG_CONFIG_HOME", "XDG_CACHE_HOME", "XDG_RUNTIME_DIR")
+
+
+@pytest.fixture(autouse=True)
+def _signals_are_left_alone():
+    """What starts later would inherit them: a command that runs in this process gives back what it takes."""
+    ending = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE)
+    before = {number: signal.getsignal(number) for number in ending}, signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    yield
+    assert ({number: signal.getsignal(number) for number in ending}, signal.pthread_sigmask(signal.SIG_BLOCK, ())) == before
 
 
 @pytest.fixture(autouse=True)
