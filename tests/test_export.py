@@ -144,7 +144,8 @@ def test_one_that_cannot_be_written_leaves_nothing_and_stops_no_other(trial, wor
     assert call("export", trial, other["id"], "--to", "folder", "out") == 1
     out, err = capsys.readouterr()
     assert out == f"{other['id'][:7]}\t{workplace}/out/a\t1 row\n"
-    assert f"{trial[:7]}: No space left on device\nkleio: 1 trial could not be written, of 2" in err
+    assert f"{trial[:7]}: {workplace}/out/my-run cannot be written: No space left on device" in err
+    assert "\nkleio: 1 trial could not be written, of 2" in err
     assert os.listdir(workplace / "out") == ["a"]
 
 
@@ -158,8 +159,33 @@ def test_who_is_killed_while_he_writes_leaves_what_the_next_takes_away(trial, wo
     assert done.returncode == -signal.SIGKILL
     assert len(os.listdir(workplace / "out")) == 2
     (workplace / "out" / "my-run").rename(workplace / "out" / f"{laying.MAKING}0123{laying.OLD}")  # between the two renames
-    laying.ready("out")
+    with laying.ready("out"):
+        pass
     assert os.listdir(workplace / "out") == ["my-run"]
+
+
+@pytest.mark.parametrize("target", ["folder", "csv"])
+def test_who_is_asked_to_end_while_he_writes_leaves_nothing(trial, workplace, target):
+    code = ("import os, signal, sys, time; from kleio.core.exports import folder, csv, tables, material\n"
+            "signal.signal(signal.SIGTERM, signal.SIG_DFL); signal.pthread_sigmask(signal.SIG_SETMASK, [])\n"
+            "def end(*_): os.kill(os.getpid(), signal.SIGTERM); time.sleep(5)\n"
+            "material.Material.save = tables.write_csv = end\n"
+            "from kleio.cli.main import main; main()")  # fmt: skip
+    done = subprocess.run([sys.executable, "-c", code, "export", trial, "--to", target, "out"])
+    assert done.returncode == -signal.SIGTERM
+    assert not (workplace / "out").exists()
+
+
+def test_a_full_disk_is_told_of_with_the_path_and_leaves_nothing(trial, workplace, monkeypatch, capsys):
+    from kleio.core.exports import tensorboard
+
+    def full(_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(tensorboard._Events, "write", full)
+    assert call("export", trial, "--to", "tensorboard", "out") == 1
+    assert f"{workplace}/out/my-run cannot be written: No space left on device" in capsys.readouterr().err
+    assert not (workplace / "out").exists()
 
 
 def test_tables_and_back(trial, workplace, capsys):
@@ -262,6 +288,26 @@ def test_mlflow_and_back(trial, workplace, capsys):
 
 def _at(found, step):
     return {key: value for _, values in found if values["step"] == step for key, value in values.items()}
+
+
+def test_halves_of_characters_are_written_for_mlflow_and_what_fails_is_not_listed(trial, workplace, monkeypatch, capsys):
+    from mlflow.tracking import MlflowClient
+
+    from kleio.core.exports import mlflow
+
+    monkeypatch.setattr(material.Material, "params", {"half": "\ud800", "key\udfff": 1})
+    metrics = mlflow._Run._metrics
+    monkeypatch.setattr(mlflow._Run, "_metrics", lambda _: 1 / 0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert call("export", trial, "--to", "mlflow", "out") == 1
+        client = MlflowClient(tracking_uri=f"file://{workplace}/out")
+        experiments = [one.experiment_id for one in client.search_experiments()]
+        assert client.search_runs(experiments) == []
+        monkeypatch.setattr(mlflow._Run, "_metrics", metrics)
+        assert call("export", trial, "--to", "mlflow", "out") == 0
+        (run,) = client.search_runs(experiments)
+    assert run.data.params == {"half": "\\ud800", "key_": "1"}
 
 
 def test_trials_are_chosen_by_a_query_too(trial, workplace, capsys):

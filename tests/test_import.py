@@ -250,6 +250,18 @@ def test_directories_of_sacred(workplace, capsys):
     assert told(capsys)[0]["result"] == "unchanged"
 
 
+def test_a_document_nested_too_deeply_is_one_run_that_cannot_be_read(workplace, capsys):
+    for number, text in (("1", "[" * 100_000), ("2", '{"status": "COMPLETED"}')):
+        (workplace / "runs" / number).mkdir(parents=True)
+        (workplace / "runs" / number / "run.json").write_text(text)
+    (workplace / "runs" / "2" / "metrics.json").write_text("[" * 100_000)
+    assert call("import", "sacred", "runs") == 1
+    err = capsys.readouterr().err
+    assert "1: run.json cannot be read: maximum recursion depth" in err
+    assert "metrics.json cannot be read: maximum recursion depth" in err
+    assert [one["status"] for one in trials()] == ["completed"]
+
+
 def test_databases_of_sacred(workplace, mongo_uri, mongo_client, capsys):
     from sacred.observers import MongoObserver
 
@@ -314,6 +326,13 @@ def test_tables(workplace, capsys):
         file.write("2,0.25,1,1\n")
     call("import", "csv", tables / "chart.csv", "--json")
     assert [(one["result"], one["points"]) for one in told(capsys)] == [("updated", 1), ("updated", 1)]
+
+
+def test_cells_and_times_that_are_not_taken_are_counted(workplace, capsys):
+    (workplace / "a.csv").write_text("a,time\n1,1700000000,3,4\n" + "".join(
+        f"2,{one}\n" for one in ("nan", "inf", "1e300", "9999-99-99", "")))
+    assert call("import", "csv", "a.csv") == 0
+    assert "left out: 2 cells that are in no column, 5 values of time that are no time" in capsys.readouterr().err
 
 
 def test_directories_of_lightning(workplace, capsys):

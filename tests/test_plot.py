@@ -409,6 +409,7 @@ def test_what_cannot_be_meant(book, tmp_path):
         (UnknownTrial, "no trial id", "loss"),
         (UsageError, "plots are written as .png, .svg, .pdf, .html", trial, "loss", "-o", "plot.txt"),
         (UsageError, "has no ending", trial, "loss", "-o", "plot"),
+        (UsageError, "80 megapixels are too many", trial, "loss", "-o", "plot.png", "--width", "8000", "--height", "10000"),
         (KleioError, "no directory", trial, "loss", "-o", "nowhere/plot.png"),
     ]  # fmt: skip
     for kind, said, *words in refused:

@@ -16,6 +16,7 @@ from rich.cells import cell_len
 from test_statistics_reading import NAN, SECOND, START, Book
 
 from kleio.cli import render_stats
+from kleio.cli.render_table import separated
 from kleio.core.errors import KleioError, UsageError
 from kleio.core.journal.base import Segment
 from kleio.core.spool import LAUNCHER, SYSTEM
@@ -75,6 +76,15 @@ def test_rows_and_keys(book):
     assert [row[1] for row in lines(trial, "--key", "epoch", "--sort=-epoch", "--sort", "loss", "--tail", "3")[1:]] == ["0"] * 3
     assert [row[1] for row in lines(trial, "--key", "loss", "--reverse", "--tail", "1")[1:]] == ["1.0"]
     assert len(lines(trial, "--sort", "epoch", "--reverse", "--limit", "0")) == 9
+
+
+def test_rows_in_a_pipe_come_one_by_one(capsys):
+    def rows():
+        yield ["1"]
+        assert capsys.readouterr().out == "a\n1\n"
+        yield ["2"]
+
+    separated(["a"], rows())
 
 
 def test_json(book):

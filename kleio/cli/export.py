@@ -12,6 +12,7 @@ from kleio.cli.options import as_json, reading
 from kleio.cli.selecting import several_trials
 from kleio.core.exports import TARGETS, exported
 from kleio.core.reading.source import Source
+from kleio.core.wholefile import unwound
 
 if TYPE_CHECKING:
     from kleio.cli.options import Reading
@@ -32,7 +33,7 @@ def export(with_: Reading, entries: list[Entry], target: tuple[str, str], json: 
     signal.signal(signal.SIGINT, signal.default_int_handler)  # so that what was begun is taken away
     kind, place = target
     found = []
-    with render_trackers.progress() as say:
+    with unwound(), render_trackers.progress() as say:
         for one in exported(kind, place, Source(with_.config, with_.journal), entries, say):
             found.append(one)
             if not json:

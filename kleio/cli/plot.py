@@ -77,8 +77,9 @@ def _finite(_: click.Context, __: click.Parameter, value: float | None) -> float
 @click.option("-o", "--output", metavar="FILE", help="write a file: .png, .svg, .pdf or .html")
 @click.option("--follow", is_flag=True, help="draw anew while the trials run; q or Ctrl-C ends it")
 @click.option("--title", metavar="TEXT", help="what stands above")
-@click.option("--width", metavar="N", type=click.IntRange(20, 20_000), help="columns of the terminal, or pixels of the file")
-@click.option("--height", metavar="N", type=click.IntRange(6, 20_000), help="its lines, or pixels of the file")
+@click.option("--width", metavar="N", type=click.IntRange(20, files.LARGEST),
+              help="columns of the terminal, or pixels of the file")
+@click.option("--height", metavar="N", type=click.IntRange(6, files.LARGEST), help="its lines, or pixels of the file")
 @all_executions
 @as_json
 @reading
@@ -97,7 +98,7 @@ def plot(
 ) -> None:
     """Draw statistics of one or several trials. Words are ids up to the first that is none, then statistics."""
     if output is not None:
-        files.check(output)
+        files.check(output, look["width"], look["height"])
     entries, keys = _meant(with_, asked, words)
     chart = Chart(with_.journal, entries, Wanted(tuple(keys), across, smooth, all_executions))
     shown = _Shown(chart, output, json, look)

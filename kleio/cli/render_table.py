@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import sys
+from itertools import chain
 
 from kleio.cli import wording
 from kleio.cli.render import COLOURS, fitted, styles
@@ -76,8 +77,8 @@ def as_lines(
 
 
 def separated(headings: Sequence[str], rows: Iterable[Sequence[str]], header: bool = True) -> None:
-    """Tab-separated, a row a line whatever is in it."""
-    for row in (headings, *rows) if header else rows:
+    """Tab-separated, a row a line whatever is in it, each as soon as it is there."""
+    for row in chain([headings] if header else [], rows):
         sys.stdout.write("\t".join(map(wording.printable, row)) + "\n")
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import stat
+import threading
 from contextlib import contextmanager
 
 from kleio.core.errors import KleioError
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """What ends a process that does nothing about it."""
 PREFIX = ".kleio-"
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
+"""Errors that only writing has."""
 
 
 def check(path: str | os.PathLike[str]) -> None:
@@ -102,6 +106,34 @@ def _locked(descriptor: int) -> bool:
     return True
 
 
+class _Ended(BaseException):
+    """A signal that ends the process has come."""
+
+
+@contextmanager
+def unwound() -> Iterator[None]:
+    """A signal that would end the process at once raises in the block first, so that what it has begun is taken away."""
+    replaced: list[int] = []
+    came: list[int] = []
+
+    def end(number: int, _: Any) -> None:
+        signal.signal(number, signal.SIG_DFL)  # a second one does not wait
+        came.append(number)
+        raise _Ended
+
+    try:
+        for number in ENDING:
+            if threading.current_thread() is threading.main_thread() and signal.getsignal(number) is signal.SIG_DFL:
+                replaced.append(number)
+                signal.signal(number, end)
+        yield
+    finally:
+        for each in replaced:
+            signal.signal(each, signal.SIG_DFL)
+        for ended in came:
+            os.kill(os.getpid(), ended)
+
+
 @contextmanager
 def _removed(temporary: str) -> Iterator[None]:
     """On an exception the file is removed, and on a signal that ends the process."""
@@ -139,16 +171,13 @@ def _remove(path: str) -> None:
 @contextmanager
 def _in_words(path: str | os.PathLike[str]) -> Iterator[None]:
     """Of the system's errors those that are about this file say so; others come from what is read meanwhile."""
-    import errno
-
-    full = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
     try:
         yield
     except OSError as error:
         own = error.filename is not None and os.path.dirname(os.path.realpath(str(error.filename))) == os.path.dirname(
             os.path.realpath(os.fspath(path))
         )
-        if error.errno not in full and not own:
+        if error.errno not in FULL and not own:
             raise
         reason = os.strerror(error.errno) if error.errno else str(error)
         raise KleioError(f"{os.fspath(path)} cannot be written: {reason}") from None

@@ -84,4 +84,5 @@ def _line(material: Material, name: str) -> dict[str, str]:
 @contextmanager
 def target(place: str) -> Iterator[Tables]:
     """A directory, made if it is not there."""
-    yield Tables(ready(place))
+    with ready(place) as top:
+        yield Tables(top)

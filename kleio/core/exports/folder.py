@@ -59,7 +59,8 @@ class Folders:
 @contextmanager
 def target(place: str) -> Iterator[Folders]:
     """A directory, made if it is not there."""
-    yield Folders(ready(place))
+    with ready(place) as top:
+        yield Folders(top)
 
 
 def _json(path: str, value: Any) -> None:

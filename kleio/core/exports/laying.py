@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 
 from kleio.core.errors import KleioError
 from kleio.core.lookup import SHORT
+from kleio.core.wholefile import FULL
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,9 +24,14 @@ NOTE = ".kleio.json"
 MAKING, OLD = ".kleio-making-", ".old"
 
 
-def ready(place: str) -> str:
-    """The directory ``place``, made if it is not there, writable, and without what an export left that was killed."""
+@contextmanager
+def ready(place: str) -> Iterator[str]:
+    """The directory ``place``, made if it is not there, writable, and without what an export left that was killed.
+
+    One that was made and has nothing in it in the end is taken away.
+    """
     top = os.path.abspath(place)
+    new = not os.path.lexists(top)
     if os.path.lexists(top) and not os.path.isdir(top):
         raise KleioError(f"{place} is no directory; give one to write to")
     try:
@@ -37,7 +43,12 @@ def ready(place: str) -> str:
     for name in os.listdir(top):
         if name.startswith(MAKING):
             _clear(top, name)
-    return top
+    try:
+        yield top
+    finally:
+        if new:
+            with suppress(OSError):
+                os.rmdir(top)
 
 
 def _clear(top: str, name: str) -> None:
@@ -87,8 +98,12 @@ def laid(top: str, title: str, trial: str) -> Iterator[tuple[str, str]]:
             os.rename(path, f"{making}{OLD}")
         os.rename(making, path)
         shutil.rmtree(f"{making}{OLD}", ignore_errors=True)
-    except BaseException:
+    except BaseException as error:
+        if not os.path.lexists(path) and os.path.lexists(f"{making}{OLD}"):
+            os.rename(f"{making}{OLD}", path)
         shutil.rmtree(making, ignore_errors=True)
+        if isinstance(error, OSError) and error.errno in FULL:
+            raise KleioError(f"{path} cannot be written: {error.strerror}") from None
         raise
     finally:
         if held is not None:

@@ -11,7 +11,7 @@ import re
 import shutil
 import tempfile
 from collections import Counter
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -49,12 +49,12 @@ class Store:
         with mlflow_client.in_words(self._uri):
             experiment = self._experiment(material.entry.trial.project)
             run = _Run(self._client, experiment, material)
-            run.write()
+            run.write_or_take_away()
         material.settle()
         return os.path.join(self._directory, experiment, run.id) if self._directory else f"{address(self._uri)}#{run.id}"
 
     def _experiment(self, project: str) -> str:
-        name = project or "kleio"
+        name = _encodable(project or "kleio")
         found = self._client.get_experiment_by_name(name)
         if found is not None:
             return str(found.experiment_id)
@@ -73,8 +73,8 @@ def target(place: str) -> Iterator[Store]:
     elif place.endswith((".db", ".sqlite")) or os.path.isfile(place):
         yield Store(f"sqlite:///{os.path.abspath(place)}", None)
     else:
-        top = ready(place)
-        yield Store(f"file://{quote(top)}", top)
+        with ready(place) as top:
+            yield Store(f"file://{quote(top)}", top)
 
 
 class _Run:
@@ -88,7 +88,17 @@ class _Run:
         run = self._there or client.create_run(experiment, start_time=begun, run_name=name, tags=_tags(material))
         self.id = str(run.info.run_id)
 
-    def write(self) -> None:
+    def write_or_take_away(self) -> None:
+        """A run that was not there before is there whole or not at all."""
+        try:
+            self._write()
+        except BaseException:
+            if self._there is None:
+                with suppress(Exception):
+                    self._client.delete_run(self.id)
+            raise
+
+    def _write(self) -> None:
         """What it does not have; at the very end, how it ended."""
         self._params()
         self._metrics()
@@ -210,5 +220,11 @@ def _name(key: str) -> str:
     return _cut("/".join(parts), LONGEST_NAME) or "_"
 
 
+def _encodable(value: str) -> str:
+    """Halves of characters, which MLflow cannot send or write, as they are typed in Python."""
+    return value.encode("utf-8", "backslashreplace").decode()
+
+
 def _cut(value: str, longest: int) -> str:
+    value = _encodable(value)
     return value if len(value) <= longest else value[: longest - 1] + "…"

@@ -45,7 +45,8 @@ class EventFiles:
 def target(place: str) -> Iterator[EventFiles]:
     """A directory, made if it is not there."""
     needed("tensorboard.compat.proto.event_pb2", "tensorboard", NEED)
-    yield EventFiles(ready(place))
+    with ready(place) as top:
+        yield EventFiles(top)
 
 
 class _Events:

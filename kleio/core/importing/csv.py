@@ -51,15 +51,15 @@ def find(place: str) -> Iterator[Run | Damage]:
         name = _named(path, top if os.path.isdir(top) else os.path.dirname(top))
         try:
             columns, delimiter = _head(path)
-        except (OSError, ValueError, csv.Error) as error:
+        except (OSError, ValueError, MemoryError, csv.Error) as error:
             yield Damage(name, path, error.strerror or "" if isinstance(error, OSError) else str(error))
             continue
         charts = _charts(columns)
         if charts:
-            yield from (Table(run, f"{path}#{run}", path, chosen, delimiter) for run, chosen in charts.items())
+            yield from (Table(run, f"{path}#{run}", path, chosen, delimiter, len(columns)) for run, chosen in charts.items())
         else:
             kept = {at: one if line else STEP_NAMES.get(one, one) for at, one in enumerate(columns) if one}
-            yield Table(name, path, path, kept, delimiter, line)
+            yield Table(name, path, path, kept, delimiter, len(columns), line)
 
 
 def _below(top: str) -> Iterator[str]:
@@ -128,12 +128,12 @@ def _charts(columns: Sequence[str]) -> dict[str, dict[int, str]]:
 
 
 class Table(Run):
-    """One of them. ``columns`` are the positions that are its own, and what they are called."""
+    """One of them. ``columns`` are the positions that are its own, and what they are called, of ``width`` in the file."""
 
-    def __init__(self, name: str, place: str, path: str, columns: dict[int, str], delimiter: str,
+    def __init__(self, name: str, place: str, path: str, columns: dict[int, str], delimiter: str, width: int,
                  line: Mapping[str, str] | None = None) -> None:
         super().__init__(name, place, f"{os.uname().nodename}:{os.path.realpath(path)}{place[len(path):]}")
-        self._path, self._columns, self._delimiter = path, columns, delimiter
+        self._path, self._columns, self._delimiter, self._width = path, columns, delimiter, width
         self._line = line
         self._time = next((at for at, one in columns.items() if one.lower().replace(" ", "_") in TIMES), None)
         self._first: int | None = None
@@ -161,8 +161,13 @@ class Table(Run):
                 values[self._columns[at]] = _value(cell.strip())
         if not values or (len(self._columns) > len(values) == 1 and "step" in values):
             return None  # a line of a chart that is another run's
+        for cell in cells[self._width :]:
+            if cell != "":
+                self.leave_out("cells that are in no column")
         moment = _moment(cells[self._time]) if self._time is not None and self._time < len(cells) else None
-        if moment is not None:
+        if moment is None and self._time is not None:
+            self.leave_out(f"values of {self._columns[self._time]} that are no time")
+        elif moment is not None:
             self._first = moment if self._first is None else min(moment, self._first)
             self._last = moment if self._last is None else max(moment, self._last)
         return Row(moment, values)

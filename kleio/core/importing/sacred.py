@@ -9,7 +9,7 @@ import json
 import os
 from typing import TYPE_CHECKING
 
-from kleio.core.errors import KleioError
+from kleio.core.errors import KleioError, in_words
 from kleio.core.importing import sacred_database
 from kleio.core.importing.found import Damage, File
 from kleio.core.importing.sacred_run import SacredRun, mapping
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from typing import Any
 
 RUN = "run.json"
+UNREADABLE = (OSError, ValueError, RecursionError, MemoryError)
+"""What reading a document raises: one may be nested as deeply, and as large, as anybody likes."""
 
 
 def find(place: str) -> Iterator[SacredRun | Damage]:
@@ -33,8 +35,8 @@ def find(place: str) -> Iterator[SacredRun | Damage]:
     for directory in found:
         try:
             yield Observed(directory)
-        except (OSError, ValueError) as error:
-            yield Damage(os.path.basename(directory), directory, f"{RUN} cannot be read: {error}")
+        except UNREADABLE as error:
+            yield Damage(os.path.basename(directory), directory, f"{RUN} cannot be read: {in_words(error)}")
 
 
 def _by_number(directory: str) -> tuple[str, int, str]:
@@ -43,7 +45,7 @@ def _by_number(directory: str) -> tuple[str, int, str]:
 
 
 class Observed(SacredRun):
-    """One directory of a ``FileStorageObserver``. Raises OSError and ValueError for a document that cannot be read."""
+    """One directory of a ``FileStorageObserver``. Raises :data:`UNREADABLE` for a document that cannot be read."""
 
     def __init__(self, directory: str) -> None:
         self._directory = directory
@@ -62,8 +64,8 @@ class Observed(SacredRun):
             return self._read(name)
         except FileNotFoundError:
             return {}
-        except (OSError, ValueError) as error:
-            self.damaged = f"{name} cannot be read: {error}"
+        except UNREADABLE as error:
+            self.damaged = f"{name} cannot be read: {in_words(error)}"
             return {}
 
     def metrics(self) -> Iterator[tuple[str, Mapping[str, Any]]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kleio.core.errors import KleioError
+from kleio.core.errors import KleioError, in_words
 from kleio.core.importing.found import Damage, File, nanoseconds
 from kleio.core.importing.sacred_run import SacredRun
 from kleio.core.redact import address
@@ -34,7 +34,12 @@ def find(uri: str) -> Iterator[SacredRun | Damage]:
                 if name == "runs" or name.endswith("_runs"):
                     for document in database[name].find().sort("_id", 1):
                         none = False
-                        yield Stored(database, name, document, where)
+                        try:
+                            one: SacredRun | Damage = Stored(database, name, document, where)
+                        except (ValueError, TypeError, RecursionError, MemoryError) as error:
+                            number = str(document.get("_id"))
+                            one = Damage(number, f"{where}#{name}/{number}", in_words(error))
+                        yield one
             if none:
                 raise KleioError(f"there are no runs of Sacred in {where} (database {database.name})")
     except PyMongoError as error:

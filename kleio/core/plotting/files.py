@@ -23,6 +23,8 @@ IMAGES = ("png", "svg", "pdf")
 KINDS = (*IMAGES, "html")
 SIZE = (1200, 750)
 """Width and height in pixels, of which there are 150 an inch."""
+LARGEST, MOST_PIXELS = 10_000, 50_000_000
+"""Pixels of a side, and of all: what is drawn in a few seconds."""
 DENSITY = 150
 COLUMNS = 2000
 """Of so many columns no point is lost that would be seen."""
@@ -59,9 +61,12 @@ def require(wanted: str) -> None:
         raise KleioError(f"{wanted} plots need matplotlib: pip install 'kleio[plot]'") from None
 
 
-def check(path: str) -> None:
-    """That such a file can be written there. Raises KleioError."""
+def check(path: str, width: int | None = None, height: int | None = None) -> None:
+    """That such a file, of so many pixels, can be written there. Raises KleioError."""
     wanted = kind(path)
+    pixels = (width or SIZE[0]) * (height or SIZE[1])
+    if pixels > MOST_PIXELS:
+        raise UsageError(f"{pixels / 1e6:,.0f} megapixels are too many for a plot; {MOST_PIXELS / 1e6:.0f} are the most")
     wholefile.check(path)
     if wanted in IMAGES:
         require(wanted)
