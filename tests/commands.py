@@ -96,13 +96,11 @@ def printed(*words, stdout=None):
     kleio_journal.open_journal = opening
     stdout, sys.stdout = sys.stdout, stdout or io.StringIO()
     try:
-        assert not door(list(map(os.fspath, words)))
+        assert not called(*words)
         return sys.stdout.getvalue()
     finally:
         sys.stdout = stdout
         kleio_journal.open_journal = open_really
-        for number, handler in before.items():
-            signal.signal(number, handler)
         for one in opened:
             one.close()
 
@@ -110,9 +108,11 @@ def printed(*words, stdout=None):
 def called(*words):
     """``kleio WORDS`` in this process: its exit status. What it does about signals is undone, or what starts later has it."""
     before = {number: signal.getsignal(number) for number in (signal.SIGPIPE, signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, ())
     try:
         return door([str(word) for word in words]) or 0
     finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
         for number, handler in before.items():
             signal.signal(number, handler)
 
