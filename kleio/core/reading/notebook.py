@@ -6,6 +6,9 @@ from kleio.core.reading import html
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
     from kleio.core.reading.journal import Journal
     from kleio.core.reading.trial import Trial
     from kleio.core.reading.trials import Trials
@@ -22,20 +25,22 @@ def journal(one: Journal) -> str:
 def trials(several: Trials) -> str:
     """One row a trial, with the parameters that differ."""
     listed = list(several[: html.MOST_ROWS])
-    names = _differing(listed)
-    keys = list(dict.fromkeys(key for one in listed for key in one.summary))[: html.MOST_COLUMNS]
+    params = [one.params for one in listed]  # put together each time that they are asked for
+    names = _differing(params)
+    keys = list(dict.fromkeys(key for one in listed for key in one.summary))
+    some, most = names[: html.MOST_COLUMNS], keys[: html.MOST_COLUMNS]
     rows = [
-        (one.short_id, one.status, one.created, " ".join(one.command), *(one.params.get(name) for name in names),
-         *(one.summary[key].last if key in one.summary else None for key in keys))
-        for one in listed
+        (one.short_id, one.status, one.created, " ".join(one.command), *(own.get(name) for name in some),
+         *(one.summary[key].last if key in one.summary else None for key in most))
+        for one, own in zip(listed, params, strict=True)
     ]  # fmt: skip
     return html.table(["id", "status", "created", "command", *names, *keys], rows, len(several) - len(listed))
 
 
-def _differing(listed: list[Trial]) -> list[str]:
+def _differing(listed: list[Mapping[str, Any]]) -> list[str]:
     known: dict[str, list[object]] = {}
     for one in listed:
-        for name, value in one.params.items():
+        for name, value in one.items():
             known.setdefault(name, []).append(value)
     same = {name for name, values in known.items() if len(values) == len(listed) and all(v == values[0] for v in values)}
     return [name for name in known if name not in same or len(listed) == 1]
