@@ -209,3 +209,8 @@ def test_no_standard_output(tmp_path, words):
     )
     assert done.returncode == 1
     one_line(done, "there is no standard output to write to")
+
+
+@pytest.mark.parametrize(("words", "hint"), [(["-n", "9" * 20], "range"), (["--export", ""], "no format")])
+def test_what_ls_cannot_mean(tmp_path, words, hint):
+    one_line(kleio("ls", *words, cwd=tmp_path, check=2), hint)

@@ -219,3 +219,16 @@ with whole("x.csv") as path:
     done = subprocess.run([PYTHON, "-c", program, str(int(number))], capture_output=True, check=False, timeout=30)
     assert done.returncode == -number, done.stderr
     assert os.listdir() == []
+
+
+def test_a_place_that_cannot_be_written_is_said_before_anybody_waits(tmp_path):
+    pipe = tmp_path / "pipe.csv"
+    os.mkfifo(pipe)
+    with pytest.raises(KleioError, match="nobody reads"):
+        export(Table(["a"], [[1]]), pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    export(Table(["a"], [[1]]), pipe)
+    assert os.read(reader, 100).split() == [b"a", b"1"]
+    os.close(reader)
+    with pytest.raises(KleioError, match="too long"):
+        wholefile.check(tmp_path / ("x" * 300 + ".csv"))

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     from kleio.cli.options import Reading
 
+GREATEST = 1 << 53
+"""What journals count to."""
 SHOWN = 20
 """Trials that are listed where nobody says how many."""
 
@@ -47,9 +49,9 @@ SHOWN = 20
 @click.option("--reverse", is_flag=True, help="the last first")
 @click.option("--columns", metavar="NAMES", multiple=True,
               help="these columns, as id,params.lr,summary.loss.min; of groups also count and loss_mean; repeatable")
-@click.option("-n", "--limit", metavar="N", type=click.IntRange(min=0),
+@click.option("-n", "--limit", metavar="N", type=click.IntRange(0, GREATEST),
               help=f"how many at most; 0: all  [default: {SHOWN}; with --group-by, --tail, --ids or --export all]")
-@click.option("--tail", metavar="N", type=click.IntRange(min=0), help="of these the last")
+@click.option("--tail", metavar="N", type=click.IntRange(0, GREATEST), help="of these the last")
 @click.option("--export", metavar="FILE", type=click.Path(),
               help="write the table to a file instead: .csv, .json, .md, .tex, .parquet or .pkl")
 @click.option("--precision", metavar="N", type=click.IntRange(1, 17),
@@ -135,7 +137,7 @@ def _checked(options: dict[str, Any], json: bool) -> tuple[int | None, str | Non
         raise UsageError("--watch shows a table again and again: it does not go with --ids and --export")
     if export and json:
         raise UsageError("--export writes a file and --json prints: give one of them")
-    if export:
+    if export is not None:
         from kleio.core import exporting
 
         exporting.check(export)

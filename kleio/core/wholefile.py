@@ -7,7 +7,7 @@ import os
 import signal
 import stat
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 from kleio.core.errors import KleioError
 
@@ -21,6 +21,8 @@ ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 PREFIX = ".kleio-"
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 """Errors that only writing has."""
+NAME_MAX = 255
+"""Bytes of a name, on every file system there is."""
 
 
 def check(path: str | os.PathLike[str]) -> None:
@@ -33,8 +35,25 @@ def check(path: str | os.PathLike[str]) -> None:
         raise KleioError(f"{place} is a directory; give the name of a file")
     if not os.path.isdir(directory):
         raise KleioError(f"{place} cannot be written: there is no directory {directory}")
+    if len(os.fsencode(os.path.basename(place))) > NAME_MAX:
+        raise KleioError(f"{place[:40]}… cannot be written: File name too long")
     if not (os.access(place, os.W_OK) if os.path.exists(place) else os.access(directory, os.W_OK)):
         raise KleioError(f"{place} cannot be written: Permission denied")
+
+
+@contextmanager
+def _somebody_reads(place: str) -> Iterator[None]:
+    """Hold a named pipe open meanwhile: to open one that nobody reads would wait for ever. Raises KleioError."""
+    try:
+        held = os.open(place, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        if error.errno != errno.ENXIO:
+            raise
+        raise KleioError(f"{place} cannot be written: it is a named pipe that nobody reads") from None
+    try:
+        yield
+    finally:
+        os.close(held)
 
 
 @contextmanager
@@ -54,7 +73,7 @@ def whole(path: str | os.PathLike[str]) -> Iterator[str]:
     except OSError:
         mode = None
     if mode is not None and not stat.S_ISREG(mode):
-        with _in_words(path):
+        with _in_words(path), _somebody_reads(place) if stat.S_ISFIFO(mode) else nullcontext():
             yield place
         return
     directory, suffix = os.path.dirname(place), os.path.splitext(place)[1][:32]
