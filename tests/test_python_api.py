@@ -21,6 +21,7 @@ import pytest
 from commands import kleio as run_kleio
 from commands import script
 from conftest import with_database
+from recorded import Recorded
 
 import kleio
 from kleio.core import view
@@ -735,3 +736,20 @@ def test_the_examples_of_the_page(recorded, journal, tmp_path, monkeypatch):
     runner.run(test, out=said.append)
     assert not runner.failures, "".join(said)
     assert len(test.examples) > 20
+
+
+def test_what_is_of_no_type_that_can_be_meant_is_said(tmp_path, journal_uri):
+    made = Recorded(journal_uri, tmp_path)
+    trial = made.trial([{"a\x1b[2J": 1}])
+    made.close()
+    with pytest.raises(TypeError, match="address is a text"):
+        kleio.connect(5)
+    with kleio.connect(journal_uri) as journal:
+        for wrong, said in (
+            (lambda: journal.trial(None), "is a text"), (lambda: journal.trial(0), "is a text"),
+            (lambda: journal.trials(where=1), "where and sort"), (lambda: journal.trials(limit=1.5), "limit is a whole number"),
+            (lambda: journal.trial(trial).statistics[[]], "at least one"),
+        ):  # fmt: skip
+            with pytest.raises(TypeError, match=said):
+                wrong()
+        assert repr(journal.trial(trial).statistics) == r"<Statistics: 1 row of 'a\x1b[2J'>"

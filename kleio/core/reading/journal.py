@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from kleio.core.config import Config
 from kleio.core.journal.base import Selection
 from kleio.core.lookup import resolve
@@ -34,6 +36,8 @@ class Journal(ReadOnly):
     @classmethod
     def opened(cls, uri: str | None = None) -> Journal:
         """See :func:`kleio.connect`."""
+        if uri is not None and not isinstance(uri, str):
+            raise TypeError(f"a journal's address is a text, as sqlite:///PATH, not of type {type(uri).__name__}")
         return cls(Source(Config({"journal": uri})))
 
     @property
@@ -52,6 +56,8 @@ class Journal(ReadOnly):
         ``last`` is the newest: of the project of the working directory, or of all where that has none. Raises UnknownTrial,
         which says what to do. With ``all_executions`` what was given up by resuming from before it is read as well.
         """
+        if not isinstance(prefix, str):
+            raise TypeError(f"the beginning of an id, or 'last', is a text, not of type {type(prefix).__name__}")
         entry = resolve(self._source.journal, prefix, self._source.config)
         return Trial(self._source, self._source.seen([entry])[0], all_executions=all_executions)
 
@@ -74,6 +80,8 @@ class Journal(ReadOnly):
         from kleio.core import choosing  # with the query language: only who looks for something pays for it
         from kleio.core.reading.trials import Trials, Wanted
 
+        if limit is not None and not hasattr(limit, "__index__"):
+            raise TypeError(f"limit is a whole number, not of type {type(limit).__name__}")
         if limit is not None and limit < 0:
             raise ValueError(f"limit={limit} is less than none; leave it away for all")
         journal = self._source.journal
@@ -106,4 +114,9 @@ class Journal(ReadOnly):
 
 
 def _several(given: str | Sequence[str] | None) -> tuple[str, ...]:
-    return () if given is None else (given,) if isinstance(given, str) else tuple(given)
+    if given is None or isinstance(given, str):
+        return () if given is None else (given,)
+    found = tuple(given) if isinstance(given, Iterable) else (given,)
+    if not all(isinstance(one, str) for one in found):
+        raise TypeError(f"where and sort are texts, or lists of them, not {given!r}")
+    return found

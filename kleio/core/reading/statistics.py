@@ -241,6 +241,8 @@ class Statistics(ReadOnly):
             return self._view(rows[key], sorted_=(key.step or 1) < 0)
         if isinstance(key, str):
             return self._arrays([key])[0]
+        if not isinstance(key, (tuple, list)) or not key or not all(isinstance(one, str) for one in key):
+            raise TypeError(f"statistics are of keys, at least one, which are texts, or of rows by number; not of {key!r}")
         return self._arrays(key) if isinstance(key, tuple) else self._having(tuple(key))
 
     def _name(self, key: str) -> str:
@@ -365,5 +367,6 @@ class Statistics(ReadOnly):
 
     def __repr__(self) -> str:
         keys = self.keys()
-        shown = f"{', '.join(keys[:10])}{', …' if len(keys) > 10 else ''}" or "nothing"
+        named = [key if key.isprintable() else repr(key) for key in keys[:10]]
+        shown = f"{', '.join(named)}{', …' if len(keys) > 10 else ''}" or "nothing"
         return f"<Statistics: {len(self):,} row{'' if len(self) == 1 else 's'} of {shown}>"
