@@ -102,6 +102,9 @@ def test_what_cannot_be_meant_is_said(kept):
     assert "did you mean 'weights.pt'?" in refused("get", kept, "weight.pt")
     assert "weights.pt with epoch=7; kleio artifacts" in refused("get", kept, "weights.pt", "--where", "epoch=7")
     assert "which trial?" in refused("get", kind=UsageError)
+    said = refused("get", "weights.pt", "--where", "epoch=5").splitlines()
+    assert "'weights.pt' is no trial id" in said[0]
+    assert said[1] == "an ID comes before weights.pt, or --trial QUERY chooses the trial; --where speaks of artifacts"
     assert "which artifact?" in refused("get", kept, kind=UsageError)
     assert "say where they go with -o" in refused("get", kept, "*", kind=UsageError)
     assert "say where they go with -o" in refused("get", kept, "weights.pt", "--all", "-o", "-", kind=UsageError)

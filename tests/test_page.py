@@ -10,6 +10,7 @@ import subprocess
 import pytest
 from commands import KLEIO, on_a_terminal, printed, read
 
+from kleio.cli import render_info
 from kleio.cli.render_courses import BLOCKS, PLAIN, sparkline
 from kleio.core import glance as glancing
 from kleio.core import statistics
@@ -244,3 +245,22 @@ def test_means_are_finite_where_numbers_are_huge():
     assert math.isclose(glancing._mean([1e308, 1e308]), 1e308)
     assert glancing._mean([10**400]) is None
     assert glancing._mean([INF, NAN]) is None
+
+
+def test_what_the_machine_gave_stands_apart_and_brief(local):
+    told = [{"loss": 1.0, "system.memory": 3 * 2**20, "system.cpu": 97.5, "system.read_rate": 2048, "system.written": 4096}]
+    page = printed("info", local.trial(told)).splitlines()
+    at = page.index("system")
+    assert [line.split(maxsplit=1) for line in page[at + 1 : at + 5]] == [
+        ["cpu", "mean 98 %, max 98 %"], ["memory", "mean 3.0 MiB, max 3.0 MiB"],
+        ["read", "rate  mean 2.0 KiB/s, max 2.0 KiB/s"], ["written", "4.0 KiB"],
+    ]  # fmt: skip
+    assert not any("system." in line for line in page)
+
+
+def test_numbers_in_remarks_are_rounded_and_nobody_is_no_place(local):
+    said = {"execution": "", "time": 0, "artifact": ""}
+    trial = local.trial(reports=[("resumed", said | {"execution": "0" * 32, "artifact": "a.b=1.25 v=0.08563437582343703"})])
+    assert "went on from a.b=1.25 v=0.08563: " in printed("info", trial)
+    nobody = {"number": 1, "user": "", "host": "", "status": "completed", "started": "2024-01-01T00:00:00Z", "ended": None}
+    assert "@" not in render_info._attempt(nobody | {"reason": None}, str)

@@ -264,7 +264,7 @@ def test_a_journal_that_is_not_there_yet_is_no_empty_one(tmp_path):
     assert done.stderr.startswith(f"kleio: there is no journal sqlite:///{tmp_path}/typo.db yet; ")
     assert not (tmp_path / "typo.db").exists()
     kleio("--journal", "sqlite:///typo.db", "true", cwd=tmp_path, check=0)
-    assert "no such trials" in kleio("ls", "--journal", "sqlite:///typo.db", "--tag", "x", cwd=tmp_path, check=0).stderr
+    assert "does not match --tag;" in kleio("ls", "--journal", "sqlite:///typo.db", "--tag", "x", cwd=tmp_path, check=0).stderr
 
 
 def test_a_trial_that_is_called_what_was_given_as_an_id_is_named(project):

@@ -55,17 +55,19 @@ def test_a_command_for_one_trial(swept):
     assert [line.split()[0] for line in said[1:6]] == [one[:7] for one in swept[:0:-1]]
     assert re.fullmatch(r"  [0-9a-f]{7}  completed    +[0-9msh]+ ago  python train.py --lr 0.3 --optimize…", said[1])
     assert said[6:] == ["  … and 1 more"]
-    assert refused("info", "--where", "params.lr > 7") == "no such trial in this project; --all-projects looks in all of them"
+    assert refused("info", "--where", "params.lr > 7") == (
+        "none of the 6 trials of this project matches --where; --all-projects looks in those of others"
+    )
     assert "give one of them" in refused("info", swept[0], "--where", "params.lr > 7")
     assert "--where" in refused("info")
 
 
 def test_the_project_here_unless_others_are_asked_for(swept):
     exact = "params.optimizer == 'exact'"
-    assert "in this project" in refused("info", "--where", exact)
+    assert "of this project" in refused("info", "--where", exact)
     assert read("info", "--json", "-a", "--where", exact)["project"] == "elsewhere"
     assert read("info", "--json", "--where", f"{exact} and (not project == 'x' or status == 'new')")["project"] == "elsewhere"
-    assert "in this project" not in refused("info", "--where", "project == 'x'")
+    assert refused("info", "--where", "project == 'x'").startswith("none of the 7 trials in ")
 
 
 def listed(*words):

@@ -11,7 +11,7 @@ from kleio.cli.options import all_executions, suggested
 from kleio.cli.selecting import Asked
 from kleio.core import artifact_query
 from kleio.core.artifact_listing import listed
-from kleio.core.errors import UsageError
+from kleio.core.errors import UnknownTrial, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,7 +36,15 @@ def artifacts_of_a_trial(command: Callable[..., Any]) -> Callable[..., Any]:
         with_: Reading, /, words: tuple[str, ...], where: tuple[str, ...], chosen: tuple[str, ...], newest: bool,
         all_projects: bool, all_executions: bool, **options: Any,
     ) -> Any:  # fmt: skip
-        entry, names = _meant(with_, words, Asked(where=chosen, newest=newest, all_projects=all_projects))
+        asked = Asked(where=chosen, newest=newest, all_projects=all_projects)
+        try:
+            entry, names = _meant(with_, words, asked)
+        except UnknownTrial as error:
+            if asked.anything:
+                raise
+            ways = f"an ID comes before {words[0]}, or --trial QUERY chooses the trial"
+            ways = f"{ways}; --where speaks of artifacts" if where else ways
+            raise UnknownTrial(error.lines[0], (*error.lines[1:], ways)) from None
         found = artifact_query.chosen(listed(with_.journal, entry, all_executions), names, where)
         return command(with_, entry=entry, names=names, where=where, found=found, **options)
 

@@ -9,7 +9,7 @@ import click
 from kleio.cli import render, render_trials
 from kleio.cli.options import EVERY, all_executions, as_json, reading, suggested
 from kleio.cli.render_table import DIGITS
-from kleio.cli.selecting import by_words
+from kleio.cli.selecting import by_words, none_of
 from kleio.core import view
 from kleio.core.config import spool_root
 from kleio.core.errors import UsageError
@@ -162,8 +162,7 @@ def _nothing(with_: Reading, options: dict[str, Any]) -> str:
     journal = with_.journal
     if journal.absent:
         return f"there is no journal {journal.uri} yet; the first command that is run with it makes it"
-    choosing = ("status", "tag", "where", "include", "exclude", "user")
-    which = "such trials" if any(options[name] for name in choosing) else "trials"
-    if options["all_projects"]:
-        return f"no {which} in {journal.uri}"
-    return f"no {which} of this project in {journal.uri}; --all-projects lists those of others"
+    names = ("status", "tag", "where", "include", "exclude", "user", "project")
+    asked = [f"--{name}" for name in names if options[name]]
+    here = None if options["project"] or options["all_projects"] else project_here(with_.config)
+    return none_of(journal, here, asked)

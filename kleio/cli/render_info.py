@@ -12,6 +12,7 @@ from kleio.cli.render import styles
 from kleio.cli.render_courses import summaries, width_of
 from kleio.cli.render_table import cut, size
 from kleio.core import environment_changes
+from kleio.core.statistics import SYSTEM, is_logged
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -43,7 +44,8 @@ def trial(one: Mapping[str, Any], also: About) -> None:
     _section(bold("parameters"), _parameters(one, bold, dim))
     _section(bold("executions"), [(f"{e['number']}", _attempt(e, colour)) for e in one["executions"]])
     _section(bold("exceptions"), [(f"{e['number']}", line) for e in one["executions"] for line in _raised(e, dim)])
-    summaries(one["summary"], also.statistics.courses)
+    summaries({key: own for key, own in one["summary"].items() if is_logged(key)}, also.statistics.courses)
+    _section(bold("system"), _system(one["summary"]))
     _fields([("scopes", also.scopes)], dim)
     _section(bold("analyses"), [(str(author["trial"])[:7], _analysis(author, keys)) for author, keys in also.analyses])
     _section(bold("artifacts"), _by_name(also.artifacts, [e["output"] for e in one["executions"] if e["output"]]))
@@ -58,6 +60,26 @@ def trial(one: Mapping[str, Any], also: About) -> None:
         out(wording.printable(f"not kept with the code: {left['path']} ({left['size']:,} bytes, {left['why']})") + "\n")
     _scrubs(also.scrubs)
     _section(bold("next"), [(what, wording.printable(command)) for what, command in next_commands(one, also)])
+
+
+def _system(summary: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str]]:
+    """What was sampled of the machine: mean and greatest, and of what only grows how much it came to."""
+    found = []
+    for key, own in summary.items():
+        name = key.removeprefix(SYSTEM)
+        if is_logged(key) or "max" not in own:
+            continue
+        said = {"cpu": _percent, "processes": wording.number}.get(name, wording.size)
+        ending = "/s" if name.endswith("_rate") else ""
+        if name in ("read", "written"):
+            found.append((name, said(own["max"])))
+        else:
+            found.append((name.replace("_", " "), f"mean {said(own['mean'])}{ending}, max {said(own['max'])}{ending}"))
+    return found
+
+
+def _percent(value: float) -> str:
+    return f"{value:.0f} %"
 
 
 def _head(one: Mapping[str, Any], also: About) -> list[tuple[str, Any]]:
@@ -226,7 +248,7 @@ def _attempt(one: Mapping[str, Any], colour: Callable[[str], str]) -> str:
     lasted = wording.span(taken) if taken is not None else "?"
     running = one["status"] in ("running", "reserved")
     process = f" pid {one['pid']}" if running else ""
-    where = f"{one['user']}@{one['host']}{process}"
+    where = "@".join(filter(None, (one["user"], one["host"]))) + process
     padding = " " * (len("interrupted") - len(one["status"]))
     started = wording.when(one["started"])
     said = wording.printable(f"{where}  {one['reason'] or ''}").rstrip()

@@ -127,9 +127,22 @@ class Asked:
 
         if journal.absent:
             return UnknownTrial(f"there is no journal {journal.uri} yet; the first command that is run with it makes it")
-        if stays_here(journal, self._chosen(config)):
-            return UnknownTrial("no such trial in this project; --all-projects looks in all of them")
-        return UnknownTrial(f"no such trial in {journal.uri}")
+        chosen = self._chosen(config)
+        asked = [f"--{name}" for name in ("where", "include", "exclude") if getattr(self, name)]
+        return UnknownTrial(none_of(journal, chosen.here if stays_here(journal, chosen) else None, asked))
+
+
+def none_of(journal: Journal, here: str | None, asked: Sequence[str]) -> str:
+    """That no trial is meant, in words: by which options, and of how many of the project ``here``, or of all."""
+    from kleio.core.journal.base import Selection
+
+    count = sum(journal.counts(Selection(project=here))[0].values())
+    others = "; --all-projects looks in those of others" if here is not None else ""
+    place = "of this project" if here is not None else f"in {journal.uri}"
+    if not count or not asked:
+        return f"no trials {place}{others}"
+    which = f"none of the {count:,} trials {place} matches" if count > 1 else f"the one trial {place} does not match"
+    return f"{which} {' and '.join(asked)}{others}"
 
 
 def _of_ids(journal: Journal, config: Config, prefixes: Sequence[str]) -> list[Entry]:

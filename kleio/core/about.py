@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 
 from kleio.core import analyses, hashcode, lineage, resources, resuming
@@ -154,8 +155,16 @@ def _remarks(journal: Journal, entry: Entry) -> Iterator[str]:
             dropped = f"what execution {numbers[said.of]} logged after it, and any between, is not counted"
         else:
             dropped = "what was logged after it is not counted" if said.of else "what was logged before is not counted"
-        began = f"went on from {said.what}" if said.of else "began anew"
+        began = f"went on from {_LONG.sub(_rounded, said.what)}" if said.of else "began anew"
         yield f"execution {numbers.get(execution, '?')} {began}: {dropped} (--all-executions)"
+
+
+_LONG = re.compile(r"(?<==)-?\d+\.\d{5,}(e[-+]?\d+)?(?!\S)")
+"""A float in all its digits, in what an artifact was logged with."""
+
+
+def _rounded(found: re.Match[str]) -> str:
+    return f"{float(found[0]):.4g}"
 
 
 def _refused(entry: Entry) -> Iterator[str]:
