@@ -77,6 +77,11 @@ os.execvp(sys.argv[1], sys.argv[1:])
 """
 
 
+def _without_a_size(variables):
+    """readline, where it is imported, says in these what the terminal of the tests has, or would have."""
+    return {name: value for name, value in variables.items() if name not in ("COLUMNS", "LINES")}
+
+
 class Terminal:
     """A command on a terminal of its own, its leader and in its foreground. ``stdout``, ``stderr`` may go elsewhere."""
 
@@ -91,7 +96,7 @@ class Terminal:
                 stdin=slave,
                 stdout=slave if stdout is None else stdout,
                 stderr=slave if stderr is None else stderr,
-                env=os.environ | {"TERM": "xterm-256color"} | (env or {}),
+                env=_without_a_size(os.environ) | {"TERM": "xterm-256color"} | (env or {}),
                 start_new_session=True,
             )
         finally:

@@ -158,7 +158,7 @@ def test_what_is_found_is_what_the_language_says(journal_uri, seed):
         known.append((entry.id, own | (surroundings(journal.document(digest)) if digest else {})))
     assert 10 < len(journal.unindexed()) < 100
     asked = several = 0
-    while asked < 400:
+    while asked < 300:
         text = expression(rng, ids)
         one = parsed(text)
         if one is None:
@@ -169,7 +169,7 @@ def test_what_is_found_is_what_the_language_says(journal_uri, seed):
         assert set(found) == wanted, text
         assert len(found) == len(wanted), text
         several += 0 < len(wanted) < len(ids)
-    assert several > 100
+    assert several > 70
     several = 0
     for _ in range(50):
         word = rng.choice([str(rng.choice([*TEXTS, *NUMBERS])), f"{rng.choice(NAMES)}:{rng.choice([*TEXTS, *NUMBERS])}"])
