@@ -440,7 +440,7 @@ def test_a_list_is_drawn_again_and_again(workplace):
         columns.shows("first  completed")
         kleio("--name", "second", "false", check=1)
         assert ls.shows("second", "broken").startswith("ID")
-        assert columns.shows("second").startswith("second  broken\nfirst   completed\n")
+        assert columns.shows("second  broken").startswith("second  broken\nfirst   completed\n")
         columns.resize(2, 40)
         columns.screen.size = (2, 40)
         columns.shows("q: quit · 1 more lines")
