@@ -23,6 +23,12 @@ hypothesis.settings.register_profile("kleio", deadline=None, suppress_health_che
 hypothesis.settings.load_profile("kleio")
 pytest.register_assert_rewrite("journal_suite")
 
+# A shell gives what it starts in the background these to ignore, and so would everything that a test starts; a handler, which
+# does nothing, is not inherited.
+for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
+    if signal.getsignal(number) == signal.SIG_IGN:
+        signal.signal(number, lambda *_: None)
+
 HOME_VARIABLES = ("XDG_DATA_HOME", "XDG_STATE_HOME", "XDG_CONFIG_HOME", "XDG_CACHE_HOME", "XDG_RUNTIME_DIR")
 
 
@@ -46,6 +52,7 @@ def home(tmp_path, monkeypatch):
     directory.mkdir()
     monkeypatch.setenv("HOME", str(directory))
     monkeypatch.setenv("KLEIO_HOME", str(directory / "kleio"))
+    monkeypatch.setenv("KLEIO_PATIENCE", "600")  # a busy machine is slow: what git did not say in time would be missing
     return directory / "kleio"
 
 
@@ -203,6 +210,7 @@ def journal_uri(request, home, monkeypatch):
     """The journal that ``kleio`` uses in this test: one that nobody has used, of each kind."""
     uri = f"sqlite:///{home}/journal.db" if request.param == "sqlite" else request.getfixturevalue("mongo_uri")
     monkeypatch.setenv("KLEIO_JOURNAL", uri)
+    monkeypatch.setenv("KLEIO_TIMEOUT", "60")  # this server is only slow when it does not answer
     return uri
 
 

@@ -22,6 +22,12 @@ from kleio.core.restore import restore
 from kleio.core.sourcefiles import Version
 
 
+@pytest.fixture(autouse=True)
+def _usual_patience(monkeypatch):
+    """With a git that hangs."""
+    monkeypatch.delenv("KLEIO_PATIENCE")
+
+
 @pytest.fixture
 def root(tmp_path):
     return repository(tmp_path / "project", {"train.py": "print(1)\n", "notes.md": "n\n", "data.bin": b"\0\1"})
@@ -469,6 +475,13 @@ def test_what_git_does_not_say_is_no_change(does, words, root, capture, ill):
     assert taken < 20  # what hangs does so for longer
     (root / "pkg" / "a.py").write_text("v = 2\n")
     assert capture().fingerprint != well.fingerprint
+
+
+def test_who_has_more_patience_waits_for_a_slow_git(root, capture, ill, monkeypatch):
+    ill("sleep 1.5", " status ")
+    assert capture().uncertain
+    monkeypatch.setenv("KLEIO_PATIENCE", "60")
+    assert not capture().uncertain
 
 
 def test_untracked_files_that_were_not_looked_at_make_it_uncertain(root, capture, ill):

@@ -36,7 +36,7 @@ def launch(
     if config["code"] == "recorded" and trial is None:
         raise UsageError("--code recorded goes with a trial that was recorded: kleio exec --code recorded ID")
     signals = Signals()
-    repository = None if trial else Repository.asked(config.cwd)
+    repository = None if trial else Repository.asked(config.cwd, config["patience"])
     from kleio.core.asked import Asked
     from kleio.core.launcher import Launcher  # 20 ms, in which git finds the answers
 

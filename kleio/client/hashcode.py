@@ -179,7 +179,7 @@ def _leave(spool: Spool, name: str, kind: str, data: dict[str, Any], traces: Seq
 def _asked(config: Config) -> Repository | None:
     from kleio.core.repository import Repository
 
-    return Repository.asked(config.cwd)
+    return Repository.asked(config.cwd, config["patience"])
 
 
 def _capture(config: Config, repository: Repository | None, scratch: str) -> CodeVersion:

@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 
     from kleio.core.config import Config
 
-BUDGET = 1.0
-"""Seconds that looking at a repository may take before untracked files are left out."""
 MOST_FILES = 2000
 
 
@@ -62,7 +60,7 @@ class CodeVersion:
 def capture(config: Config, argv: Sequence[str], repository: Repository | None, scratch: str) -> CodeVersion:
     """The code as it is now. ``scratch`` is a directory for what must be kept, made only if something must."""
     counts = Counting(config, argv)
-    allowance = Allowance(config, time.monotonic() + BUDGET)
+    allowance = Allowance(config, time.monotonic() + config["patience"])
     found = _git_version(repository, config, counts, allowance, scratch) if repository else None
     return found or _files_version(repository, config, argv, counts, allowance, scratch)
 
@@ -151,7 +149,7 @@ def _files_version(
     path = os.path.join(config.cwd, script) if script else ""
     found: list[str] = []
     if script and os.path.isfile(path) and not _is_program(path):
-        found = _beside(path, counts)
+        found = _beside(path, counts, config["patience"])
     pack, marks = Pack(scratch), []
     document: dict[str, Any] = {
         "kind": "files", "commit": None, "branch": None, "pushed": None, "remote": None, "dirty": None,
@@ -213,8 +211,8 @@ def _is_program(path: str) -> bool:
         return b"\0" in file.read(1024)
 
 
-def _beside(script: str, counts: Counting) -> list[str]:
-    deadline = time.monotonic() + BUDGET
+def _beside(script: str, counts: Counting, patience: float) -> list[str]:
+    deadline = time.monotonic() + patience
     found, directories = [script], [os.path.dirname(script) or "."]
     while directories and len(found) < MOST_FILES and time.monotonic() < deadline:
         try:

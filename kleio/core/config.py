@@ -92,6 +92,7 @@ SETTINGS = (
     Setting("lease", "float", 60.0, "seconds after which a silent launcher's reservation expires"),
     Setting("drain", "float", 30.0, "seconds to go on shipping after the command has ended"),
     Setting("timeout", "float", 3.0, "seconds to wait for a journal that does not answer"),
+    Setting("patience", "float", 1.0, "seconds for looking at the code; those for git and for files written are in proportion"),
     Setting("system-interval", "float", 10.0, "seconds between two samples of CPU, memory and I/O; 0: none"),
     Setting("unlaunched", "bool", True, "record scripts that ask for a hash code, also where kleio is not put before them"),
     Setting("spool-dir", "str", None, "where records wait; by default the user's state directory"),

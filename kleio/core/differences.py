@@ -176,7 +176,7 @@ def present(config: Config, entry: Entry, scratch: str) -> Side:
     command, found = entry.trial.command, None
     project = project_here(config)
     if project == entry.trial.project or config["project"]:
-        captured = capturing.capture(config, command, Repository.asked(config.cwd), scratch)
+        captured = capturing.capture(config, command, Repository.asked(config.cwd, config["patience"]), scratch)
         found = Version.present(captured)
         notes += captured.remarks
     else:

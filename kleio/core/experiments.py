@@ -104,7 +104,7 @@ class Recording:
         self._root = spool_root(config)
         self._given = self._checked(request)
         self._argv = [str(word) for word in request["argv"]]
-        repository = Repository.asked(config.cwd)
+        repository = Repository.asked(config.cwd, config["patience"])
         if repository and not config["project"]:
             repository.ask_further()
         self._open_journal()

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 SHARE = 0.02
 """Of a run's time that may be spent on looking for what it wrote, and as much again on reading that."""
 LEAST, MOST, HURRIED = 0.05, 5.0, 0.5
-"""Seconds; the last where a scheduler wants the machine back."""
+"""Seconds; the first for each second of patience, the last where a scheduler wants the machine back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ class Gatherer:
         self._over.set()
         if self._thread:
             self._thread.join(patience)
-        share = max(min(lasted * SHARE, HURRIED if hurried else MOST), LEAST)
+        share = max(min(lasted * SHARE, HURRIED if hurried else MOST), LEAST * self.config["patience"])
         self._attempt("the files that it wrote", lambda: self._written(share))
         self._attempt("which files it writes", self._outputs)
         self._attempt("its interpreter", self._reported)

@@ -96,7 +96,7 @@ class Launcher:
                 self._open_journal(must=True)
                 self._recall()
             self._program = process.find_program(self._argv[0])
-            repository = self._repository or Repository.asked(self._config.cwd)
+            repository = self._repository or Repository.asked(self._config.cwd, self._config["patience"])
             if repository and not self._config["project"]:
                 repository.ask_further()
             self._open_journal(must=bool(self._asked.trial))

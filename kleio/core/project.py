@@ -17,7 +17,7 @@ def project_here(config: Config) -> str:
     """The setting, else the origin remote, else the root commit, else the directory."""
     if config["project"]:
         return str(config["project"])
-    repository = Repository.around(config.cwd)
+    repository = Repository.around(config.cwd, config["patience"])
     if repository is None:
         return os.path.dirname(config.project_file) if config.project_file else config.cwd
     remote = repository.remote()

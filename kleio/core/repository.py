@@ -27,9 +27,9 @@ QUESTIONS = {
 MOST_PRINTED = 128 << 20
 """Bytes; a git that prints more is stopped, as one that takes too long is."""
 PATIENCE, UNHURRIED, GRACE = 2.0, 10.0, 0.1
-"""Seconds that a launch waits for git in all, that others do, and for a single answer in any case."""
+"""Seconds that a launch waits for git in all where its patience is one, that others do, and for a single answer in any case."""
 FOR_SETTINGS = 0.8
-"""Seconds of these that may go on settings, which can be read without git."""
+"""Seconds of the first that may go on settings, which can be read without git."""
 NO_MATCH = 1 << 8
 """How ``git config`` ends, as waitpid tells it, where none of the settings is there."""
 
@@ -56,10 +56,13 @@ def here() -> str:
 
 
 class Patience:
-    """Seconds that are left to wait for git, by all who share it. What git does while nobody waits costs nothing."""
+    """Seconds that are left to wait for git, by all who share it. What git does while nobody waits costs nothing.
 
-    def __init__(self, seconds: float) -> None:
-        self.left = seconds
+    ``factor`` says how many times longer than usual everything may take.
+    """
+
+    def __init__(self, seconds: float, factor: float = 1.0) -> None:
+        self.left, self.factor = seconds * factor, factor
 
     def answer(self, running: Running, timeout: float | None = None) -> tuple[bytes, int | None]:
         """What :meth:`Running.printed` gives, waited for no longer than there is patience."""
@@ -173,19 +176,19 @@ class Repository:
         self._settings: dict[str, str] | None = None
 
     @classmethod
-    def asked(cls, directory: str) -> Repository | None:
+    def asked(cls, directory: str, patience: float = 1.0) -> Repository | None:
         """The one that ``directory`` lies in, where git begins to answer what every launch asks."""
-        repository = cls.around(directory)
+        repository = cls.around(directory, patience)
         if repository:
             repository.ask("config", "status", "files")
         return repository
 
     @classmethod
-    def around(cls, directory: str) -> Repository | None:
-        """The one that ``directory`` lies in; None as well where there is no git to ask."""
+    def around(cls, directory: str, patience: float = 1.0) -> Repository | None:
+        """The one that ``directory`` lies in; None as well where there is no git to ask. ``patience`` is the setting."""
         root = root_around(directory)
         there = root and any(os.access(os.path.join(place, "git"), os.X_OK) for place in os.get_exec_path())
-        return cls(root, Patience(PATIENCE)) if root and there else None
+        return cls(root, Patience(PATIENCE, patience)) if root and there else None
 
     def command(self, *words: str) -> tuple[list[str], dict[str, str]]:
         """The words and the environment of a git command. The work tree may be anybody's: the user runs commands in it."""
@@ -241,7 +244,7 @@ class Repository:
     def settings(self) -> dict[str, str]:
         """What its configuration says of remotes and of how files look: ``remote.origin.url``, ``core.autocrlf``."""
         if self._settings is None:
-            said = self.answer("config", FOR_SETTINGS)
+            said = self.answer("config", FOR_SETTINGS * self.patience.factor)
             if said is None and self._ended["config"] != NO_MATCH:
                 self._settings = self._settings_by_hand()
             else:
