@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import re
 
 from rich.cells import cell_len
@@ -19,9 +20,10 @@ class Emulator:
         self.before = self.lines
         self.row = 0
         self._line = self._rest = ""
+        self._decoder = codecs.getincrementaldecoder("utf-8")()  # a read may end within a character
 
     def feed(self, data: bytes):
-        text = self._rest + data.decode()
+        text = self._rest + self._decoder.decode(data)
         at = 0
         while at < len(text):
             if text[at] == "\x1b":

@@ -83,11 +83,15 @@ def _without_a_size(variables):
 
 
 class Terminal:
-    """A command on a terminal of its own, its leader and in its foreground. ``stdout``, ``stderr`` may go elsewhere."""
+    """A command on a terminal of its own, its leader and in its foreground. ``stdout``, ``stderr`` may go elsewhere.
+
+    ``before`` are the modes that the terminal was given to it in.
+    """
 
     def __init__(self, *words, size=(33, 101), stdout=None, stderr=None, env=None):
         self.master, slave = os.openpty()
         self.resize(*size)
+        self.before = termios.tcgetattr(self.master)
         self.seen = b""
         self._read_to = 0
         try:

@@ -65,9 +65,8 @@ class Screen:
         columns, rows = os.get_terminal_size(self._output)
         return max((columns or 80) - 1, 1), rows or 24
 
-    def draw(self, lines: Sequence[str]) -> None:
-        """These and nothing else; ``lines`` are no longer than the screen is wide, colours aside. Raises OSError."""
-        size = self.size()
+    def draw(self, lines: Sequence[str], size: tuple[int, int]) -> None:
+        """These and nothing else, which were made for a screen of that size, as :meth:`size` gave it. Raises OSError."""
         written = []
         if size != self._size:
             written.append("\x1b[2J")

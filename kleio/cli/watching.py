@@ -113,12 +113,12 @@ def _show(
     while True:
         if over(looking.found):
             return
-        columns, rows = screen.size()
+        columns, rows = size = screen.size()
         made = frame(looking.found, columns, rows - 1)
         unseen = len(made) - (rows - 1)
         said = looking.complaint() or f"{hint()}{f' · {unseen} more lines' if unseen > 0 else ''}"
         below = _below(said, bool(looking.problem), columns)
-        screen.draw([*made[: rows - 1], *[""] * (rows - 1 - len(made)), below])
+        screen.draw([*made[: rows - 1], *[""] * (rows - 1 - len(made)), below], size)
         ready = select.select([note, *typed], [], [])[0]
         if note in ready and not _heeded(os.read(note, 4096), screen):
             return
