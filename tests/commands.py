@@ -69,6 +69,16 @@ def read(*words, cwd=None, **environment):
     return json.loads(printed(*words))
 
 
+class _Pipe(io.TextIOWrapper):
+    """Takes text, and bytes by its buffer, as ``kleio cat`` gives them."""
+
+    def __init__(self):
+        super().__init__(io.BytesIO(), encoding="utf-8", errors="surrogatepass", newline="", write_through=True)
+
+    def getvalue(self):
+        return self.buffer.getvalue().decode(errors="surrogatepass")
+
+
 class _Screen(io.StringIO):
     def isatty(self):
         return True
@@ -94,7 +104,7 @@ def printed(*words, stdout=None):
         return opened[-1]
 
     kleio_journal.open_journal = opening
-    stdout, sys.stdout = sys.stdout, stdout or io.StringIO()
+    stdout, sys.stdout = sys.stdout, stdout or _Pipe()
     try:
         assert not called(*words)
         return sys.stdout.getvalue()

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 import random
+import re
 import signal
 
 import pytest
-from commands import PYTHON, info, kleio, script, start, trials, until
+from commands import PYTHON, info, kleio, printed, read, script, start, trials, until
 from repositories import git
 
 from kleio.core import branch, lineage, output, statistics
@@ -49,15 +49,12 @@ def losses(lr, epochs):
 
 
 @pytest.fixture
-def project(tmp_path, monkeypatch, journal_uri):
-    """A repository with a script that keeps checkpoints, and each journal in turn."""
-    monkeypatch.setenv("KLEIO_JOURNAL", journal_uri)
-    directory = tmp_path / "project"
-    directory.mkdir()
-    script(directory, TRAIN)
-    git(directory, "init", "-q")
-    commit(directory)
-    return directory
+def project(workplace):
+    """A repository with a script that keeps checkpoints; each journal in turn where the test asks for them."""
+    script(workplace, TRAIN)
+    git(workplace, "init", "-q")
+    commit(workplace)
+    return workplace
 
 
 def commit(directory, message="one"):
@@ -84,8 +81,8 @@ def newest():
     return trials()[0]
 
 
-def train(directory, *options, status=0):
-    kleio(PYTHON, "train.py", *options, cwd=directory, check=status)
+def train(*options, status=0):
+    kleio(PYTHON, "train.py", *options, check=status)
     return newest()["id"]
 
 
@@ -93,8 +90,8 @@ def train(directory, *options, status=0):
 
 
 def test_a_branch_goes_on_from_the_checkpoint_at_its_cut(project, journal_uri):
-    parent = train(project, "--lr", "0.1")
-    done = kleio("branch", "--timestamp", "epoch=5", parent, "--lr", "0.5", cwd=project, check=0)
+    parent = train("--lr", "0.1")
+    done = kleio("branch", "--timestamp", "epoch=5", parent, "--lr", "0.5", check=0)
     assert done.stdout.startswith("from 5 of 5\n")
     child = newest()
     assert child["command"][1:] == ["train.py", "--lr", "0.5"]
@@ -104,45 +101,45 @@ def test_a_branch_goes_on_from_the_checkpoint_at_its_cut(project, journal_uri):
     assert logged(child["id"], journal_uri)[5][1] == pytest.approx(losses(0.1, 5)[-1] * 0.5)
     assert child["summary"]["epoch"]["count"] == 8
     assert child["summary"]["loss"]["max"] == pytest.approx(0.9)
-    before, printed = (kleio("cat", one, check=0).stdout.splitlines() for one in (parent, child["id"]))
-    own = printed.index("from 5 of 5")
-    assert printed[:own] == before[:own]  # how much of it had been read by then is a matter of milliseconds
-    assert printed[own:] == ["from 5 of 5", "epoch 6", "epoch 7", "epoch 8"]
+    before, after = (printed("cat", one).splitlines() for one in (parent, child["id"]))
+    own = after.index("from 5 of 5")
+    assert after[:own] == before[:own]  # how much of it had been read by then is a matter of milliseconds
+    assert after[own:] == ["from 5 of 5", "epoch 6", "epoch 7", "epoch 8"]
 
 
 def test_a_branch_of_a_branch_sees_through_to_the_first(project, journal_uri):
-    first = train(project, "--lr", "0.1")
-    kleio("branch", "--timestamp", "epoch=6", first, "--lr", "0.2", cwd=project, check=0)
+    first = train("--lr", "0.1")
+    kleio("branch", "--timestamp", "epoch=6", first, "--lr", "0.2", check=0)
     second = newest()["id"]
-    done = kleio("branch", "--timestamp", "epoch=3", second, "--lr", "0.3", cwd=project, check=0)
+    done = kleio("branch", "--timestamp", "epoch=3", second, "--lr", "0.3", check=0)
     assert done.stdout.startswith("from 3 of 3\n")
     third = newest()
     assert logged(third["id"], journal_uri)[:3] == logged(first, journal_uri)[:3]
     assert {end[0] for end in third["cut"]["ends"]} == {first}
-    done = kleio("branch", "--timestamp", "epoch=7", second, "--lr", "0.3", cwd=project, check=0)
+    done = kleio("branch", "--timestamp", "epoch=7", second, "--lr", "0.3", check=0)
     assert done.stdout.startswith("from 7 of 7\n")
     assert logged(newest()["id"], journal_uri)[:7] == logged(second, journal_uri)[:7]
 
 
 def test_what_a_branch_sees_stays_however_its_parent_goes_on(project, journal_uri):
-    parent = train(project, "--fail-at", "4", status=3)
-    kleio("branch", parent, "--lr", "0.5", "--fail-at", "6", cwd=project, check=3)
+    parent = train("--fail-at", "4", status=3)
+    kleio("branch", parent, "--lr", "0.5", "--fail-at", "6", check=3)
     child = newest()["id"]
     before = logged(child, journal_uri)
-    kleio("run", parent, cwd=project, check=0)
+    kleio("run", parent, check=0)
     assert len(logged(parent, journal_uri)) == 8
     assert logged(child, journal_uri) == before
-    assert kleio("run", child, cwd=project, check=0).stdout.startswith("from 6 of 6\n")
+    assert kleio("run", child, check=0).stdout.startswith("from 6 of 6\n")
 
 
 def test_only_the_last_execution_that_matches_counts_and_later_ones_are_dropped(project, journal_uri):
-    parent = train(project, "--fail-at", "4", status=3)
-    done = kleio("branch", "--timestamp", "epoch=2", parent, "--fail-at", "3", cwd=project, check=3)
+    parent = train("--fail-at", "4", status=3)
+    done = kleio("branch", "--timestamp", "epoch=2", parent, "--fail-at", "3", check=3)
     assert done.stdout == "from 2 of 2\nepoch 3\n"
     child = newest()["id"]
-    kleio("run", child, cwd=project, check=0)
+    kleio("run", child, check=0)
     assert [e["status"] for e in info(child)["executions"]] == ["broken", "completed"]
-    done = kleio("branch", "--timestamp", "epoch=3", child, cwd=project)
+    done = kleio("branch", "--timestamp", "epoch=3", child)
     assert done.stdout.startswith("from 3 of 3\n")
     first = info(child)["executions"][0]["id"]
     assert {end[1] for end in newest()["cut"]["ends"] if end[0] == child} == {first}
@@ -151,70 +148,69 @@ def test_only_the_last_execution_that_matches_counts_and_later_ones_are_dropped(
 # -- how it is asked for -------------------------------------------------------------------------------------------
 
 
-def test_the_same_branch_asked_for_twice_is_the_same_trial(project):
-    parent = train(project)
+def test_the_same_branch_asked_for_twice_is_the_same_trial(project, journal_uri):
+    parent = train()
     asked = ("branch", "--timestamp", "epoch=5", parent, "--lr", "0.5", "--fail-at", "7")
-    kleio(*asked, cwd=project, check=3)
+    kleio(*asked, check=3)
     child = newest()["id"]
     later = ("branch", parent, "--timestamp=epoch=5", "--lr", "0.5", "--fail-at", "7")
-    done = kleio(*later, cwd=project, check=0)  # goes on behind epoch 7
+    done = kleio(*later, check=0)  # goes on behind epoch 7
     assert newest()["id"] == child
     assert done.stdout.startswith("from 7 of 7\n")
     assert len(info(child)["executions"]) == 2
     edit(project)
-    kleio(*asked, cwd=project, check=3)
+    kleio(*asked, check=3)
     assert newest()["id"] != child
 
 
-def test_a_branch_that_is_run_anew_begins_where_it_began(project):
-    parent = train(project)
-    kleio("branch", "--timestamp", "epoch=5", parent, cwd=project, check=0)
+def test_a_branch_that_is_run_anew_begins_where_it_began(project, journal_uri):
+    parent = train()
+    kleio("branch", "--timestamp", "epoch=5", parent, check=0)
     child = newest()["id"]
-    done = kleio("run", child, cwd=project, check=0)
+    done = kleio("run", child, check=0)
     assert done.stdout.startswith("from 5 of 5\n")
     again = newest()
     assert (again["parent"], again["previous"]) == (parent, child)
     assert again["cut"] == info(child)["cut"]
-    done = kleio("run", "--fresh", child, cwd=project, check=0)
+    done = kleio("run", "--fresh", child, check=0)
     assert done.stdout.startswith("from 5 of 5\n")
 
 
 def test_another_command_altogether(project):
-    parent = train(project)
-    done = kleio("branch", "--timestamp", "epoch=2", parent, "--", PYTHON, "-c", "print('other')", cwd=project, check=0)
+    parent = train()
+    done = kleio("branch", "--timestamp", "epoch=2", parent, "--", PYTHON, "-c", "print('other')", check=0)
     assert done.stdout == "other\n"
     assert newest()["command"][1:] == ["-c", "print('other')"]
     assert newest()["parent"] == parent
 
 
 def test_positional_arguments_stay_and_the_refusal_names_the_way_on(project):
-    parent = train(project, "images", "--lr", "0.1")
-    kleio("branch", parent, "--lr", "0.2", cwd=project, check=0)
+    parent = train("images", "--lr", "0.1")
+    kleio("branch", parent, "--lr", "0.2", check=0)
     assert newest()["command"][1:] == ["train.py", "images", "--lr", "0.2"]
-    refused = kleio("branch", parent, "--lr", "0.3", "--", cwd=project, check=125)
+    refused = kleio("branch", parent, "--lr", "0.3", "--", check=125)
     assert "no command after --" in refused.stderr
-    refused = kleio("branch", parent, "sounds", cwd=project, check=125)
+    refused = kleio("branch", parent, "sounds", check=125)
     assert "positional" in refused.stderr
     assert "-- " in refused.stderr
 
 
 def test_a_branch_that_is_completed_is_not_made_again(project):
-    parent = train(project)
+    parent = train()
     asked = ("branch", "--timestamp", "epoch=5", parent, "--lr", "0.5")
-    kleio(*asked, cwd=project, check=0)
+    kleio(*asked, check=0)
     child = newest()["id"]
-    again = kleio(*asked, cwd=project, check=0)
+    again = kleio(*asked, check=0)
     assert (again.stdout, newest()["id"]) == ("", child)
     assert f"trial {child[:7]}" in again.stderr
-    kleio("branch", "--timestamp", "epoch=5", "--fresh", parent, "--lr", "0.5", cwd=project, check=0)
+    kleio("branch", "--timestamp", "epoch=5", "--fresh", parent, "--lr", "0.5", check=0)
     assert newest()["id"] != child
 
 
-def test_a_cut_that_matches_nothing_says_what_there_is(project):
-    parent = train(project)
+def test_a_cut_that_matches_nothing_says_what_there_is(project, journal_uri):
+    parent = train()
     cases = {
         "2h30m": "leave --timestamp away",
-        "": "--timestamp was given nothing",
         "epoch=99": "epoch goes from 1 to 8",
         "step=1": "what there is: epoch, loss",
         "yesterday": "NAME=VALUE (epoch=10)",
@@ -222,22 +218,26 @@ def test_a_cut_that_matches_nothing_says_what_there_is(project):
         "0001-01-01": "NAME=VALUE (epoch=10)",
         "=3": "NAME=VALUE (epoch=10)",
     }
+    journal = open_journal(journal_uri, writing=False)
     for where, says in cases.items():
-        refused = kleio("branch", "--timestamp", where, parent, cwd=project, check=125)
-        assert says in refused.stderr, where
+        with pytest.raises(KleioError, match=re.escape(says)):
+            branch.cut(journal, journal.entry(parent), where, "branch")
+    journal.close()
+    assert "epoch goes from 1 to 8" in kleio("branch", "--timestamp", "epoch=99", parent, check=125).stderr
+    assert "--timestamp was given nothing" in kleio("branch", "--timestamp", "", parent, check=125).stderr
     assert len(trials()) == 1
 
 
 def test_an_explicit_branch_is_not_what_its_command_means(project):
-    parent = train(project, "--fail-at", "4", status=3)
-    kleio("branch", "--timestamp", "epoch=2", parent, "--fail-at", "3", cwd=project, check=3)
-    done = kleio(PYTHON, "train.py", "--fail-at", "3", cwd=project, check=3)
+    parent = train("--fail-at", "4", status=3)
+    kleio("branch", "--timestamp", "epoch=2", parent, "--fail-at", "3", check=3)
+    done = kleio(PYTHON, "train.py", "--fail-at", "3", check=3)
     assert done.stdout.startswith("from 0 of 0\n")
 
 
 def test_a_branch_needs_the_journal(project):
-    parent = train(project)
-    refused = kleio("--offline", "branch", parent, cwd=project, check=125)
+    parent = train()
+    refused = kleio("--offline", "branch", parent, check=125)
     assert "needs the journal" in refused.stderr
 
 
@@ -245,33 +245,33 @@ def test_a_branch_needs_the_journal(project):
 
 
 def test_changed_code_is_refused_with_the_ways_on(project):
-    parent = train(project, "--fail-at", "4", status=3)
+    parent = train("--fail-at", "4", status=3)
     edit(project, "# one\n# two\n")
-    refused = kleio(PYTHON, "train.py", "--fail-at", "4", cwd=project, check=78)
+    refused = kleio(PYTHON, "train.py", "--fail-at", "4", check=78)
     assert "train.py (+2)" in refused.stderr
     ways = [line for line in refused.stderr.splitlines() if "  kleio " in line]
     assert [line.split("  kleio ")[1].split()[0] for line in ways] == ["--allow-code-change", "--fresh", "exec"]
     way = ways[0].split("  kleio ")[1].split()
-    done = kleio(*way, cwd=project, check=0)
+    done = kleio(*way, check=0)
     assert "branched" in done.stderr
     assert done.stdout.startswith("from 4 of 4\n")
     assert (newest()["parent"], newest()["cut"]["by"]) == (parent, "change")
     assert "train.py (+2)" in newest()["cut"]["changed"][0]
 
 
-def test_a_branch_made_because_of_a_change_is_resumed_by_the_command_itself(project):
-    parent = train(project, "--fail-at", "4", status=3)
+def test_a_branch_made_because_of_a_change_is_resumed_by_the_command_itself(project, journal_uri):
+    parent = train("--fail-at", "4", status=3)
     edit(project)
     original = (project / "train.py").read_text()
     command = (PYTHON, "train.py", "--fail-at", "4")
     (project / "train.py").write_text(original.replace("options.fail_at", "6"))
-    kleio("--allow-code-change", *command, cwd=project, check=3)
+    kleio("--allow-code-change", *command, check=3)
     child = newest()["id"]
-    done = kleio(*command, cwd=project, check=0)
+    done = kleio(*command, check=0)
     assert done.stdout.startswith("from 6 of 6\n")
     assert newest()["id"] == child
     git(project, "checkout", "-q", "train.py")  # the original has its own code again
-    done = kleio(*command, cwd=project, check=0)
+    done = kleio(*command, check=0)
     assert done.stdout.startswith("from 4 of 4\n")
     assert [one["id"] for one in trials()] == [child, parent]
 
@@ -280,31 +280,31 @@ def test_a_change_of_the_environment_needs_its_own_consent(project, tmp_path, mo
     site = tmp_path / "site"
     (site / "numpy_like-1.0.dist-info").mkdir(parents=True)
     monkeypatch.setenv("PYTHONPATH", str(site))
-    parent = train(project, "--fail-at", "4", status=3)
+    parent = train("--fail-at", "4", status=3)
     (site / "numpy_like-1.0.dist-info").rename(site / "numpy_like-2.0.dist-info")
     command = (PYTHON, "train.py", "--fail-at", "4")
-    refused = kleio(*command, cwd=project, check=78)
+    refused = kleio(*command, check=78)
     assert "numpy-like 1.0 → 2.0" in refused.stderr
     assert "--allow-env-change" in refused.stderr
-    refused = kleio("--allow-code-change", *command, cwd=project, check=78)
+    refused = kleio("--allow-code-change", *command, check=78)
     edit(project)
-    refused = kleio("--allow-env-change", *command, cwd=project, check=78)
+    refused = kleio("--allow-env-change", *command, check=78)
     assert "--allow-any-change" in refused.stderr
-    kleio("--allow-any-change", *command, cwd=project, check=0)
+    kleio("--allow-any-change", *command, check=0)
     assert newest()["parent"] == parent
     assert newest()["cut"]["changed"][-1] == "numpy-like 1.0 → 2.0"
 
 
 def test_with_nothing_changed_an_option_that_allows_changes_nothing(project):
-    parent = train(project, "--fail-at", "4", status=3)
-    kleio("--allow-any-change", PYTHON, "train.py", "--fail-at", "4", cwd=project, check=0)
+    parent = train("--fail-at", "4", status=3)
+    kleio("--allow-any-change", PYTHON, "train.py", "--fail-at", "4", check=0)
     assert [one["id"] for one in trials()] == [parent]
 
 
 def test_a_completed_trial_is_branched_where_a_change_is_allowed(project):
-    parent = train(project)
+    parent = train()
     edit(project)
-    done = kleio("--allow-code-change", PYTHON, "train.py", cwd=project, check=0)
+    done = kleio("--allow-code-change", PYTHON, "train.py", check=0)
     assert done.stdout == "from 8 of 8\n"
     assert newest()["parent"] == parent
 
@@ -312,13 +312,13 @@ def test_a_completed_trial_is_branched_where_a_change_is_allowed(project):
 def test_declared_checkpoints_count_as_artifacts_do(project, monkeypatch):
     script(project, "open('weights.ckpt', 'w').write('1')\nraise SystemExit(3)\n", "plain.py")
     commit(project, "two")
-    kleio(PYTHON, "plain.py", cwd=project, check=3)
+    kleio(PYTHON, "plain.py", check=3)
     script(project, "open('weights.ckpt', 'w').write('1')\nraise SystemExit(4)\n", "plain.py")
     monkeypatch.setenv("KLEIO_CHECKPOINTS", "*.ckpt")
-    refused = kleio(PYTHON, "plain.py", cwd=project, check=78)
+    refused = kleio(PYTHON, "plain.py", check=78)
     assert "plain.py (+1 \N{MINUS SIGN}1)" in refused.stderr
     monkeypatch.delenv("KLEIO_CHECKPOINTS")
-    kleio(PYTHON, "plain.py", cwd=project, check=4)
+    kleio(PYTHON, "plain.py", check=4)
     assert trials()[0]["previous"] == trials()[1]["id"]
 
 
@@ -328,60 +328,58 @@ def test_declared_checkpoints_count_as_artifacts_do(project, monkeypatch):
 def test_no_artifact_before_the_cut_is_said(project):
     plain = "from kleio.client.logger import kleio_logger as k\nfor e in range(3): k.log_statistic(epoch=e)"
     script(project, plain, "plain.py")
-    kleio(PYTHON, "plain.py", cwd=project, check=0)
-    done = kleio("branch", "--timestamp", "epoch=1", newest()["id"], cwd=project, check=0)
+    kleio(PYTHON, "plain.py", check=0)
+    done = kleio("branch", "--timestamp", "epoch=1", newest()["id"], check=0)
     assert "no artifact before the cut" in done.stderr
 
 
-def test_a_parent_that_was_killed_is_said(project):
+def test_a_parent_that_was_killed_is_said(project, journal_uri, monkeypatch):
     script(project, "from kleio.client.logger import kleio_logger as k\nk.log_statistic(epoch=1)\nk.flush()\n"
            "import os, signal\nprint('up', flush=True)\nsignal.pause()", "waits.py")  # fmt: skip
-    process = start(PYTHON, "waits.py", cwd=project, KLEIO_LEASE="1")
+    process = start(PYTHON, "waits.py", KLEIO_LEASE="1")
     assert process.stdout.readline() == "up\n"
     os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-    process.stdout.close()
-    process.stderr.close()
+    process.communicate()
     parent = newest()["id"]
-    other = {"KLEIO_SPOOL_DIR": project.parent / "elsewhere"}  # as another machine
-    until(lambda: info(parent, **other)["status"] == "failover")
-    done = kleio("branch", "--timestamp", "epoch=1", parent, "--", PYTHON, "-c", "pass", cwd=project, check=0, **other)
+    monkeypatch.setenv("KLEIO_SPOOL_DIR", str(project.parent / "elsewhere"))  # as another machine
+    until(lambda: info(parent)["status"] == "failover")
+    done = kleio("branch", "--timestamp", "epoch=1", parent, "--", PYTHON, "-c", "pass", check=0)
     assert "ended without a word" in done.stderr
 
 
 def test_what_a_killed_parent_left_on_this_machine_is_shipped_first(project, journal_uri):
     script(project, "import os, signal\nfrom kleio.client.logger import kleio_logger as k\n"
            "for e in range(1, 4): k.log_statistic(epoch=e)\nprint('up', flush=True)\nsignal.pause()", "waits.py")  # fmt: skip
-    process = start(PYTHON, "waits.py", cwd=project, KLEIO_OFFLINE="1")
+    process = start(PYTHON, "waits.py", KLEIO_OFFLINE="1")
     assert process.stdout.readline() == "up\n"
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
     kleio("sync", check=0)
     parent = newest()["id"]
-    process = start(PYTHON, "waits.py", cwd=project)
+    process = start(PYTHON, "waits.py")
     assert process.stdout.readline() == "up\n"
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
-    kleio("branch", parent, "--", "true", cwd=project, check=0)
+    kleio("branch", parent, "--", "true", check=0)
     assert newest()["summary"]["epoch"]["count"] == 6
 
 
-def test_info_and_tree_show_the_lineage(project):
-    first = train(project, "--lr", "0.1")
-    kleio("branch", "--timestamp", "epoch=6", first, "--lr", "0.2", cwd=project, check=0)
+def test_info_and_tree_show_the_lineage(project, journal_uri):
+    first = train("--lr", "0.1")
+    kleio("branch", "--timestamp", "epoch=6", first, "--lr", "0.2", check=0)
     second = newest()["id"]
-    kleio("branch", "--timestamp", "epoch=7", second, "--lr", "0.3", cwd=project, check=0)
+    kleio("branch", "--timestamp", "epoch=7", second, "--lr", "0.3", check=0)
     third = newest()["id"]
-    page = kleio("info", second, check=0).stdout
+    page = printed("info", second)
     assert f"continues  {first[:7]} at epoch=6 (lr 0.1 → 0.2)" in page
     assert f"{third[:7]}  a branch of this one at epoch=7" in page
     assert f"{first[:7]}  continued" in page
-    drawn = kleio("tree", second, cwd=project, check=0).stdout.splitlines()
+    drawn = printed("tree", second).splitlines()
     assert drawn[0].startswith(f"{first[:7]}  completed")
     assert drawn[1].startswith(f"└── {second[:7]} *  completed  at epoch=6: lr 0.1 → 0.2")
     assert drawn[2].startswith(f"    └── {third[:7]}  completed  at epoch=7: lr 0.2 → 0.3")
-    assert kleio("tree", cwd=project, check=0).stdout.splitlines()[1].startswith(f"└── {second[:7]}")
-    (root,) = json.loads(kleio("tree", "--json", third, cwd=project, check=0).stdout)
+    assert printed("tree").splitlines()[1].startswith(f"└── {second[:7]}")
+    (root,) = read("tree", "--json", third)
     assert root["branches"][0]["branches"][0]["id"] == third
 
 
