@@ -19,7 +19,7 @@ from uuid import uuid4
 
 import pytest
 from commands import kleio as run_kleio
-from commands import script
+from commands import printed, read, script
 from conftest import with_database
 from recorded import Recorded
 
@@ -58,21 +58,27 @@ def recorded(request, tmp_path_factory):
         uri = with_database(request.getfixturevalue("mongod_uri"), f"kleio_test_{uuid4().hex[:12]}")
     path = f"{os.path.dirname(sys.executable)}:{os.environ['PATH']}"
     variables = {"KLEIO_HOME": place / "home", "HOME": place, "KLEIO_JOURNAL": uri, "PATH": path}
+    variables |= {"KLEIO_PATIENCE": 600, "KLEIO_TIMEOUT": 60}
     project = place / "project"
     project.mkdir()
     subprocess.run(["git", "init", "-q", project], check=True)
     script(project, TRAIN)
 
     def run(*words, check=0):
-        return run_kleio(*words, cwd=project, check=check, **variables)
+        return run_kleio(*words, cwd=project, check=check)
 
-    for lr in (0.1, 0.05, 0.2):
-        run("--split", "--tag", "sweep", "--name", f"lr{lr}", "python", "train.py", "--lr", str(lr))
-    run("python", "train.py", "--lr", "many", check=2)
-    with kleio.connect(uri) as journal:
-        first = journal.trials("params.lr == 0.1")[0].id
-    run("branch", "--timestamp", "epoch=1", first, "--lr", "0.01")
-    yield SimpleNamespace(uri=uri, home=place / "home", project=project, first=first, run=run)
+    with pytest.MonkeyPatch.context() as patch:  # what is recorded for all has no home of its own yet
+        for name in [name for name in os.environ if name.startswith("KLEIO_")]:
+            patch.delenv(name)
+        for name, value in variables.items():
+            patch.setenv(name, str(value))
+        for lr in (0.1, 0.05, 0.2):
+            run("--split", "--tag", "sweep", "--name", f"lr{lr}", "python", "train.py", "--lr", str(lr))
+        run("python", "train.py", "--lr", "many", check=2)
+        with kleio.connect(uri) as journal:
+            first = journal.trials("params.lr == 0.1")[0].id
+        run("branch", "--timestamp", "epoch=1", first, "--lr", "0.01")
+    yield SimpleNamespace(uri=uri, home=place / "home", project=project, first=first)
     if request.param == "mongo":
         client.drop_database(uri.rpartition("/")[2])
 
@@ -194,10 +200,10 @@ raise SystemExit(kleio_logger.execution < 2)
 # -- what was printed -------------------------------------------------------------------------------------------------
 
 
-def test_output_as_cat_shows_it(recorded, trial):
+def test_output_as_cat_shows_it(trial):
     lines = [f"epoch {epoch}: 100%" for epoch in range(4)]
     assert list(trial.stdout) == trial.stdout.lines == lines
-    assert trial.stdout.text == str(trial.stdout) == recorded.run("cat", trial.id).stdout
+    assert trial.stdout.text == str(trial.stdout) == printed("cat", trial.id)
     assert trial.stdout.bytes == "".join(f"{line[:9]} 50%\r{line}\n" for line in lines).encode()
     assert trial.stderr.text == "trained\n"
     assert trial.output.lines == [*lines, "trained"]
@@ -376,9 +382,9 @@ def test_checkout(trial, tmp_path):
 # -- many trials ------------------------------------------------------------------------------------------------------
 
 
-def test_trials_are_those_that_ls_lists(recorded, journal):
+def test_trials_are_those_that_ls_lists(journal):
     query, sort = "params.lr > 0.02 and 'sweep' in tags", "-summary.loss.min"
-    listed = json.loads(recorded.run("ls", "-a", "--json", "--where", query, f"--sort={sort}", "-n", "2").stdout)
+    listed = read("ls", "-a", "--json", "--where", query, f"--sort={sort}", "-n", "2")
     assert [one.id for one in journal.trials(query, sort, 2)] == [one["id"] for one in listed]
     assert [one["params"]["lr"] for one in listed] == [0.2, 0.1]
     assert len(journal.trials()) == 5
@@ -713,7 +719,7 @@ def test_in_a_notebook(journal, recorded):
              "journal.trials()[0].artifacts"]  # fmt: skip
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
     at = {"metadata": {"path": str(recorded.project)}}
-    nbclient.NotebookClient(notebook, timeout=60, kernel_name="python3", resources=at).execute()
+    nbclient.NotebookClient(notebook, timeout=600, startup_timeout=600, kernel_name="python3", resources=at).execute()
     for cell in notebook.cells:
         [output] = cell.outputs
         assert "<table>" in output["data"]["text/html"]
