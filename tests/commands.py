@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
@@ -51,6 +52,23 @@ def start(*words, cwd=None, stdout=subprocess.PIPE, **environment):
         text=True,
         start_new_session=True,
     )
+
+
+def kill(process):
+    """Kill what :func:`start` gave and all of its group: nothing of it runs any more then, or holds a lock."""
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    until(lambda: not _running(process.pid))
+
+
+def _running(group):
+    """Whether a process of a group has not ended yet; a zombie has."""
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):  # it ended meanwhile
+            state, _, its_group = path.read_text().rpartition(")")[2].split()[:3]
+            if int(its_group) == group and state not in "ZX":
+                return True
+    return False
 
 
 def trials(cwd=None, **environment):

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import random
 import re
-import signal
 
 import pytest
-from commands import PYTHON, info, kleio, printed, read, script, start, trials, until
+from commands import PYTHON, info, kill, kleio, printed, read, script, start, trials, until
 from repositories import git
 
 from kleio.core import branch, lineage, output, statistics
@@ -338,8 +336,7 @@ def test_a_parent_that_was_killed_is_said(project, journal_uri, monkeypatch):
            "import os, signal\nprint('up', flush=True)\nsignal.pause()", "waits.py")  # fmt: skip
     process = start(PYTHON, "waits.py", KLEIO_LEASE="1")
     assert process.stdout.readline() == "up\n"
-    os.killpg(process.pid, signal.SIGKILL)
-    process.communicate()
+    kill(process)
     parent = newest()["id"]
     monkeypatch.setenv("KLEIO_SPOOL_DIR", str(project.parent / "elsewhere"))  # as another machine
     until(lambda: info(parent)["status"] == "failover")
@@ -352,14 +349,12 @@ def test_what_a_killed_parent_left_on_this_machine_is_shipped_first(project, jou
            "for e in range(1, 4): k.log_statistic(epoch=e)\nprint('up', flush=True)\nsignal.pause()", "waits.py")  # fmt: skip
     process = start(PYTHON, "waits.py", KLEIO_OFFLINE="1")
     assert process.stdout.readline() == "up\n"
-    os.killpg(process.pid, signal.SIGKILL)
-    process.communicate()
+    kill(process)
     kleio("sync", check=0)
     parent = newest()["id"]
     process = start(PYTHON, "waits.py")
     assert process.stdout.readline() == "up\n"
-    os.killpg(process.pid, signal.SIGKILL)
-    process.communicate()
+    kill(process)
     kleio("branch", parent, "--", "true", check=0)
     assert newest()["summary"]["epoch"]["count"] == 6
 

@@ -14,7 +14,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from commands import KLEIO, PYTHON, info, kleio, script, start, trials
+from commands import KLEIO, PYTHON, info, kill, kleio, printed, script, start, trials
 from journal_suite import a_trial
 from processes import Terminal
 from repositories import git
@@ -46,17 +46,20 @@ open("results/" + secret.replace("/", "_") + ".txt", "w").write("written")
 
 
 @pytest.fixture
-def project(tmp_path, journal_uri, monkeypatch):
-    """A repository with a commit that is nowhere else, and changes on top."""
-    root = tmp_path / "project"
-    root.mkdir()
-    script(root, PROGRAM)
-    (root / ".gitignore").write_text("results/\n")
-    git(root, "init", "-q")
-    git(root, "add", "-A")
-    git(root, "commit", "-qm", "first")
-    monkeypatch.chdir(root)
-    return root
+def project(workplace):
+    """A repository with a commit that is nowhere else; each journal in turn where the test asks for them."""
+    script(workplace, PROGRAM)
+    (workplace / ".gitignore").write_text("results/\n")
+    git(workplace, "init", "-q")
+    git(workplace, "add", "-A")
+    git(workplace, "commit", "-qm", "first")
+    return workplace
+
+
+@pytest.fixture
+def address(project):
+    """The journal of a test for which one is enough."""
+    return os.environ["KLEIO_JOURNAL"]
 
 
 def run(*words, typed=SECRET, **environment):
@@ -138,7 +141,7 @@ def test_nothing_of_it_remains_and_all_else_does(project, journal_uri, tmp_path)
     trial = run("--tag", SECRET, "--tag", "kept", "--note", f"see {SECRET}", *words, OMP_PLACES=SECRET)
     assert holds(journal_uri)
     before = info(trial)
-    printed = kleio("cat", "--raw", trial, check=0).stdout
+    said = printed("cat", "--raw", trial)
 
     done = kleio("scrub", "-y", trial, SECRET, check=0)
     kleio("scrub", "-y", trial, SECRET.replace("/", "_"), check=0)
@@ -153,8 +156,8 @@ def test_nothing_of_it_remains_and_all_else_does(project, journal_uri, tmp_path)
     assert after["params"] == {"token": "<redacted>", "lr": 0.1}
     assert (sorted(after["tags"]), after["note"]) == (["<redacted>", "kept"], "see <redacted>")
     assert after["summary"]["loss"] == before["summary"]["loss"]
-    now = kleio("cat", "--raw", trial, check=0).stdout
-    assert len(now.encode()) == len(printed.encode())
+    now = printed("cat", "--raw", trial)
+    assert len(now.encode()) == len(said.encode())
     stars = "*" * len(SECRET.encode())
     assert f"before {stars} after\n" in now
     assert {(one["path"], one["why"]) for one in after["code"]["left_out"]} == {
@@ -165,7 +168,7 @@ def test_nothing_of_it_remains_and_all_else_does(project, journal_uri, tmp_path)
     assert (tmp_path / "out/model.py").read_text() == "layers = 3\n"
     assert (tmp_path / "out/train.py").read_text() == PROGRAM
     assert not (tmp_path / "out/settings.py").exists()
-    shown = kleio("info", trial, check=0).stdout
+    shown = printed("info", trial)
     assert "scrubbed 20" in shown
     assert "in output" in shown
     assert "not kept with the code: settings.py" in shown
@@ -235,7 +238,7 @@ def test_an_artifact_that_went_says_so(project, journal):
 # -- asking ----------------------------------------------------------------------------------------------------------
 
 
-def test_a_dry_run_changes_nothing_and_shows_nothing_of_it(project, journal_uri):
+def test_a_dry_run_changes_nothing_and_shows_nothing_of_it(project, address):
     trial = run(PYTHON, "train.py")
     before = info(trial)
     done = kleio("scrub", "-y", "--dry-run", trial, SECRET, check=0)
@@ -247,18 +250,18 @@ def test_a_dry_run_changes_nothing_and_shows_nothing_of_it(project, journal_uri)
     assert "hunter2" not in done.stdout + done.stderr
     assert "nothing was changed" in done.stderr
     assert info(trial) == before
-    assert holds(journal_uri)
+    assert holds(address)
     assert json.loads(kleio("scrub", "-y", "--dry-run", "--json", trial, SECRET, check=0).stdout)["scrubbed"] is False
 
 
-def test_on_a_terminal_it_asks(project, journal_uri):
+def test_on_a_terminal_it_asks(project, address):
     trial = run(PYTHON, "train.py")
     with Terminal(*KLEIO, "scrub", trial, SECRET) as terminal:
         terminal.until(b"for good? [y/N]:")
         terminal.type(b"n\n")
         assert b"hunter2" not in terminal.finish()
         assert terminal.process.returncode == 0
-    assert holds(journal_uri)
+    assert holds(address)
     with Terminal(*KLEIO, "scrub", trial, "-") as terminal:
         terminal.until(b"pattern: ")
         terminal.type(f"{SECRET}\n".encode())
@@ -266,17 +269,17 @@ def test_on_a_terminal_it_asks(project, journal_uri):
         terminal.type(b"y\n")
         assert b"hunter2" not in terminal.finish()
         assert terminal.process.returncode == 0
-    assert not holds(journal_uri)
+    assert not holds(address)
 
 
-def test_the_pattern_may_come_from_standard_input(project, journal_uri):
+def test_the_pattern_may_come_from_standard_input(project, address):
     trial = run(PYTHON, "train.py")
     kleio("scrub", "-y", trial, "-", input=f"{SECRET}\n", check=0)
-    assert not holds(journal_uri)
+    assert not holds(address)
     assert "nowhere" in kleio("scrub", "-y", trial, "-", input=f"{SECRET}\n", check=0).stderr
 
 
-def test_a_live_trial_is_refused(project):
+def test_a_live_trial_is_refused(project, journal_uri):
     (project / "wait.py").write_text("print('up', flush=True); import sys, time; time.sleep(600)")
     running = start(PYTHON, "wait.py")
     try:
@@ -284,8 +287,7 @@ def test_a_live_trial_is_refused(project):
         trial = trials()[0]["id"]
         assert "is running; scrub it when it has ended" in kleio("scrub", "-y", trial, "whatever", check=1).stderr
     finally:
-        os.killpg(running.pid, 9)
-        running.communicate()
+        kill(running)
     assert "ship them first: kleio sync" in kleio("scrub", "-y", trial, "up", check=1).stderr
     kleio("sync", check=0)
     kleio("scrub", "-y", trial, "wait.py", check=0)
@@ -294,8 +296,10 @@ def test_a_live_trial_is_refused(project):
 def test_patterns_that_cannot_be_meant(project):
     trial = run(PYTHON, "train.py")
     for words in (["--regex", "a*"], ["--regex", "("], [""], ["redac"], ["**"], ["--regex", r"\S+"]):
-        done = kleio("scrub", "-y", trial, *words, check=2)
-        assert len(done.stderr.splitlines()) == 1
+        with pytest.raises(UsageError) as refused:
+            printed("scrub", "-y", trial, *words)
+        assert len(refused.value.lines) == 1
+    assert len(kleio("scrub", "-y", trial, "redac", check=2).stderr.splitlines()) == 1
     assert "unknown" not in kleio("scrub", "-y", "f" * 32, "abcdef", check=1).stderr
 
 
@@ -334,7 +338,7 @@ def scrubbed(journal, trial, text, regex=False):
     return scrub.scrub(journal, journal.entry(trial.id), Pattern(text, regex), "me@here", 5.0)
 
 
-def printed(journal, trial, stream="stdout"):
+def kept(journal, trial, stream="stdout"):
     return b"".join(output.joined(list(journal.segments(trial.id, [stream]))))
 
 
@@ -353,15 +357,15 @@ def test_a_secret_across_segments(journal, trial, overlap):
     before = list(journal.segments(trial.id, ["stdout"]))
     found = scrubbed(journal, trial, "SECRET")
     assert found.places == {("output", "stdout"): 2}
-    assert printed(journal, trial) == data.replace(b"SECRET", b"******")
+    assert kept(journal, trial) == data.replace(b"SECRET", b"******")
     for old, new in zip(before, journal.segments(trial.id, ["stdout"]), strict=True):
         assert (old.start, old.end, output.unpack(old.payload)[1]) == (new.start, new.end, output.unpack(new.payload)[1])
         assert b"S" not in output.unpack(new.payload)[0]
     journal.append(before)
-    assert printed(journal, trial) == data.replace(b"SECRET", b"******")
+    assert kept(journal, trial) == data.replace(b"SECRET", b"******")
     longer = Segment(trial.id, "e", "launcher", "stdout", before[-1].start, len(data) + 9, output.pack(b"SECRET" * 9, []))
     journal.append([longer])
-    assert b"SECRET" not in printed(journal, trial)
+    assert b"SECRET" not in kept(journal, trial)
 
 
 def test_a_gap_joins_nothing(journal, trial):
@@ -380,7 +384,7 @@ def test_an_expression(journal, trial):
     put(journal, trial, data, range(1000, len(data), 1000))
     found = scrubbed(journal, trial, r"sk-\w+", regex=True)
     assert found.counts() == {"output": 2000}
-    assert printed(journal, trial) == ("ü ********* ü ****** sk- ü".encode() * 1000)
+    assert kept(journal, trial) == ("ü ********* ü ****** sk- ü".encode() * 1000)
 
 
 def test_statistics_numbers_and_names(journal, trial):
@@ -456,7 +460,7 @@ def test_what_was_interrupted_is_run_again(journal, trial, monkeypatch):
         scrubbed(journal, trial, "SECRET")
     monkeypatch.undo()
     scrubbed(journal, trial, "SECRET")
-    assert printed(journal, trial) == b"****** " * 100
+    assert kept(journal, trial) == b"****** " * 100
     assert journal.entry(trial.id).note == "<redacted>"
 
 
