@@ -19,10 +19,15 @@ OWN = {
 }  # fmt: skip
 
 
+def _environment():
+    """Not a repository of whoever runs the tests, from a hook of git perhaps."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("GIT_")} | OWN
+
+
 def git(directory, *words, check=True, input=None, **more):
     """What git prints, as bytes."""
     done = subprocess.run(
-        ["git", "-C", os.fspath(directory), *words], capture_output=True, input=input, env=os.environ | OWN | more
+        ["git", "-C", os.fspath(directory), *words], capture_output=True, input=input, env=_environment() | more
     )
     assert not check or done.returncode == 0, (words, done.stderr)
     return done.stdout
@@ -30,7 +35,7 @@ def git(directory, *words, check=True, input=None, **more):
 
 def commands(directory, text):
     """Several commands of the shell in one process; none of them need succeed."""
-    subprocess.run(["sh", "-c", text], cwd=directory, env=os.environ | OWN, capture_output=True)
+    subprocess.run(["sh", "-c", text], cwd=directory, env=_environment(), capture_output=True)
 
 
 def repository(directory, files=None, **how):
@@ -48,7 +53,7 @@ def repository(directory, files=None, **how):
 def captured(directory, scratch, argv=("python", "train.py"), cwd=None, **settings):
     """The code as a launch in ``directory`` captures it."""
     config = Config({"project": "p"} | settings, cwd=os.fspath(cwd or directory))
-    return code.capture(config, argv, Repository.asked(config.cwd), os.fspath(scratch))
+    return code.capture(config, argv, Repository.asked(config.cwd, config["patience"]), os.fspath(scratch))
 
 
 def put(journal, version):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import subprocess
 from pathlib import Path
 
 from repositories import git
@@ -64,8 +63,7 @@ def _file(path):
 
 def recorded(journal, root: Path, scratch: Path, submodules=(), **more) -> dict:
     """The code document of a work tree, its contents put into ``journal``."""
-    inside = subprocess.run(["git", "-C", root, "rev-parse", "-q", "--verify", "HEAD"], capture_output=True, text=True)
-    head = inside.stdout.strip() or None
+    head = git(root, "rev-parse", "-q", "--verify", "HEAD", check=False).decode().strip() or None
     before = committed(root, head) if head else {}
     now = {path: file for path, file in tree(root).items() if not path.startswith(tuple(f"{one}/" for one in submodules))}
     changes, pack = {}, b""

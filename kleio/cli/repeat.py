@@ -59,7 +59,7 @@ def repeat(
         journal = _journal(options)
         original = taken(rest).one(journal, config, trial)
         if not quiet:
-            _say_changed_inputs(journal, original)
+            _say_changed_inputs(journal, original, config["patience"])
         journal.close()
     since = time.time()
     with render_repeat.stdout_on_stderr() if json else nullcontext():
@@ -88,11 +88,12 @@ def _journal(options: dict[str, Any]) -> Journal:
     return open_journal(config["journal"], timeout=config["timeout"], writing=False)
 
 
-def _say_changed_inputs(journal: Journal, entry: Entry) -> None:
+def _say_changed_inputs(journal: Journal, entry: Entry, patience: float) -> None:
     """Inputs are linked as they are now, which need not be as they were."""
     root, document = original_root(entry), recorded_code(journal, entry.trial.code.get("document"))
     if not root or not document or not entry.executions:
         return
     wrote = [file[0] for file in files_written(journal, entry)]
-    changed = inputs.changed(root, inputs.beside(root, document), entry.executions[0].started, wrote)
+    paths = inputs.beside(root, document, patience)
+    changed = inputs.changed(root, paths, entry.executions[0].started, wrote, patience)
     render_repeat.changed_inputs(entry.id[:SHORT], changed)

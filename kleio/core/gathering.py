@@ -140,7 +140,7 @@ class Gatherer:
         from kleio.core import history
 
         limit, blobs = self.config["history-limit"], self.spool.file("blobs")
-        kept = history.gather(self.code.root, self.code.document, blobs, self._known, limit)
+        kept = history.gather(self.code.root, self.code.document, blobs, self._known, limit, self.config["patience"])
         for remark in kept.remarks:
             self.say(remark)
         if kept.documents:

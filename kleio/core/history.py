@@ -34,7 +34,9 @@ FARTHEST = 200
 WORTH_TRYING = 3
 """How many times the limit the objects may take in the user's repository before packing them is not even tried."""
 PATIENCE, IN_ALL = 8.0, 10.0
-"""Seconds for searching and packing one commit, and for all: whoever waits for the end of a short command waits for this."""
+"""Seconds for searching and packing one commit, and for all, for each second of patience: whoever waits for the end of a short
+command waits for this.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,21 +53,24 @@ def key(commit: str) -> str:
     return identity.commit_key(commit)
 
 
-def gather(root: str, document: Mapping[str, Any], directory: str, known: Callable[[str], bool], limit: int) -> Found:
+def gather(
+    root: str, document: Mapping[str, Any], directory: str, known: Callable[[str], bool], limit: int, patience: float = 1.0
+) -> Found:
     """What must be kept so that the commit of the code ``document``, and those of its submodules, can be had again.
 
     ``root`` is the work tree it was captured in, ``directory`` takes the files, ``known`` says whether the journal has a
-    document with this key, ``limit`` is in bytes for each commit. Raises OSError when ``directory`` cannot be written.
+    document with this key, ``limit`` is in bytes for each commit, ``patience`` is the setting. Raises OSError when
+    ``directory`` cannot be written.
     """
     found, remarks = Found(), []
-    patience, until = Patience(IN_ALL), time.monotonic() + IN_ALL
+    shared, until = Patience(IN_ALL, patience), time.monotonic() + IN_ALL * patience
     for place, one in _all(root, document):
         commit = one.get("commit")
         if commit and one.get("kind") == "git" and key(commit) not in found.documents and not known(key(commit)):
             if time.monotonic() > until:
                 remarks.append(_late(commit, place))
                 continue
-            asked = Repository(place, patience)
+            asked = Repository(place, shared)
             kept = _kept(asked, commit, bool(one.get("remote")), directory, known, limit, found.blobs, until)
             if kept is None and time.monotonic() > until:
                 remarks.append(_late(commit, place))
@@ -133,7 +138,7 @@ def _packed(
             return None
         if sum(disk for _, _, disk in sizes.values()) > limit * WORTH_TRYING:
             return document
-        enough = time.monotonic() + PATIENCE
+        enough = time.monotonic() + PATIENCE * repository.patience.factor
         until = min(enough, last)
         small = [name for name, (kind, size, _) in sizes.items() if kind == b"blob" and size <= MOST_SCANNED]
         secret = _secret(repository, place, small, paths, until)

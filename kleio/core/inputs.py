@@ -16,19 +16,23 @@ if TYPE_CHECKING:
 NOT_INPUTS = ("__pycache__", "*.pyc", ".venv", "venv", "*_cache", "*.egg-info", ".git", "results")
 """Caches, environments and what runs write."""
 PATIENCE = 5.0
+"""Seconds for git, for each second of patience."""
 
 
-def beside(root: str, document: Mapping[str, Any]) -> list[str]:
-    """Paths under ``root``, directories with a slash at their end, that the code of ``document`` does not hold."""
+def beside(root: str, document: Mapping[str, Any], patience: float = 1.0) -> list[str]:
+    """Paths under ``root``, directories with a slash at their end, that the code of ``document`` does not hold. ``patience`` is
+    the setting.
+    """
     left_out = [one["path"] for one in document.get("left_out") or ()]
-    found = _ignored(root) if document.get("kind") == "git" else _uncaptured(root, document.get("changes") or {})
+    git = document.get("kind") == "git"
+    found = _ignored(root, patience) if git else _uncaptured(root, document.get("changes") or {})
     return list(dict.fromkeys([*left_out, *(path for path in found if not _passed_over(path))]))
 
 
-def _ignored(root: str) -> list[str]:
-    repository = Repository.around(root)
+def _ignored(root: str, patience: float) -> list[str]:
+    repository = Repository.around(root, patience)
     words = ("ls-files", "--others", "--ignored", "--exclude-standard", "--directory", "-z")
-    listed = repository.run(*words, timeout=PATIENCE) if repository else None
+    listed = repository.run(*words, timeout=PATIENCE * patience) if repository else None
     return [os.fsdecode(path) for path in (listed or b"").split(b"\0") if path]
 
 
