@@ -187,6 +187,6 @@ def children_of(pid):
     return [int(word) for word in pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
-def state(pid):
-    """``T`` for a stopped process, ``S`` for a sleeping one."""
-    return pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+def state(pid, thread=None):
+    """``T`` for a stopped process, ``S`` for a sleeping one; of its first thread, or of that."""
+    return pathlib.Path(f"/proc/{pid}/task/{thread or pid}/stat").read_text().rpartition(")")[2].split()[0]
