@@ -9,6 +9,7 @@ import json
 import os
 import random
 import sys
+import time
 from itertools import count
 
 from kleio.core.journal import open_journal
@@ -18,6 +19,10 @@ from kleio.core.journal.replacement import Replacement
 from kleio.core.trial import Event, Trial
 
 PIECE = 16
+TIMEOUT = 60.0
+"""Seconds: a server that is busy is there."""
+RACING = 120.0
+"""Seconds for which who releases may take to come to it."""
 
 
 def piece(writer: str, number: int) -> bytes:
@@ -27,7 +32,7 @@ def piece(writer: str, number: int) -> bytes:
 
 def reserve(uri: str, execution: str, *trials: str) -> dict[str, int]:
     """Claim each trial; the tokens of those that were won."""
-    journal = open_journal(uri)
+    journal = open_journal(uri, timeout=TIMEOUT)
     _wait()
     claims = {trial: journal.claim(trial, execution, {}, 600) for trial in trials}
     return {trial: held.token for trial, held in claims.items() if held}
@@ -36,7 +41,7 @@ def reserve(uri: str, execution: str, *trials: str) -> dict[str, int]:
 def append(uri: str, writer: str, pieces: str) -> int:
     """Open the journal together with others, perhaps creating it; then write, a call each piece."""
     _wait()
-    journal = open_journal(uri)
+    journal = open_journal(uri, timeout=TIMEOUT)
     journal.create(Trial("f" * 32, "work", "project", ("true",), ".", 1.0))
     for number in range(int(pieces)):
         journal.append([_segment(writer, number)])
@@ -45,7 +50,7 @@ def append(uri: str, writer: str, pieces: str) -> int:
 
 def write_on(uri: str, trial: str, writer: str) -> None:
     """Write for ever, and say after each round that it is written."""
-    journal = open_journal(uri)
+    journal = open_journal(uri, timeout=TIMEOUT)
     _wait()
     for number in count():
         journal.append([_segment(writer, number, trial)])
@@ -56,18 +61,24 @@ def write_on(uri: str, trial: str, writer: str) -> None:
 
 def put(uri: str, sha256: str, path: str) -> str:
     """Store a file."""
-    journal = open_journal(uri)
+    journal = open_journal(uri, timeout=TIMEOUT)
     _wait()
     journal.put_blob(sha256, path)
     return sha256
 
 
 def bring(uri: str, sha256: str, path: str, rounds: str) -> list[int]:
-    """Need the bytes, again and again, and look whether they are there; how often they were stored, and not there."""
-    journal, me = open_journal(uri), str(os.getpid())
+    """Need the bytes, again and again, and look whether they are there; how often they were stored, and not there.
+
+    Until they had to be stored a second time, or the others have had all the time of the world.
+    """
+    journal, me = open_journal(uri, timeout=TIMEOUT), str(os.getpid())
     stored = missing = 0
     _wait()
-    for number in range(int(rounds)):
+    late = time.monotonic() + RACING
+    for number in count():
+        if number >= int(rounds) and (stored >= 2 or time.monotonic() > late):
+            break
         need = Trace(f"need:{number}", me, "e"), Trace("need", me, f"{number}")
         journal.leave(need)
         stored += journal.put_blob(sha256, path)
@@ -88,7 +99,7 @@ def bring(uri: str, sha256: str, path: str, rounds: str) -> list[int]:
 
 def release(uri: str, sha256: str) -> None:
     """Release them for ever, unless somebody needs them; now and then two go together, who take over from each other."""
-    journal = open_journal(uri)
+    journal = open_journal(uri, timeout=TIMEOUT)
 
     def needed() -> bool:
         said = bool(journal.traces("need"))
@@ -105,7 +116,7 @@ def release(uri: str, sha256: str) -> None:
 
 def release_and_hang(uri: str, sha256: str) -> None:
     """Never come to a decision."""
-    journal = open_journal(uri)
+    journal = open_journal(uri, timeout=TIMEOUT)
     _wait()
     journal.release(sha256, _hang)
 
@@ -119,7 +130,7 @@ def _hang() -> bool:
 def upgrade(uri: str) -> int:
     """Bring the journal up to date; the schema it had."""
     _wait()
-    return upgrade_journal(uri)
+    return upgrade_journal(uri, timeout=TIMEOUT)
 
 
 def _segment(writer: str, number: int, trial: str = "f" * 32) -> Segment:
