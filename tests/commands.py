@@ -22,7 +22,7 @@ KLEIO = [sys.executable, "-m", "kleio"]
 PYTHON = sys.executable
 
 
-def kleio(*words, cwd=None, check=None, input=None, timeout=60, **environment):
+def kleio(*words, cwd=None, check=None, input=None, timeout=180, **environment):
     """Run ``kleio WORDS``; ``check`` is the exit status that is expected. Output as text."""
     done = subprocess.run(
         [*KLEIO, *map(os.fspath, words)],
@@ -145,7 +145,7 @@ def called(*words):
             signal.signal(number, handler)
 
 
-def until(condition, seconds=30.0):
+def until(condition, seconds=120.0):
     """The first true value of ``condition``; fails when it never comes."""
     deadline = time.monotonic() + seconds
     while not (value := condition()):
@@ -167,7 +167,7 @@ def on_a_terminal(*words, columns=80, **environment):
         os.environ |= {"COLUMNS": str(columns), "LINES": "24", "TERM": "xterm-256color"} | environment
         os.execv(KLEIO[0], [*KLEIO, *words])
     out = b""
-    while select.select([fd], [], [], 30)[0]:
+    while select.select([fd], [], [], 180)[0]:
         try:
             data = os.read(fd, 65536)
         except OSError:

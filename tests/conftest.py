@@ -18,6 +18,8 @@ import hypothesis
 import pytest
 from recorded import Recorded
 
+from kleio.core import journal
+
 # A busy machine is no failure: nothing here is asserted of time.
 hypothesis.settings.register_profile("kleio", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.load_profile("kleio")
@@ -180,8 +182,16 @@ def mongo_client(mongod_uri):
 
 
 @pytest.fixture
-def mongo_uri(mongod_uri, mongo_client):
-    """The address of a database that nobody has used, dropped afterwards."""
+def mongo_uri(mongod_uri, mongo_client, monkeypatch):
+    """The address of a database that nobody has used, dropped afterwards. The server is only slow when it does not answer."""
+    opened = journal._opened
+
+    def patiently(uri, timeout, writing, upgrading):
+        ours = uri.startswith(mongod_uri.rstrip("/"))
+        return opened(uri, max(timeout, 60.0) if ours else timeout, writing, upgrading)
+
+    monkeypatch.setattr(journal, "_opened", patiently)
+    monkeypatch.setenv("KLEIO_TIMEOUT", "60")
     name = f"kleio_test_{uuid4().hex[:12]}"
     yield with_database(mongod_uri, name)
     mongo_client.drop_database(name)
@@ -210,7 +220,6 @@ def journal_uri(request, home, monkeypatch):
     """The journal that ``kleio`` uses in this test: one that nobody has used, of each kind."""
     uri = f"sqlite:///{home}/journal.db" if request.param == "sqlite" else request.getfixturevalue("mongo_uri")
     monkeypatch.setenv("KLEIO_JOURNAL", uri)
-    monkeypatch.setenv("KLEIO_TIMEOUT", "60")  # this server is only slow when it does not answer
     return uri
 
 

@@ -118,7 +118,7 @@ class JournalContract:
         journals = []
 
         def opening(**how):
-            journals.append(open_journal(uri, timeout=journal_workers.TIMEOUT, **how))
+            journals.append(open_journal(uri, **how))
             return journals[-1]
 
         yield opening

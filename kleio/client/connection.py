@@ -146,7 +146,7 @@ def recorder() -> str:
     if _serves(path):
         return path
     lock = None
-    for _ in range(200):  # another process may be starting it
+    for _ in range(1200):  # another process may be starting it
         lock = hold(f"{path}.lock")
         if lock is not None:
             break

@@ -31,8 +31,10 @@ if TYPE_CHECKING:
 LINGER = 1.0
 """Seconds to wait for the next process."""
 GOOD_BYE, DYING = 5.0, 0.5
-TERMINATED = 10.0
-"""Seconds: a script that is gone so soon after SIGTERM came to us was meant by it too."""
+TERMINATED = 60.0
+"""Seconds: a script that is gone so soon after SIGTERM came to us was meant by it too. Schedulers kill half a minute later."""
+_EXITING = 0x4
+"""The flag of the kernel for a process that has begun to end, before it closes anything."""
 
 
 class Server:
@@ -198,7 +200,7 @@ class _Life:
     """Of a process, as far as it is to be seen from here: by itself, or by its connection."""
 
     def __init__(self, connection: socket.socket, pid: int) -> None:
-        self._connection = connection
+        self._connection, self._pid = connection, pid
         self._process = -1
         if pid and hasattr(os, "pidfd_open"):
             try:
@@ -227,7 +229,7 @@ class _Life:
             return False
         only = select.poll()
         only.register(self._process, select.POLLIN)
-        return not only.poll(DYING * 1000)
+        return not (only.poll(DYING * 1000) or _is_exiting(self._pid) or only.poll(0))
 
     def _wait(self, seconds: float | None) -> dict[int, int]:
         both = select.poll()
@@ -240,6 +242,15 @@ class _Life:
         if self._process >= 0:
             os.close(self._process)
             self._process = -1
+
+
+def _is_exiting(pid: int) -> bool:
+    """Whether it is on its way out, which on a busy machine takes a while."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            return bool(int(file.read().rpartition(b")")[2].split()[6]) & _EXITING)
+    except (OSError, ValueError, IndexError):
+        return False
 
 
 def main(listening: int) -> None:
