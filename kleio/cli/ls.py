@@ -7,7 +7,18 @@ from typing import TYPE_CHECKING
 import click
 
 from kleio.cli import render, render_trials
-from kleio.cli.options import EVERY, all_executions, as_json, reading, suggested
+from kleio.cli.options import (
+    EVERY,
+    all_executions,
+    as_file,
+    as_json,
+    check_export,
+    no_header,
+    no_pager,
+    reading,
+    suggested,
+    with_precision,
+)
 from kleio.cli.render_table import DIGITS
 from kleio.cli.selecting import by_words, none_of
 from kleio.core import view
@@ -52,13 +63,11 @@ SHOWN = 20
 @click.option("-n", "--limit", metavar="N", type=click.IntRange(0, GREATEST),
               help=f"how many at most; 0: all  [default: {SHOWN}; with --group-by, --tail, --ids or --export all]")
 @click.option("--tail", metavar="N", type=click.IntRange(0, GREATEST), help="of these the last")
-@click.option("--export", metavar="FILE", type=click.Path(),
-              help="write the table to a file instead: .csv, .json, .md, .tex, .parquet or .pkl")
-@click.option("--precision", metavar="N", type=click.IntRange(1, 17),
-              help="significant digits of floats  [default: 4 on a terminal, in .md and .tex, else all]")
-@click.option("--no-header", is_flag=True, help="without the line of headings")
+@as_file
+@with_precision
+@no_header
 @click.option("--ids", is_flag=True, help="print only the ids, in full, one a line")
-@click.option("--no-pager", is_flag=True, help="print what is longer or wider than the terminal as well")
+@no_pager
 @click.option("--watch", metavar="[SECONDS]", is_flag=False, flag_value=EVERY, type=click.FloatRange(min=0.1),
               help=f"show the table again and again, every {EVERY:g} seconds; with --json print a document a line")
 @all_executions
@@ -135,12 +144,7 @@ def _checked(options: dict[str, Any], json: bool) -> tuple[int | None, str | Non
         raise UsageError("--ids prints ids and nothing else: it does not go with --columns, --group-by and --export")
     if options["watch"] and (export or options["ids"]):
         raise UsageError("--watch shows a table again and again: it does not go with --ids and --export")
-    if export and json:
-        raise UsageError("--export writes a file and --json prints: give one of them")
-    if export is not None:
-        from kleio.core import exporting
-
-        exporting.check(export)
+    check_export(export, json)
     all_of_them = export or grouped or options["ids"] or options["tail"] is not None
     limit = options["limit"] if options["limit"] is not None else 0 if all_of_them else SHOWN
     return limit or None, export

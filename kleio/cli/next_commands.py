@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import shlex
 
-from kleio.cli.commands import COMMANDS
 from kleio.core.resuming import INNER, OUTER
+from kleio.core.statistics import is_logged
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,14 +25,15 @@ def next_commands(one: Mapping[str, Any], also: About) -> Iterator[tuple[str, st
     """(what for, command); what a command names stands in it as a shell takes it, or the command is not there."""
     short = one["short_id"]
     live = one["status"] in LIVE
+    again = "run again" if one["status"] == "completed" else "resume"
     if live:
         yield "follow", f"kleio tail -f {short}"
     elif also.imported:
         pass  # there is nothing to run
     elif not also.experiment:
-        yield ("run again" if one["status"] == "completed" else "resume"), f"kleio run {short}"
+        yield again, f"kleio run {short}"
     elif one["command"][:1] != [NOTEBOOK]:  # which is what stands for it, and no command
-        yield ("run again" if one["status"] == "completed" else "resume"), shlex.join(one["command"])
+        yield again, shlex.join(one["command"])
     if not live and not also.experiment and not also.imported and one["status"] != "completed":
         where = _reached(one["summary"])
         yield "branch", f"kleio branch {f'--timestamp {where} ' if where else ''}{short}"
@@ -62,10 +63,10 @@ def _plot(one: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     keys = [
         key
         for key, own in one["summary"].items()
-        if own.get("count", 0) > 1 and "min" in own and key.lower() not in counting and not key.startswith("system.")
+        if own.get("count", 0) > 1 and "min" in own and key.lower() not in counting and is_logged(key)
     ]
     plain = [shlex.quote(key) for key in keys if _harmless(key)][:PLOTTED]
-    if plain and "plot" in COMMANDS:
+    if plain:
         yield "plot", f"kleio plot {one['short_id']} {' '.join(plain)}"
 
 

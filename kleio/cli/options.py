@@ -155,6 +155,24 @@ def reading(command: Callable[..., Any]) -> Callable[..., Any]:
 EVERY = 2.0
 """Seconds between two looks at what is watched."""
 
+as_file = click.option("--export", metavar="FILE", type=click.Path(),
+                       help="write the table to a file instead: .csv, .json, .md, .tex, .parquet or .pkl")  # fmt: skip
+with_precision = click.option(
+    "--precision", metavar="N", type=click.IntRange(1, 17),
+    help="significant digits of floats  [default: 4 on a terminal, in .md and .tex, else all]",
+)  # fmt: skip
+no_header = click.option("--no-header", is_flag=True, help="without the line of headings")
+no_pager = click.option("--no-pager", is_flag=True, help="print what is longer or wider than the terminal as well")
 as_json = click.option("--json", "json", is_flag=True, help="print one JSON document")
 all_executions = click.option("--all-executions", is_flag=True,
                               help="what was given up by resuming from before it as well")  # fmt: skip
+
+
+def check_export(export: str | None, json: bool) -> None:
+    """That a table can go where it is to go: to be asked before any work. Raises KleioError."""
+    if export and json:
+        raise UsageError("--export writes a file and --json prints: give one of them")
+    if export is not None:
+        from kleio.core import exporting  # only who exports pays for it
+
+        exporting.check(export)

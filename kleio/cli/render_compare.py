@@ -7,10 +7,10 @@ import sys
 from kleio.cli import wording
 from kleio.cli.render import complain, styles
 from kleio.cli.render_table import GAP, Column, cell_len, cut, fits, in_cell, lines, separated, size
-from kleio.core.comparison import FIGURES as ALL_FIGURES
 from kleio.core.filechanges import summary
 from kleio.core.lookup import SHORT
 from kleio.core.table import is_numeric, text
+from kleio.core.vocabulary import STATISTICS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def _lying(title: str, names: Sequence[str], rows: Sequence[Row], width: int) ->
     """A line for each trial, a column for each value, as far as there is room."""
     columns = [Column(title, [f"  {name}" for name in names], elastic=False)]
     if title == RESULTS:
-        rows = sorted(rows, key=lambda row: ALL_FIGURES.index(row.name.rpartition(".")[2]))  # the last of each key first
+        rows = sorted(rows, key=lambda row: STATISTICS.index(row.name.rpartition(".")[2]))  # the last of each key first
     for row in rows:
         numeric = is_numeric(row.values)
         cells = [_cell(row, at) for at in range(len(names))]

@@ -9,6 +9,7 @@ from kleio.cli.render import document
 from kleio.cli.render_table import DIGITS, GAP, Column, as_lines, cell_len, cut, in_cell, lines, paged, separated, show, size
 from kleio.core.facts import flat
 from kleio.core.lookup import SHORT
+from kleio.core.statistics import is_logged
 from kleio.core.table import is_numeric
 
 TYPE_CHECKING = False
@@ -113,11 +114,6 @@ def _in_a_pipe(found: Sequence[Document], with_project: bool, digits: int, heade
 
 def _last(summary: Mapping[str, Any], digits: int) -> str:
     return " ".join(f"{key}={wording.number(own.get('last'), digits)}" for key, own in summary.items() if is_logged(key))
-
-
-def is_logged(key: str) -> bool:
-    """Whether it is of what a run says of itself, and not of what kleio measures beside it."""
-    return not key.startswith("system.")
 
 
 def on_a_terminal(

@@ -8,10 +8,19 @@ from typing import TYPE_CHECKING
 import click
 
 from kleio.cli import render, render_stats
-from kleio.cli.options import all_executions, as_json, reading, suggested
+from kleio.cli.options import (
+    all_executions,
+    as_file,
+    as_json,
+    check_export,
+    no_header,
+    no_pager,
+    reading,
+    suggested,
+    with_precision,
+)
 from kleio.cli.selecting import by_words, taken
 from kleio.core.config import spool_root
-from kleio.core.errors import UsageError
 from kleio.core.reading.statistics import Statistics
 from kleio.core.statistics import SYSTEM
 
@@ -40,12 +49,10 @@ if TYPE_CHECKING:
 @click.option("-n", "--limit", metavar="N", type=click.IntRange(min=0), help="how many rows at most; 0: all")
 @click.option("--tail", metavar="N", type=click.IntRange(min=0), help="of these the last")
 @click.option("--system", is_flag=True, help="what kleio sampled while it ran, as system.cpu, instead of what was logged")
-@click.option("--export", metavar="FILE", type=click.Path(),
-              help="write the table to a file instead: .csv, .json, .md, .tex, .parquet or .pkl")
-@click.option("--precision", metavar="N", type=click.IntRange(1, 17),
-              help="significant digits of floats  [default: 4 on a terminal, in .md and .tex, else all]")
-@click.option("--no-header", is_flag=True, help="without the line of headings")
-@click.option("--no-pager", is_flag=True, help="print what is longer or wider than the terminal as well")
+@as_file
+@with_precision
+@no_header
+@no_pager
 @all_executions
 @as_json
 @reading
@@ -53,12 +60,7 @@ def stats(
     with_: Reading, trials: tuple[str, ...], keys: bool, export: str | None, all_executions: bool, json: bool, **options: Any
 ) -> None:
     """What trials logged, a row for each log_statistic call, in the order of their times."""
-    if export and json:
-        raise UsageError("--export writes a file and --json prints: give one of them")
-    if export is not None:
-        from kleio.core import exporting
-
-        exporting.check(export)
+    check_export(export, json)
     options["where"], options["rows"] = options.pop("chosen"), options["where"]
     asked = taken(options)
     if not trials and not asked.anything:

@@ -58,7 +58,7 @@ def stays_here(journal: Journal, chosen: Chosen) -> bool:
 
 def order(journal: Journal, sort: Sequence[str], reverse: bool = False) -> list[tuple[str, bool]]:
     """Names of fields and whether the greatest comes first. Raises QueryError."""
-    named = _names(journal).sorting(sort or NEWEST_FIRST)
+    named = vocabulary(journal).sorting(sort or NEWEST_FIRST)
     return [(name, descending is not reverse) for name, descending in named]
 
 
@@ -74,12 +74,13 @@ def entries(journal: Journal, ids: Sequence[str], root: str) -> list[Entry]:
 
 
 def _queries(journal: Journal, chosen: Chosen) -> list[Node]:
-    return [query_syntax.parse(where, _names(journal)) for where in chosen.where]
+    return [query_syntax.parse(where, vocabulary(journal)) for where in chosen.where]
 
 
 def _silent_on_projects(queries: Sequence[Node]) -> bool:
     return not any(field.name == "project" for node in queries for field in fields(node))
 
 
-def _names(journal: Journal) -> Trials:
-    return Trials(time.time(), lambda: finding.names(journal), lambda name: finding.has(journal, name))
+def vocabulary(journal: Journal, known: Sequence[str] = ()) -> Trials:
+    """What names mean in this journal; of ``known`` names, or of those of its newest trials, the nearest are suggested."""
+    return Trials(time.time(), lambda: known or finding.names(journal), lambda name: finding.has(journal, name))

@@ -13,6 +13,7 @@ from kleio.core.facts import flat
 from kleio.core.filechanges import changed_files, unseen
 from kleio.core.lookup import SHORT
 from kleio.core.table import Table, is_number
+from kleio.core.vocabulary import STATISTICS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
     from kleio.core.journal.base import Journal
     from kleio.core.trial import Entry
 
-FIGURES = ("last", "min", "max", "mean", "count")
-"""Of each statistic."""
 CODE = ("commit", "branch", "dirty", "remote", "fingerprint")
 NAMED = 3
 MOST_CODES = 5
@@ -166,7 +165,7 @@ def _program(command: Sequence[str]) -> list[str]:
 
 def _results(summaries: Sequence[Mapping[str, Mapping[str, Any]]]) -> Iterator[Row]:
     for key in dict.fromkeys(key for one in summaries for key in one):
-        for figure in FIGURES:
+        for figure in STATISTICS:
             values = tuple(one.get(key, {}).get(figure) for one in summaries)
             if any(value is not None for value in values):
                 yield Row(f"{key}.{figure}", values)

@@ -9,7 +9,8 @@ from functools import partial
 from importlib import import_module
 
 from kleio.core import wholefile
-from kleio.core.errors import KleioError, UsageError
+from kleio.core.errors import UsageError
+from kleio.core.extras import needed
 from kleio.core.markup import latex, markdown
 from kleio.core.table import as_json, is_number, is_numeric, plain, text
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
     from kleio.core.table import Table
 
+PARQUET = ("pyarrow.parquet", "arrow", ".parquet files need")
+PANDAS = ("pandas", "pandas", ".pkl files need")
 FORMATS = ("csv", "json", "md", "tex", "parquet", "pkl")
 SHORT = 4
 """Significant digits of floats in the formats that people read (md, tex), where nothing else is asked for."""
@@ -38,9 +41,9 @@ def check(path: str | os.PathLike[str]) -> str:
         known = ", ".join(f".{one}" for one in FORMATS)
         raise UsageError(f"{os.fspath(path)} is of no format that tables are written in; its name ends with one of {known}")
     if suffix == "parquet":
-        _library("pyarrow.parquet", "arrow", suffix)
+        needed(*PARQUET)
     elif suffix == "pkl":
-        _library("pandas", "pandas", suffix)
+        needed(*PANDAS)
     wholefile.check(path)
     return suffix
 
@@ -95,7 +98,7 @@ def _marked(layout: Callable[..., str], table: Table, path: str, precision: int 
 
 
 def _parquet(table: Table, path: str, _: int | None) -> None:
-    arrow, parquet = import_module("pyarrow"), _library("pyarrow.parquet", "arrow", "parquet")
+    parquet, arrow = needed(*PARQUET), import_module("pyarrow")
     types = {
         "bool": arrow.bool_(), "int": arrow.int64(), "float": arrow.float64(), "text": arrow.string(),
         "time": arrow.timestamp("us", "UTC"),
@@ -116,7 +119,7 @@ def frame(table: Table) -> Any:
 
     Raises KleioError where pandas is missing.
     """
-    pandas = _library("pandas", "pandas", "pkl")
+    pandas = needed(*PANDAS)
     columns = []
     for at in range(len(table.headings)):
         kind, values = typed(table.column(at))
@@ -163,14 +166,6 @@ def _encodable(written: str) -> str:
 
 def _opened(path: str) -> Any:
     return open(path, "w", encoding="utf-8", errors="replace", newline="")
-
-
-def _library(module: str, extra: str, suffix: str) -> Any:
-    try:
-        return import_module(module)
-    except ImportError:
-        package = module.partition(".")[0]
-        raise KleioError(f".{suffix} files need {package}: pip install 'kleio[{extra}]'") from None
 
 
 _WRITERS: dict[str, Callable[[Table, str, int | None], None]] = {

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     from kleio.core.reading.artifacts import Artifact
 
-LONGEST = 255
-"""Bytes of a file's name."""
 NAMED = 3
 
 
@@ -97,10 +95,10 @@ def relative_path(name: str) -> str:
 def _short(part: str) -> str:
     """A part of a path that is not too long, its suffix kept."""
     raw = os.fsencode(part.encode("utf-8", "replace").decode())
-    if len(raw) <= LONGEST:
+    if len(raw) <= wholefile.NAME_MAX:
         return os.fsdecode(raw)
     suffix = os.fsencode(os.path.splitext(part)[1])[-32:]
-    return (raw[: LONGEST - len(suffix)]).decode("utf-8", "ignore") + suffix.decode("utf-8", "ignore")
+    return (raw[: wholefile.NAME_MAX - len(suffix)]).decode("utf-8", "ignore") + suffix.decode("utf-8", "ignore")
 
 
 def _check_apart(paths: Sequence[str], artifacts: Sequence[Artifact]) -> None:

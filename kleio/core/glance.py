@@ -19,7 +19,7 @@ from kleio.core.statistics import Packed, Record, flat
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Sequence
+    from collections.abc import Collection, Iterator, Sequence
     from typing import Any
 
     from kleio.core.journal.base import Journal, Segment
@@ -67,7 +67,7 @@ def glance(journal: Journal, entry: Entry, keys: Collection[str] = (), all_execu
     scopes, sample = Scopes(), _Sample()
     for key, segments in lineage.seen(journal, entry.trial, (STREAM, SYSTEM)):
         end = ends.get(key[0])
-        for segment, covered in _in_turn(segments):
+        for segment, covered in statistics.in_turn(one for one in segments if not one.dropped):
             if statistics.is_marked(segment.payload):
                 with statistics.legible(segment.trial):
                     heard = list(told(Packed(segment.payload)))
@@ -82,15 +82,6 @@ def glance(journal: Journal, entry: Entry, keys: Collection[str] = (), all_execu
             piece.look(courses)
     found = {key: one.course(scopes, sample.whole and key.lower() not in COUNTERS) for key, one in courses.items()}
     return Glance(scopes, found, sample.whole)
-
-
-def _in_turn(segments: Iterable[Segment]) -> Iterator[tuple[Segment, int]]:
-    """Segments that hold something new, each with the offset before which it is known already."""
-    covered = 0
-    for segment in segments:
-        if segment.end > covered and not segment.dropped:
-            yield segment, covered
-            covered = segment.end
 
 
 def told(packed: Packed) -> Iterator[Record]:

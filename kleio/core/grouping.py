@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from kleio.core.columns import Column, column, moment, value
 from kleio.core.finding import LAST, rank
 from kleio.core.query_syntax import QueryError
+from kleio.core.statistics import is_logged
 from kleio.core.table import Table, is_number, text
 from kleio.core.vocabulary import written
 
@@ -65,7 +66,7 @@ class Plan:
         self._known = {f"params.{name}" for name in params} | {f"summary.{name}" for name in statistics}
         self._statistics = set(statistics)
         self.by = [column(name, vocabulary) for name in by]
-        own = [name for name in statistics if not name.startswith("system.")]  # what kleio itself measures differs always
+        own = [name for name in statistics if is_logged(name)]  # what kleio itself measures differs always
         wanted = columns or [COUNT, "status", *(written("summary", name) for name in own)]
         found = [self._named(name) for name in wanted]
         first = [Of(one.heading, "by", one) for one in self.by if not any(of.kind == "by" and of.source == one for of in found)]

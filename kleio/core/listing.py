@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from kleio.core.journal.base import Journal
     from kleio.core.query_syntax import Node
     from kleio.core.trial import Entry
-    from kleio.core.vocabulary import Trials
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,11 +96,11 @@ class Lister:
 
     def table(self, with_project: bool = False, all_executions: bool = False) -> Result:
         """Of the columns that are asked for; else what all have, parameters that differ and last values. Raises QueryError."""
-        from kleio.core import columns
+        from kleio.core import choosing, columns
 
         if self._asked.group_by:
             return self._grouped(all_executions)
-        vocabulary = self._vocabulary()
+        vocabulary = choosing.vocabulary(self._journal)
         wanted = [columns.column(name, vocabulary) for name in columns.split(self._asked.columns)]
         ids, more = self.ids()
         chosen = bool(wanted)
@@ -154,26 +153,19 @@ class Lister:
         return known_names(params), known_names({key.rpartition(".")[0] for key in one} for one in keys)
 
     def _grouped(self, all_executions: bool) -> Result:
-        from kleio.core import columns, finding, grouping
+        from kleio.core import choosing, columns, finding, grouping
 
         asked = self._asked
         by, wanted = columns.split(asked.group_by), columns.split(asked.columns)
         ids = finding.find(self._journal, self._node(), (), None, self._seen)
         figures = any("_" in name for name in (*wanted, *asked.sort))
         names = self._all_names() if figures or not wanted else ([], [])
-        vocabulary = self._vocabulary([*(f"params.{one}" for one in names[0]), *(f"summary.{one}.last" for one in names[1])])
+        known = [*(f"params.{one}" for one in names[0]), *(f"summary.{one}.last" for one in names[1])]
+        vocabulary = choosing.vocabulary(self._journal, known)
         plan = grouping.Plan(by, wanted, asked.sort, vocabulary, *names)
         table, kinds = grouping.grouped(plan, self._known(ids, plan.sources, all_executions), asked.reverse)
         total = len(table.rows) if asked.limit is not None and len(table.rows) > asked.limit else None
         return Result(Table(table.headings, self._cut(table.rows)), total, kinds)
-
-    def _vocabulary(self, known: Sequence[str] = ()) -> Trials:
-        import time
-
-        from kleio.core import finding
-        from kleio.core.vocabulary import Trials
-
-        return Trials(time.time(), lambda: known or finding.names(self._journal), lambda name: finding.has(self._journal, name))
 
 
 def _that_differ(wanted: Sequence[Column], rows: Sequence[Sequence[Any]]) -> tuple[list[Column], list[list[Any]]]:

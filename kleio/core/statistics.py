@@ -204,12 +204,17 @@ def _unsqueeze(block: Buffer, kind: str) -> array[Any]:
 
 def records(segments: Iterable[Segment]) -> Iterator[Record]:
     """The records of one stream's segments, each offset once."""
+    for segment, covered in in_turn(segments):
+        yield from (record for record in unpacked(segment) if record.offset >= covered)
+
+
+def in_turn(segments: Iterable[Segment]) -> Iterator[tuple[Segment, int]]:
+    """Those of one stream's segments that hold something new, each with the offset before which it is known already."""
     covered = 0
     for segment in segments:
-        if segment.end <= covered:
-            continue
-        yield from (record for record in unpacked(segment) if record.offset >= covered)
-        covered = segment.end
+        if segment.end > covered:
+            yield segment, covered
+            covered = segment.end
 
 
 class Summariser:

@@ -156,28 +156,12 @@ def unwound() -> Iterator[None]:
 @contextmanager
 def _removed(temporary: str) -> Iterator[None]:
     """On an exception the file is removed, and on a signal that ends the process."""
-
-    def end(number: int, _: Any) -> None:
-        _remove(temporary)
-        signal.signal(number, signal.SIG_DFL)
-        os.kill(os.getpid(), number)
-
-    replaced = []
-    try:
-        for number in ENDING:
-            if signal.getsignal(number) is signal.SIG_DFL:
-                try:
-                    signal.signal(number, end)
-                except ValueError:  # not in the main thread, where alone signals are handled
-                    break
-                replaced.append(number)
-        yield
-    except BaseException:
-        _remove(temporary)
-        raise
-    finally:
-        for number in replaced:
-            signal.signal(number, signal.SIG_DFL)
+    with unwound():
+        try:
+            yield
+        except BaseException:
+            _remove(temporary)
+            raise
 
 
 def _remove(path: str) -> None:

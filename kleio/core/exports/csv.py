@@ -20,10 +20,12 @@ if TYPE_CHECKING:
     from kleio.core.exports.material import Material
 
 OVERVIEW = "trials.csv"
+"""Beside the trials; no run to whoever imports them again."""
 FIRST = ("id", "file")
 """The columns by which a table is known to be kleio's."""
 COLUMNS = (*FIRST, "name", "status", "project", "command", "created", "ended", "tags", "note")
 DIGITS = 12
+"""Of its id, as the name of a trial's file."""
 
 
 class Tables:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from kleio.core import config_values
 from kleio.core.commandline import typed
 from kleio.core.errors import KleioError
+from kleio.core.exports.csv import DIGITS, FIRST, OVERVIEW
 from kleio.core.importing.found import About, Damage, Row, Run, nanoseconds, seconds
 from kleio.core.trial import HELD, Status
 
@@ -28,12 +29,10 @@ TIMES = ("time", "timestamp", "wall_time", "walltime", "_timestamp", "datetime",
 STEP_NAMES = {"_step": "step", "trainer/global_step": "step", "Step": "step"}
 NO_NUMBERS = ("nan", "inf", "infinity")
 LIGHTNING, HPARAMS = "metrics.csv", "hparams.yaml"
-OVERVIEW = "trials.csv"
-"""What ``kleio export --to csv`` writes beside the trials: no run."""
 _CHART = re.compile(r"(?P<run>.+) - (?P<key>.+?)")
 """A column of a chart that Weights & Biases exports: the runs that it shows are beside each other."""
 
-_DIGITS = re.compile(r"[0-9a-f]{12}\.csv")
+_FILE = re.compile(rf"[0-9a-f]{{{DIGITS}}}\.csv")
 
 
 def find(place: str) -> Iterator[Run | Damage]:
@@ -70,7 +69,7 @@ def _below(top: str) -> Iterator[str]:
 
 def _is_ours(path: str) -> bool:
     try:
-        return _head(path)[0][:2] == ["id", "file"]
+        return tuple(_head(path)[0][: len(FIRST)]) == FIRST
     except (OSError, ValueError, csv.Error):
         return False
 
@@ -84,7 +83,7 @@ def _overview(path: str) -> dict[str, dict[str, str]]:
             lines = [{key: value or "" for key, value in one.items() if key} for one in csv.DictReader(file)]
     except (OSError, ValueError, csv.Error):
         return {}
-    return {one["file"]: one for one in lines if _DIGITS.fullmatch(one["file"]) and one["id"].startswith(one["file"][:-4])}
+    return {one["file"]: one for one in lines if _FILE.fullmatch(one["file"]) and one["id"].startswith(one["file"][:-4])}
 
 
 def _named(path: str, top: str) -> str:

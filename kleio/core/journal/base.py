@@ -401,6 +401,12 @@ def beyond(prefix: str) -> str:
     return prefix + chr(0x10FFFF) * 4
 
 
+def newer(address: str, version: int) -> JournalError:
+    """What to say of a journal that a newer kleio wrote."""
+    said = f"{address} was written by a newer kleio (schema {version}, this one knows {SCHEMA})"
+    return JournalError(f"{said}; upgrade kleio: pip install -U kleio")
+
+
 def outdated(address: str, version: int) -> JournalError:
     """What to say of a journal that an older kleio wrote."""
     return JournalError(

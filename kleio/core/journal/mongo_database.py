@@ -29,7 +29,7 @@ from pymongo.errors import (
 
 from kleio.core.errors import JournalError, JournalUnreachable
 from kleio.core.journal import pipelines
-from kleio.core.journal.base import SCHEMA, Journal, outdated, place, storable
+from kleio.core.journal.base import SCHEMA, Journal, newer, outdated, place, storable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -93,10 +93,7 @@ class MongoDatabase(Journal):
         elif not isinstance(version := schema.get("version"), int):
             raise JournalError(f"the database at {self.uri} is no kleio journal; name another")
         elif version > SCHEMA:
-            raise JournalError(
-                f"{self.uri} was written by a newer kleio (schema {version}, this one knows {SCHEMA}); "
-                "upgrade kleio: pip install -U kleio"
-            )
+            raise newer(self.uri, version)
         elif version < SCHEMA and not self._upgrading:
             raise outdated(self.uri, version)
 

@@ -16,7 +16,7 @@ import threading
 from contextlib import contextmanager
 
 from kleio.core.errors import JournalError, JournalUnreachable
-from kleio.core.journal.base import SCHEMA, Journal, outdated, place, storable
+from kleio.core.journal.base import SCHEMA, Journal, newer, outdated, place, storable
 from kleio.core.journal.files import Blobs, locks_hold, on_network, size_of, sync
 
 TYPE_CHECKING = False
@@ -174,10 +174,7 @@ class SqliteFile(Journal):
                 raise JournalError(f"{self.path} is an SQLite database, but no kleio journal; name another file")
             return None
         if version > SCHEMA:
-            raise JournalError(
-                f"{self.path} was written by a newer kleio (schema {version}, this one knows {SCHEMA}); "
-                "upgrade kleio: pip install -U kleio"
-            )
+            raise newer(self.path, version)
         if version < SCHEMA and not self._upgrading:
             raise outdated(self.path, version)
         return int(version)

@@ -6,7 +6,8 @@ import os
 import warnings
 
 from kleio.core import wholefile
-from kleio.core.errors import KleioError, UsageError
+from kleio.core.errors import UsageError
+from kleio.core.extras import needed
 from kleio.core.plotting.thinning import thinned
 
 TYPE_CHECKING = False
@@ -55,10 +56,7 @@ def kind(path: str) -> str:
 
 def require(wanted: str) -> None:
     """That what draws such files is there. Raises KleioError."""
-    try:
-        import matplotlib  # noqa: F401 - 60 ms, and 300 ms more to draw
-    except ImportError:
-        raise KleioError(f"{wanted} plots need matplotlib: pip install 'kleio[plot]'") from None
+    needed("matplotlib", "plot", f"{wanted} plots need")  # 60 ms, and 300 ms more to draw
 
 
 def check(path: str, width: int | None = None, height: int | None = None) -> None:

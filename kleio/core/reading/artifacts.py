@@ -13,8 +13,8 @@ from typing import overload
 from kleio.core import lineage
 from kleio.core.errors import Damaged, JournalError
 from kleio.core.reading import html
-from kleio.core.reading.executions import moment
 from kleio.core.reading.readonly import ReadOnly, frozen
+from kleio.core.reading.rows import moment
 from kleio.core.wholefile import whole
 
 TYPE_CHECKING = False

@@ -70,15 +70,12 @@ class Columns:
         scopes = Scopes()
         for key, segments in lineage.seen(journal, entry.trial, (stream,)):
             self.origins.append((entry.id, key[0]))
-            covered = 0
-            for segment in segments:
-                if segment.end > covered:
-                    piece = _Piece(segment, key, covered, limits.get(key[0]), scopes)
-                    piece.first, piece.origin = self.count, len(self.origins) - 1
-                    self.count += piece.count
-                    if piece.count:
-                        self._pieces.append(piece)
-                covered = max(covered, segment.end)
+            for segment, covered in statistics.in_turn(segments):
+                piece = _Piece(segment, key, covered, limits.get(key[0]), scopes)
+                piece.first, piece.origin = self.count, len(self.origins) - 1
+                self.count += piece.count
+                if piece.count:
+                    self._pieces.append(piece)
 
     def _arrange(self) -> None:
         """Rows are numbered as they were read; here they get their places in the order of their times."""

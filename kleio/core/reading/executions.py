@@ -54,12 +54,6 @@ def execution(one: trial.Execution) -> Execution:
     )  # fmt: skip
 
 
-def moment(nanoseconds: int) -> datetime.datetime:
-    """An aware datetime of nanoseconds since the epoch, to the microsecond below."""
-    seconds, rest = divmod(nanoseconds, 1_000_000_000)
-    return datetime.datetime.fromtimestamp(seconds, datetime.timezone.utc).replace(microsecond=rest // 1000)
-
-
 def utc(seconds: float | None) -> datetime.datetime | None:
     """An aware datetime of seconds since the epoch."""
     return None if seconds is None else datetime.datetime.fromtimestamp(seconds, datetime.timezone.utc)

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import shlex
-import time
 
-from kleio.core import resuming
 from kleio.core.exporting import typed
-from kleio.core.facts import facts
+from kleio.core.extras import needed
+from kleio.core.indexing import gathered
 from kleio.core.reading.executions import utc
-from kleio.core.reading.tabular import library
-from kleio.core.statistics import combine
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from typing import Any
 
     from kleio.core.journal.base import Journal
@@ -35,18 +32,11 @@ WHOLE = {"bool": "bool", "int": "int64"}
 
 def of_trials(journal: Journal, batches: Iterable[Sequence[Entry]], all_executions: bool) -> Any:
     """See :meth:`kleio.core.reading.trials.Trials.to_pandas`."""
-    pd = library("pandas", "trials.to_pandas()", "pandas")  # 500 ms
-    rows = [_row(known) for entries in batches for known in _facts(journal, entries, all_executions)]
+    pd = needed("pandas", "pandas", "trials.to_pandas() needs")  # 500 ms
+    rows = [_row(known) for entries in batches for known in gathered(journal, entries, all_executions)]
     names = dict.fromkeys(name for row in rows for name in row)
     others = [name for group in GROUPS for name in names if name.startswith(group)]
     return pd.DataFrame({name: _series(pd, name, [row.get(name) for row in rows]) for name in (*FIRST, *others)})
-
-
-def _facts(journal: Journal, entries: Sequence[Entry], all_executions: bool) -> Iterator[dict[str, Any]]:
-    summaries, now = journal.summaries([entry.id for entry in entries]), time.time()
-    for entry in entries:
-        own = summaries.get(entry.id, ())
-        yield facts(entry, combine(resuming.everything(own) if all_executions else resuming.counted(entry, own)), now)
 
 
 def _row(known: Mapping[str, Any]) -> dict[str, Any]:

@@ -140,12 +140,9 @@ def _counts(record: Record, stream: _Stream) -> bool:
 
 def _rows(journal: Journal, stream: _Stream) -> Iterator[list[Row]]:
     """Those of each segment."""
-    covered = 0
     around: dict[str, Mapping[str, Any]] = {}
     for _, segments in by_stream(journal, stream.owner, (stream.key[2],), until={stream.key: stream.end}):
-        for segment in segments:
-            if segment.end <= covered:
-                continue
+        for segment, covered in statistics.in_turn(segments):
             rows = []
             for record in statistics.unpacked(lineage.clipped(segment, stream.end)):
                 if record.offset < covered or not is_statistic(record) or not _counts(record, stream):
@@ -154,5 +151,4 @@ def _rows(journal: Journal, stream: _Stream) -> Iterator[list[Row]]:
                     scope = stream.scopes.of(stream.key, record)
                     around[record.mark] = scope.values if scope else {}
                 rows.append(Row(record.values, record.time, stream.entry, stream.key[0], around.get(record.mark)))
-            covered = segment.end
             yield rows

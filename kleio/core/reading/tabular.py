@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from importlib import import_module
 from typing import TYPE_CHECKING
 
-from kleio.core.errors import KleioError
+from kleio.core.extras import needed
 from kleio.core.reading import html
 from kleio.core.reading.column import MISSING, places
 from kleio.core.reading.executions import Figures
@@ -22,15 +21,6 @@ if TYPE_CHECKING:
 
 ENDS = 5
 """Rows at the beginning and at the end that notebooks show."""
-
-
-def library(name: str, what: str, extra: str) -> Any:
-    """A module that kleio does without. Raises KleioError where it is missing."""
-    try:
-        return import_module(name)
-    except ImportError:
-        package = name.partition(".")[0]
-        raise KleioError(f"{what} needs {package}: pip install 'kleio[{extra}]'") from None
 
 
 class Selected:
@@ -68,7 +58,7 @@ class Selected:
 
 def to_pandas(view: Statistics) -> Any:
     """See :meth:`kleio.core.reading.statistics.Statistics.to_pandas`."""
-    pandas = library("pandas", "to_pandas()", "pandas")
+    pandas = needed("pandas", "pandas", "to_pandas() needs")
     selected, keys = Selected(view), view.keys()
     if view.several:
         trial, index = _by_trial(pandas, view, selected)
@@ -142,7 +132,7 @@ def _objects(pandas: Any, values: NDArray[Any], have: NDArray[Any] | None, index
 
 def to_arrow(view: Statistics) -> Any:
     """See :meth:`kleio.core.reading.statistics.Statistics.to_arrow`."""
-    arrow = library("pyarrow", "to_arrow()", "arrow")
+    arrow = needed("pyarrow", "arrow", "to_arrow() needs")
     import numpy as np
 
     selected, keys = Selected(view), view.keys()
