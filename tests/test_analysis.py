@@ -16,8 +16,9 @@ from kleio.client.loaded import LoggedArtifact, Statistic
 from kleio.core import analyses
 from kleio.core.errors import JournalUnreachable
 from kleio.core.journal import open_journal
-from kleio.core.shipping import SEALED, Shipper, Source
+from kleio.core.shipping import Shipper
 from kleio.core.spool import Spool, Writer
+from kleio.core.streams import SEALED, Source
 from kleio.core.trial import Trial
 
 IMPORT = "import sys, json\nfrom kleio.client.logger import kleio_logger as k\n"

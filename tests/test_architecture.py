@@ -15,12 +15,14 @@ NAMES = {path: ".".join(path.relative_to(ROOT.parent).with_suffix("").parts).rem
 TREES = {NAMES[path]: ast.parse(path.read_text(encoding="utf-8")) for path in FILES}
 MODULES = sorted(TREES)
 
+MONGO = tuple(f"kleio.core.journal.{name}" for name in ("mongo", "mongo_blobs", "mongo_database"))
+
 ONLY_IN = {
     "click": ("kleio.cli.",),
     "rich": ("kleio.cli.",),
-    "pymongo": ("kleio.core.journal.mongo", "kleio.core.journal.mongo_database", "kleio.core.importing.sacred_database"),
-    "bson": ("kleio.core.journal.mongo", "kleio.core.journal.mongo_database"),
-    "gridfs": ("kleio.core.journal.mongo", "kleio.core.importing.sacred_database"),
+    "pymongo": (*MONGO, "kleio.core.importing.sacred_database"),
+    "bson": MONGO,
+    "gridfs": ("kleio.core.journal.mongo_blobs", "kleio.core.importing.sacred_database"),
     "tensorboard": ("kleio.core.importing.tensorboard", "kleio.core.exports.tensorboard"),
     "mlflow": ("kleio.core.mlflow_client", "kleio.core.exports.mlflow"),
     "sacred": (),

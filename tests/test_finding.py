@@ -14,7 +14,8 @@ from kleio.core.indexing import gathered, index, index_others
 from kleio.core.journal import open_journal
 from kleio.core.journal.base import Summary
 from kleio.core.query import Query, holds
-from kleio.core.query_syntax import Not, QueryError
+from kleio.core.query_syntax import QueryError
+from kleio.core.query_tree import Not
 from kleio.core.shorthand import condition
 from kleio.core.trial import Event, Trial
 from kleio.core.vocabulary import Trials

@@ -14,8 +14,9 @@ from kleio.core.config import Config, spool_root
 from kleio.core.journal import open_journal
 from kleio.core.recorder import introduce
 from kleio.core.recovery import recover_all
-from kleio.core.shipping import Shipper, Source
+from kleio.core.shipping import Shipper
 from kleio.core.spool import Spool, spools
+from kleio.core.streams import Source
 
 IMPORT = "from kleio.client.logger import kleio_logger as k\n"
 

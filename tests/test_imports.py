@@ -73,7 +73,7 @@ def test_nothing_is_imported_before_git_was_asked_but_what_asking_takes():
 def test_a_launch_prepares_without_what_only_the_recording_needs():
     """They are imported while the command runs."""
     loaded = _loaded("import kleio.cli.launching, kleio.core.launcher, kleio.core.journal.sqlite")
-    late = ("recorder", "recovery", "shipping", "statistics", "environment", "requests", "view", "artifact")
+    late = ("recorder", "recovery", "shipping", "streams", "statistics", "environment", "requests", "view", "artifact")
     assert not loaded & ({f"kleio.core.{name}" for name in late} | {"subprocess", "shutil"} | HEAVY | SLOW)
 
 

@@ -15,8 +15,9 @@ from kleio.core import statistics
 from kleio.core.config import Config, spool_root
 from kleio.core.journal import open_journal
 from kleio.core.lineage import artifacts
-from kleio.core.shipping import LineStream, Shipper, Source, went_ahead
+from kleio.core.shipping import Shipper, went_ahead
 from kleio.core.spool import Spool, Writer, spools
+from kleio.core.streams import LineStream, Source
 from kleio.core.values import dumps
 
 LOGGING = """

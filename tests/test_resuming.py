@@ -13,9 +13,9 @@ from kleio.core.findings import resumed_from
 from kleio.core.journal import open_journal
 from kleio.core.journal.base import Segment
 from kleio.core.resuming import Resumed, limits, told
-from kleio.core.shipping import Source
 from kleio.core.spool import Spool
 from kleio.core.statistics import Record, pack
+from kleio.core.streams import Source
 from kleio.core.trial import Event
 
 IMPORT = "from kleio.client.logger import kleio_logger as k\n"

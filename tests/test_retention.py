@@ -18,9 +18,9 @@ from kleio.core.journal import open_journal
 from kleio.core.journal.base import Trace
 from kleio.core.lineage import artifacts
 from kleio.core.retention import kept, measured, policy
-from kleio.core.shipping import LineStream, Source
 from kleio.core.spool import spools
 from kleio.core.statistics import Record
+from kleio.core.streams import LineStream, Source
 
 IMPORT = "import json, os, sys\nfrom kleio.client.logger import kleio_logger as k\n"
 

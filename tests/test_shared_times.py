@@ -10,8 +10,8 @@ from commands import PYTHON, info, kleio, script, trials
 from kleio.core.journal import open_journal
 from kleio.core.lineage import logged
 from kleio.core.shared_times import _EMPTY, TICK, SharedTimes
-from kleio.core.shipping import LineStream, Source
 from kleio.core.spool import SHARED, Spool, header
+from kleio.core.streams import LineStream, Source
 
 SECOND = 10**9
 BEGAN = 1_700_000_000 * SECOND

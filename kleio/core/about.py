@@ -14,7 +14,7 @@ from kleio.core.journal.base import Selection
 from kleio.core.journal.filters import Either, Is
 from kleio.core.lookup import files_written
 from kleio.core.scopes import Scopes
-from kleio.core.shipping import RESOURCES, UNREADABLE
+from kleio.core.streams import RESOURCES, UNREADABLE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

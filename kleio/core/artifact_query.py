@@ -14,7 +14,7 @@ import time
 
 from kleio.core import moments, query, query_syntax
 from kleio.core.errors import KleioError
-from kleio.core.query_syntax import Comparison, Constant, Field, Or
+from kleio.core.query_tree import Comparison, Constant, Field, Or
 from kleio.core.vocabulary import GROUPS, KINDS
 
 TYPE_CHECKING = False
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from kleio.core.artifact_listing import Listed
-    from kleio.core.query_syntax import Node
+    from kleio.core.query_tree import Node
 
 OWN = ("name", "size", "time")
 """What is known of every artifact."""

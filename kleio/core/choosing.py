@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass
 
 from kleio.core import finding, query_syntax, shorthand, view
-from kleio.core.query_syntax import And, Comparison, Constant, Field, fields
+from kleio.core.query_tree import And, Comparison, Constant, Field, fields
 from kleio.core.vocabulary import Trials
 
 TYPE_CHECKING = False
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from kleio.core.journal.base import Journal
-    from kleio.core.query_syntax import Node
+    from kleio.core.query_tree import Node
     from kleio.core.trial import Entry
 
 NEWEST_FIRST = ("-created",)

@@ -22,8 +22,8 @@ from kleio.core.recorder import Recorder
 from kleio.core.relaying import Relays
 from kleio.core.repository import Repository
 from kleio.core.reserving import Given, Reserver, writing
-from kleio.core.shipping import Source
 from kleio.core.spool import SHARED, Spool, locks, scratch
+from kleio.core.streams import Source
 from kleio.core.survey import Survey, runner
 
 TYPE_CHECKING = False

@@ -12,7 +12,7 @@ from kleio.core.journal.base import Found, Selection
 from kleio.core.journal.cards import listed
 from kleio.core.journal.filters import EVERYTHING, There
 from kleio.core.narrowing import DIGEST, Narrowed, is_of_environment, narrowed
-from kleio.core.query_syntax import Comparison, Constant, Field
+from kleio.core.query_tree import Comparison, Constant, Field
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from kleio.core.journal.base import Journal
-    from kleio.core.query_syntax import Node
+    from kleio.core.query_tree import Node
     from kleio.core.trial import Entry
 
 BATCH = 200

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
     from kleio.core.journal.base import Journal
     from kleio.core.resuming import Resumed
-    from kleio.core.shipping import Source
     from kleio.core.spool import Spool
+    from kleio.core.streams import Source
 
 PREFIX = "finding-"
 EXCEPTION = f"{PREFIX}exception-"

@@ -369,7 +369,7 @@ class Launcher:
 
     def _recorder(self, trial: Trial, spool: Spool, token: int) -> Recorder:
         from kleio.core.recorder import Recorder  # 4 ms, in which the command starts
-        from kleio.core.shipping import Source
+        from kleio.core.streams import Source
 
         return Recorder(Source(spool, trial.id, self._execution), self._journal, token, self._config["lease"], self._say)
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from kleio.core.columns import Column
     from kleio.core.journal.base import Journal
-    from kleio.core.query_syntax import Node
+    from kleio.core.query_tree import Node
     from kleio.core.trial import Entry
 
 

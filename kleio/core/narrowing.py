@@ -11,7 +11,7 @@ from kleio.core.journal.cards import GREATEST, listed
 from kleio.core.journal.filters import EVERYTHING, NOTHING, All, Beside, Between, Either, Holds, Is, Lists, There
 from kleio.core.journal.filters import Not as Opposite
 from kleio.core.moments import Moment
-from kleio.core.query_syntax import And, Comparison, Constant, Field, Not, Or, Prefix, Truth
+from kleio.core.query_tree import And, Comparison, Constant, Field, Not, Or, Prefix, Truth
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from kleio.core.journal.filters import Filter
     from kleio.core.query import Facts
-    from kleio.core.query_syntax import Node
+    from kleio.core.query_tree import Node
 
     Values = Callable[[str], Iterable[Any]]
 

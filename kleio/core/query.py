@@ -21,14 +21,15 @@ from collections.abc import Mapping
 
 from kleio.core import query_syntax
 from kleio.core.moments import Moment
-from kleio.core.query_syntax import And, Comparison, Constant, Field, Not, Or, Prefix, Truth
+from kleio.core.query_tree import And, Comparison, Constant, Field, Not, Or, Prefix, Truth
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from kleio.core.query_syntax import Node, Vocabulary
+    from kleio.core.query_syntax import Vocabulary
+    from kleio.core.query_tree import Node
 
     Facts = Mapping[str, Any]
 

@@ -1,4 +1,6 @@
-"""The syntax of queries: text to tokens to a tree. What names mean is asked of a vocabulary; nothing is ever evaluated here.
+"""The syntax of queries: text to tokens to a tree (:mod:`kleio.core.query_tree`).
+
+What names mean is asked of a vocabulary; nothing is ever evaluated here.
 
 ::
 
@@ -19,11 +21,14 @@ import re
 from dataclasses import dataclass
 
 from kleio.core.errors import UsageError
+from kleio.core.query_tree import And, Comparison, Constant, Field, Not, Or, Truth
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
     from typing import Any, NoReturn, Protocol
+
+    from kleio.core.query_tree import Node
 
     class Vocabulary(Protocol):
         """What the names of a query mean."""
@@ -78,65 +83,6 @@ class QueryError(UsageError):
 
 
 @dataclass(frozen=True, slots=True)
-class Field:
-    """A value of what is looked for. ``name`` is what it is stored under, ``kind`` how it is compared."""
-
-    name: str
-    kind: str = "plain"
-
-
-@dataclass(frozen=True, slots=True)
-class Prefix:
-    """An id, or the beginning of one."""
-
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Constant:
-    value: Any
-
-
-@dataclass(frozen=True, slots=True)
-class Comparison:
-    """``operator`` is one of ``== != < <= > >= in matches`` and ``not in``, ``not matches``.
-
-    Or ``among``, which the grammar has no word for, but :mod:`kleio.core.shorthand`: the field to the left, or with a dot at
-    its end any of its group, is one of the values to the right, or a list that holds one.
-    """
-
-    operator: str
-    left: Field | Constant
-    right: Field | Constant
-
-
-@dataclass(frozen=True, slots=True)
-class Truth:
-    """The field is there, and neither false, zero, null nor empty."""
-
-    field: Field
-
-
-@dataclass(frozen=True, slots=True)
-class Not:
-    part: Node
-
-
-@dataclass(frozen=True, slots=True)
-class And:
-    parts: tuple[Node, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Or:
-    parts: tuple[Node, ...]
-
-
-if TYPE_CHECKING:
-    Node = Comparison | Truth | Not | And | Or
-
-
-@dataclass(frozen=True, slots=True)
 class _Token:
     kind: str
     value: Any
@@ -158,19 +104,6 @@ def parse(query: str, vocabulary: Vocabulary) -> Node:
     if len(query) > LONGEST:
         raise UsageError(f"a query of {len(query):,} characters; the most is {LONGEST:,}")
     return _Parser(query, vocabulary).whole()
-
-
-def fields(node: Node) -> Iterator[Field]:
-    """The fields that a condition speaks of."""
-    if isinstance(node, (And, Or)):
-        for part in node.parts:
-            yield from fields(part)
-    elif isinstance(node, Not):
-        yield from fields(node.part)
-    elif isinstance(node, Truth):
-        yield node.field
-    else:
-        yield from (side for side in (node.left, node.right) if isinstance(side, Field))
 
 
 def name(written: str, vocabulary: Vocabulary) -> Field:

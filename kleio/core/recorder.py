@@ -17,7 +17,8 @@ from kleio.core import findings, indexing
 from kleio.core.errors import JournalError, in_words
 from kleio.core.requests import Answerer
 from kleio.core.shared_times import SharedTimes
-from kleio.core.shipping import ARTIFACTS, Shipper, Source
+from kleio.core.shipping import Shipper
+from kleio.core.streams import ARTIFACTS, Source
 from kleio.core.trial import Event
 from kleio.core.waiting import end_of
 

@@ -12,8 +12,9 @@ from kleio.core.errors import JournalUnreachable, in_words
 from kleio.core.indexing import index
 from kleio.core.journal.base import Selection
 from kleio.core.recorder import conclude, introduce
-from kleio.core.shipping import Shipper, Source
+from kleio.core.shipping import Shipper
 from kleio.core.spool import SHARED, hold
+from kleio.core.streams import Source
 from kleio.core.trial import Event, Trial
 from kleio.core.waiting import launched
 

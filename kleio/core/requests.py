@@ -17,9 +17,9 @@ from kleio.core.journal.base import Selection
 from kleio.core.lookup import resolve
 from kleio.core.retention import kept
 from kleio.core.scopes import resolved
-from kleio.core.shipping import RESOURCES, LineStream, Source
 from kleio.core.spool import ANALYSIS, spools
 from kleio.core.statistics import Record
+from kleio.core.streams import RESOURCES, LineStream, Source
 from kleio.core.trial import Trial
 
 TYPE_CHECKING = False

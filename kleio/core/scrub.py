@@ -20,8 +20,8 @@ from kleio.core.journal.replacement import Replacement
 from kleio.core.lookup import SHORT, by_stream, is_alive
 from kleio.core.pattern import blot
 from kleio.core.scrub_code import CodeScrub
-from kleio.core.shipping import UNREADABLE
 from kleio.core.spool import ANALYSIS, LINE_STREAMS, OUTPUT_STREAMS, spools
+from kleio.core.streams import UNREADABLE
 from kleio.core.trial import Event, Trial
 
 TYPE_CHECKING = False

@@ -15,14 +15,14 @@ import math
 import re
 
 from kleio.core.journal.cards import GREATEST
-from kleio.core.query_syntax import Comparison, Constant, Field, Not, Or
+from kleio.core.query_tree import Comparison, Constant, Field, Not, Or
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from typing import Any
 
-    from kleio.core.query_syntax import Node
+    from kleio.core.query_tree import Node
 
 PARAMETERS = "params."
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
     from kleio.core.journal.base import Journal
     from kleio.core.retention import Logged
-    from kleio.core.shipping import Source
+    from kleio.core.streams import Source
     from kleio.core.trial import Entry
 
 PIECE = 1 << 18

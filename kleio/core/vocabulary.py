@@ -7,7 +7,7 @@ import re
 
 from kleio.core import moments, query_syntax
 from kleio.core.facts import CODE, CUT
-from kleio.core.query_syntax import Field, Prefix
+from kleio.core.query_tree import Field, Prefix
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

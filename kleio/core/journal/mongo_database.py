@@ -36,8 +36,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from typing import Any
 
-    from gridfs import GridFSBucket
-
     Document = dict[str, Any]
 
 DATABASE = "kleio"  # when the URI names none
@@ -78,7 +76,6 @@ class MongoDatabase(Journal):
         self._seals: dict[str, list[Document]] = {}
         self._client = _connect(uri, self.uri, timeout)
         self._db = self._client.get_default_database(DATABASE)
-        self._blobs: GridFSBucket | None = None
         try:
             with self.told():
                 self._check_schema()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from kleio.core import query
 from kleio.core.moments import Moment
-from kleio.core.query_syntax import And, Comparison, Constant, Field, Not, Or, Truth
+from kleio.core.query_tree import And, Comparison, Constant, Field, Not, Or, Truth
 from kleio.core.reading.column import EXACT, MISSING
 from kleio.core.reading.names import ROW
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from kleio.core.query_syntax import Node
+    from kleio.core.query_tree import Node
     from kleio.core.reading.column import Rows
     from kleio.core.reading.statistics import Frame
 

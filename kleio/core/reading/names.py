@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from kleio.core import moments
 from kleio.core.errors import UsageError
-from kleio.core.query_syntax import Field, Prefix
+from kleio.core.query_tree import Field, Prefix
 from kleio.core.statistics import SYSTEM
 
 if TYPE_CHECKING:

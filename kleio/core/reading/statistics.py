@@ -6,7 +6,7 @@ import sys
 from typing import TYPE_CHECKING, overload
 
 from kleio.core import query_syntax
-from kleio.core.query_syntax import And, Comparison, Constant, Field, Or
+from kleio.core.query_tree import And, Comparison, Constant, Field, Or
 from kleio.core.reading import holding, sorting
 from kleio.core.reading.column import MISSING, arrays, places
 from kleio.core.reading.names import OF_ROWS, ROW, Keys, UnknownKey, unknown
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from kleio.core.journal.base import Journal
-    from kleio.core.query_syntax import Node
+    from kleio.core.query_tree import Node
     from kleio.core.reading.column import Column, Rows
     from kleio.core.reading.executions import Figures
     from kleio.core.trial import Entry

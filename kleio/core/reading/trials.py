@@ -10,7 +10,7 @@ from typing import overload
 
 from kleio.core import choosing, finding
 from kleio.core.errors import UnknownTrial
-from kleio.core.query_syntax import And
+from kleio.core.query_tree import And
 from kleio.core.reading.readonly import ReadOnly
 from kleio.core.reading.trial import Together, Trial
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
 
-    from kleio.core.query_syntax import Node
+    from kleio.core.query_tree import Node
     from kleio.core.reading.source import Source
     from kleio.core.reading.statistics import Statistics
     from kleio.core.trial import Entry
