@@ -24,7 +24,9 @@ SI_KERNEL = 0x80
 GRACE = 0.1
 """Seconds for which a signal waits for its sender to send the same to the group or to the next process."""
 ANSWER = 5.0
-"""Seconds for which the sentinel is waited for; it answers within one, unless somebody stopped it."""
+"""Seconds for which the sentinel is waited for if somebody stopped it; else it answers as soon as the machine lets it run."""
+LOOK = 1.0
+"""Seconds after which it is looked again whether somebody stopped it."""
 ENDING = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT})
 """Signals that ask an ordinary program to end."""
 
@@ -111,8 +113,11 @@ class Signals:
             return
         os.kill(self._sentinel, _PING)
         until = time.monotonic() + ANSWER
-        while _PONG not in self._seen and select.select([self._reports], [], [], max(until - time.monotonic(), 0))[0]:
-            if not self._read_reports():
+        while _PONG not in self._seen:
+            if select.select([self._reports], [], [], max(until - time.monotonic(), LOOK))[0]:
+                if not self._read_reports():
+                    break
+            elif _is_stopped(self._sentinel):
                 break
         self._seen = [one for one in self._seen if one != _PONG]
 
@@ -226,6 +231,15 @@ def _watch(reporting: int, launcher: int) -> None:
             os.write(reporting, _REPORT.pack(*report))
         except BlockingIOError:
             continue  # thousands of signals that nobody asked about
+
+
+def _is_stopped(pid: int) -> bool:
+    """Whether somebody stopped a process, or traces it; so too where the system does not tell."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            return file.read().rpartition(b")")[2].split()[0] in b"Tt"
+    except (OSError, IndexError):
+        return True
 
 
 def _close_all_but(kept: int) -> None:
