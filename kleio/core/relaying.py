@@ -25,8 +25,8 @@ SILENCE, LONGEST = 0.02, 0.5
 """Seconds: what a pseudo-terminal still holds shows within the first; who never stops printing is waited for the second."""
 RESIZE = 0.5
 """Seconds between looks at the size of the terminal, which no signal tells us of."""
-SETTLE = 5.0
-"""Seconds for which relays are waited for to record what was printed."""
+LOOK, SETTLE = 0.1, 50
+"""Seconds, and so many times: relays are waited for to record what was printed. A machine that stalls does not use them up."""
 NOWHERE = -1
 
 
@@ -106,9 +106,10 @@ class Relays:
         """The experiment is over: wait for what was printed; why some of it was not recorded."""
         for relay in self._relays:
             relay.end()
-        deadline = time.monotonic() + SETTLE
+        looks = iter(range(SETTLE))
         for relay in self._relays:
-            relay.moved.wait(max(deadline - time.monotonic(), 0))
+            while not relay.moved.wait(LOOK) and next(looks, None) is not None:
+                pass
             relay.abandon()
         for writer in self._writers:
             writer.close()
