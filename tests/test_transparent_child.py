@@ -141,26 +141,32 @@ while os.read(0, 8192):
 """
 
 
-def test_a_writer_in_the_background_that_never_stops_does_not_hang_it():
+def test_a_writer_in_the_background_that_never_stops_does_not_hang_it(here):
     """Only what was written when the command ended is owed to the reader."""
+    os.mkfifo(here / "begun")
     with subprocess.Popen(python(SLOW), stdin=subprocess.PIPE) as reader:
-        run(*QUIET, "sh", "-c", "echo its own; yes & exit", stdout=reader.stdin)
+        run(*QUIET, "sh", "-c", "echo its own; (echo y; echo > begun; exec yes) & read x < begun", stdout=reader.stdin)
         reader.stdin.close()
         assert reader.wait(60) == 0
     assert recorded().startswith(b"its own\ny\n")
 
 
 def test_what_is_written_in_the_background_soon_after_the_end_is_heard(here):
-    """The writer goes on once it sees that the child is gone."""
+    """The writer goes on once it sees that the child is gone; where it is too slow to be soon, it has another chance."""
     code = "(until [ ! -e /proc/$0 ]; do :; done; echo afterwards) & echo first"
-    done = run(*QUIET, "sh", "-c", f"exec sh -c '{code}' $$")
-    assert done.stdout == recorded() == b"first\nafterwards\n"
+
+    def is_heard():
+        done = run(*QUIET, "sh", "-c", f"exec sh -c '{code}' $$")
+        assert recorded() == done.stdout
+        return done.stdout == b"first\nafterwards\n"
+
+    until(is_heard)
 
 
-def test_a_gigabyte_leaves_memory_flat():
+def test_however_much_is_printed_memory_stays_flat():
     peak = 'head -c "$0" /dev/zero; grep VmHWM /proc/$PPID/status >&2'
     used = []
-    for size in ("1", "1G"):
+    for size in ("1", "256M"):
         done = run(*QUIET, "sh", "-c", peak, size, stdout=subprocess.DEVNULL, env={"KLEIO_OUTPUT_LIMIT": "1M"})
         used.append(int(re.search(rb"(\d+) kB", done.stderr)[1]))
     assert used[1] - used[0] < 64 << 10  # kB
@@ -290,19 +296,19 @@ def test_blocked_and_ignored_signals_are_inherited(blocked, ignored):
 
 
 def test_ignored_children_do_not_lose_the_exit_status():
-    for _ in range(5):
+    for _ in range(3):
         assert run(*python(WITH_SIGNALS), "", "17", *QUIET, "sh", "-c", "exit 7").returncode == 7
 
 
 # -- how it ends -------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("status", [0, 1, 2, 3, 75, 77, 78, 124, 125, 126, 127, 128, 130, 143, 255])
+@pytest.mark.parametrize("status", [0, 1, 75, 125, 127, 128, 143, 255])
 def test_the_exit_status_is_the_childs(status):
     assert run(*QUIET, "sh", "-c", f"exit {status}").returncode == status
 
 
-DEADLY = ["SIGTERM", "SIGKILL", "SIGSEGV", "SIGABRT", "SIGINT", "SIGPIPE", "SIGQUIT", "SIGUSR1", "SIGRTMIN", 40]
+DEADLY = ["SIGTERM", "SIGKILL", "SIGSEGV", "SIGINT", "SIGPIPE", "SIGQUIT", "SIGRTMIN", 40]
 
 
 @pytest.mark.parametrize("number", [getattr(signal, str(name), name) for name in DEADLY])
@@ -377,11 +383,11 @@ def test_as_the_first_process_death_by_a_signal_is_a_status():
 
 
 def test_while_nobody_reads_a_signal_ends_it_as_it_would_have_ended_the_command():
-    with started(*QUIET, "sh", "-c", "echo $$; exec head -c 500000 /dev/zero") as process:
+    with started(*QUIET, "sh", "-c", "echo $$; exec head -c 120000 /dev/zero") as process:
         child = int(line(process))
         until(lambda: gone(child), "the child to end")  # while kleio holds what it printed
         os.kill(process.pid, signal.SIGTERM)
-        assert process.wait(30) == -signal.SIGTERM
+        assert process.wait(60) == -signal.SIGTERM
     assert trials()[0]["status"] == "interrupted"
 
 
