@@ -200,7 +200,13 @@ def mongo_uri(mongod_uri, mongo_client, monkeypatch):
 def with_database(uri: str, name: str) -> str:
     scheme, _, rest = uri.partition("://")
     place, question, options = rest.partition("?")
-    return f"{scheme}://{place.partition('/')[0]}/{name}{question}{options}"
+    return patient(f"{scheme}://{place.partition('/')[0]}/{name}{question}{options}")
+
+
+def patient(uri: str) -> str:
+    """The address of a server that is only slow when it does not answer."""
+    options = [one for one in ("serverSelectionTimeoutMS", "connectTimeoutMS") if one.lower() not in uri.lower()]
+    return "&".join([uri + ("" if "?" in uri else "?"), *(f"{one}=120000" for one in options)]).replace("?&", "?")
 
 
 @pytest.fixture(scope="session")
