@@ -80,7 +80,7 @@ def recorded(request, tmp_path_factory):
         run("branch", "--timestamp", "epoch=1", first, "--lr", "0.01")
     yield SimpleNamespace(uri=uri, home=place / "home", project=project, first=first)
     if request.param == "mongo":
-        client.drop_database(uri.rpartition("/")[2])
+        client.drop_database(uri.rpartition("/")[2].partition("?")[0])
 
 
 @pytest.fixture
@@ -298,7 +298,7 @@ def logging(uri, name, content):
             path = Path(writing.directory, "blobs", digest[:2], digest)
             path.write_bytes(changed(content))
         else:
-            chunks = client[uri.rpartition("/")[2]]["blobs.chunks"]
+            chunks = client[uri.rpartition("/")[2].partition("?")[0]]["blobs.chunks"]
             last = chunks.find_one(sort=[("n", -1)])
             chunks.update_one({"_id": last["_id"]}, {"$set": {"data": changed(bytes(last["data"]))}})
 
