@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pathlib
@@ -56,8 +57,17 @@ def running(project, *options):
 
 def finish(process, fifo):
     fifo.write_text("go\n")
-    process.communicate(timeout=30)
+    process.communicate(timeout=180)
     return process.returncode
+
+
+def lives(group):
+    """Whether a process of the group has not ended yet; what was killed may take a while to."""
+    found = []
+    for path in pathlib.Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            found.append(path.read_text().rpartition(")")[2].split())
+    return any(int(own) == group and state not in "ZX" for state, _, own, *_ in found)
 
 
 # -- the table -------------------------------------------------------------------------------------------------------
@@ -173,7 +183,7 @@ def test_waiting_for_a_live_trial_runs_after_it(project):
     waiting = start("--if-running=wait", "--once", "sh", "-c", "echo ready; read line < ../go; echo done", cwd=project)
     assert "waiting" in waiting.stderr.readline()
     assert finish(process, fifo) == 0
-    out, _ = waiting.communicate(timeout=30)
+    out, _ = waiting.communicate(timeout=180)
     assert (waiting.returncode, out) == (0, "")  # --once: it was completed while we waited
     assert len(trials()) == 1
 
@@ -183,7 +193,7 @@ def test_waiting_can_be_interrupted(project):
     waiting = start("--if-running=wait", "sh", "-c", "echo ready; read line < ../go; echo done", cwd=project)
     assert "waiting" in waiting.stderr.readline()
     waiting.send_signal(signal.SIGINT)
-    waiting.communicate(timeout=30)
+    waiting.communicate(timeout=180)
     assert waiting.returncode == -signal.SIGINT
     assert finish(process, fifo) == 0
     assert len(trials()) == 1
@@ -192,7 +202,8 @@ def test_waiting_can_be_interrupted(project):
 def test_a_killed_run_is_resumed_at_once_on_its_own_machine(project):
     process, _ = running(project)
     os.killpg(process.pid, signal.SIGKILL)
-    process.communicate(timeout=30)
+    process.communicate(timeout=180)
+    until(lambda: not lives(process.pid))
     again, fifo = running(project)
     assert finish(again, fifo) == 0
     (trial,) = trials()
@@ -208,8 +219,8 @@ def test_while_the_child_of_a_killed_launcher_lives_the_trial_is_running(project
     child = refused.rpartition("kill ")[2].strip()
     assert pathlib.Path(f"/proc/{child}/cmdline").read_text().startswith("sh\0-c\0echo ready")
     fifo.write_text("go\n")
-    until(lambda: kleio("--if-running=skip", "--once", "true", cwd=project).returncode == 0)
-    process.communicate(timeout=30)
+    until(lambda: not lives(process.pid))
+    process.communicate(timeout=180)
 
 
 # -- by id -----------------------------------------------------------------------------------------------------------
@@ -237,7 +248,7 @@ sys.exit(3 if k.execution == 1 else 0)
 """
 
 
-def test_what_runs_have_left_behind_is_no_change_of_code(project, journal_uri):
+def test_what_runs_have_left_behind_is_no_change_of_code(project):
     """Of its own and of others of the same script, as in a sweep; what has been edited since is one."""
     (project / "leaves.py").write_text(LEAVES_FILES)
     kleio(PYTHON, "leaves.py", "0.1", cwd=project, check=3)
@@ -275,15 +286,13 @@ def test_last_is_the_newest_of_the_project_here(project, tmp_path):
     assert kleio("exec", "last", cwd=project, check=0).stdout == "ours\n"
 
 
-def test_unknown_and_ambiguous_ids(project):
-    for n in range(20):
-        kleio("true", str(n), cwd=project, check=0)
-    assert "kleio ls" in kleio("exec", "f" * 32, cwd=project, check=125).stderr
-    assert "kleio ls" in kleio("info", "f" * 32, cwd=project, check=1).stderr
-    ids = [one["id"] for one in trials()]
-    shared = next(one[0] for one in ids if sum(other[0] == one[0] for other in ids) > 1)
-    assert "ambiguous" in kleio("info", shared, cwd=project, check=1).stderr
-    assert "hex" in kleio("info", "xyz", cwd=project, check=1).stderr
+def test_unknown_and_ambiguous_ids(local):
+    for letter in "ab":
+        local.trial(id=f"c{letter * 31}")
+    assert "kleio ls" in kleio("exec", "f" * 32, check=125).stderr
+    assert "kleio ls" in kleio("info", "f" * 32, check=1).stderr
+    assert "ambiguous" in kleio("info", "c", check=1).stderr
+    assert "hex" in kleio("info", "xyz", check=1).stderr
 
 
 # -- options ---------------------------------------------------------------------------------------------------------
@@ -366,9 +375,9 @@ def test_offline_with_changed_code_is_refused_where_checkpoints_wait(project):
 
 
 def test_the_next_launch_ships_what_ran_offline(project):
+    """Or one after it: where that has ended before it came to it, nobody waits."""
     kleio("--offline", "sh", "-c", "echo one", cwd=project, check=0)
-    kleio("sh", "-c", "echo two", cwd=project, check=0)
-    until(lambda: len(trials()) == 2)
+    until(lambda: kleio("true", cwd=project, check=0) and ["sh", "-c", "echo one"] in [one["command"] for one in trials()])
 
 
 def test_the_same_work_offline_and_later_online_is_one_trial(project):
@@ -408,7 +417,7 @@ def test_the_child_gets_kleios_variables_and_nothing_else(project):
     new = {name for name in under if under[name] != plain.get(name)}
     own = {"KLEIO_TRIAL_ID", "KLEIO_EXECUTION", "KLEIO_SPOOL", "KLEIO_STATISTICS", "KLEIO_OUTPUT_DIR"}
     assert new == own | {"PYTHONPATH"}
-    assert under["PYTHONPATH"] == HOOK
+    assert under["PYTHONPATH"] == os.pathsep.join([HOOK, *filter(None, [plain.get("PYTHONPATH")])])
     assert {name for name in json.loads(kleio("--no-hook", *show, cwd=project, check=0).stdout) if name not in plain} == own
     assert not set(plain) - set(under)
     trial = trials()[-1]
@@ -477,8 +486,8 @@ def test_outside_git_the_script_and_the_sources_beside_it_count(tmp_path):
 
 
 def test_sweeps_that_race_do_everything_once(project, journal_uri):
-    """Four shells work through the same list: who comes second skips, whether the first still runs or is done."""
-    text = 'for n in 1 2 3 4 5 6; do "$@" sh -c "echo $n >> ../done" || exit 9; done'
+    """Three shells work through the same list: who comes second skips, whether the first still runs or is done."""
+    text = 'for n in 1 2 3 4; do "$@" sh -c "echo $n >> ../done" || exit 9; done'
     words = ["sh", "-c", text, "sweep", *KLEIO]
     shells = [
         subprocess.Popen(
@@ -487,24 +496,24 @@ def test_sweeps_that_race_do_everything_once(project, journal_uri):
             env=os.environ | {"KLEIO_ONCE": "1", "KLEIO_IF_RUNNING": "skip", "KLEIO_QUIET": "1"},
             stderr=subprocess.PIPE,
         )
-        for _ in range(4)
+        for _ in range(3)
     ]
     for shell in shells:
-        _, said = shell.communicate(timeout=120)
+        _, said = shell.communicate(timeout=600)
         assert (shell.returncode, said) == (0, b"")
-    assert sorted((project.parent / "done").read_text().split()) == list("123456")
+    assert sorted((project.parent / "done").read_text().split()) == list("1234")
 
 
 def test_the_same_command_many_times_at_once_runs_once(project, journal_uri):
     fifo = project.parent / "go"
     os.mkfifo(fifo)
     words = ("sh", "-c", "echo ran; read line < ../go")
-    many = [start(*words, cwd=project) for _ in range(8)]
-    until(lambda: sum(one.poll() is not None for one in many) == 7)
+    many = [start(*words, cwd=project) for _ in range(5)]
+    until(lambda: sum(one.poll() is not None for one in many) == 4)
     fifo.write_text("go\n")
     statuses = []
     for one in many:
-        one.communicate(timeout=30)
+        one.communicate(timeout=180)
         statuses.append(one.returncode)
-    assert sorted(statuses) == [0] + [75] * 7
+    assert sorted(statuses) == [0] + [75] * 4
     assert len(trials()) == 1

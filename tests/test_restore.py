@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -10,7 +11,7 @@ import sqlite3
 import subprocess
 
 import pytest
-from commands import PYTHON, info, kleio, trials
+from commands import PYTHON, info, kleio, printed, trials
 from repositories import captured, commands, git, gits, kept, put, repository, tree
 
 from kleio.core.errors import KleioError
@@ -45,53 +46,63 @@ FILE = ["100644", DIGEST, len(CONTENT), 0]
 LINK = ["120000", "TARGET", 6, None]
 
 
-@pytest.mark.parametrize(
-    "path",
+PATHS = (
     ["/tmp/escaped", "../escaped", "a/../../escaped", "./x", "a//x", "", "a/", ".git/hooks/post-checkout", ".GIT/config",
-     "a/.git/x", "git~1/x", ".git./x", ".git /x", ".g\u200cit/x", ".git::$INDEX_ALLOCATION/x", "a\0b", "\ud800x", "sub/.Git"],
+     "a/.git/x", "git~1/x", ".git./x", ".git /x", ".g\u200cit/x", ".git::$INDEX_ALLOCATION/x", "a\0b", "\ud800x", "sub/.Git"]
 )  # fmt: skip
+
+
+@pytest.fixture
+def refused(journal, root, tmp_path):
+    """That a document with some changes is refused, and nothing written."""
+
+    def refused(document, why, **changed):
+        with pytest.raises(KleioError, match=why):
+            restore(journal, document | changed, str(tmp_path / "back"), [str(root)], print)
+        assert not (tmp_path / "back").exists()
+
+    return refused
+
+
 @pytest.mark.parametrize("entry", [FILE, LINK, None], ids=["file", "link", "deletion"])
-def test_no_path_leads_out_of_the_directory_or_into_git(path, entry, document, journal, root, tmp_path):
+def test_no_path_leads_out_of_the_directory_or_into_git(entry, document, refused, tmp_path):
     before = tree(tmp_path, b"back")
-    document["changes"] = {path: entry}
-    with pytest.raises(KleioError, match="must not be written"):
-        restore(journal, document, str(tmp_path / "back"), [str(root)], print)
-    assert not (tmp_path / "back").exists()
+    for path in PATHS:
+        refused(document, "must not be written", changes={path: entry})
+        inner = document | {"changes": {path: entry}}
+        refused(document, "must not be written", changes={}, submodules={"lib": inner})
     assert tree(tmp_path, b"back") == before
-    inner = document | {"changes": {}, "submodules": {"lib": document}}
-    with pytest.raises(KleioError, match="must not be written"):
-        restore(journal, inner, str(tmp_path / "back"), [str(root)], print)
 
 
-@pytest.mark.parametrize("path", ["../out", ".git", "/tmp/out", "a/.git/modules"])
-def test_no_submodule_lies_elsewhere(path, document, journal, root, tmp_path):
-    with pytest.raises(KleioError, match="must not be written"):
-        restore(journal, document | {"submodules": {path: document}}, str(tmp_path / "back"), [str(root)], print)
+def test_no_submodule_lies_elsewhere(document, refused):
+    for path in ("../out", ".git", "/tmp/out", "a/.git/modules"):
+        refused(document, "must not be written", submodules={path: document})
 
 
-@pytest.mark.parametrize(
-    "entry",
+SENSELESS = (
     [["100644", DIGEST, -1, 0], ["100644", DIGEST, 9, -1], ["100644", "../" + DIGEST[3:], 9, None], ["040000", DIGEST, 9, 0],
      ["160000", DIGEST, 9, 0], ["100644", DIGEST, "9", 0], ["100644", DIGEST, True, 0], ["104755", DIGEST, 9, 0], "x", [],
-     ["100644", None, 9, 0], ["120000", "", 0, None], ["120000", "a\0b", 3, None]],
+     ["100644", None, 9, 0], ["120000", "", 0, None], ["120000", "a\0b", 3, None]]
 )  # fmt: skip
-def test_what_makes_no_sense_is_refused(entry, document, journal, root, tmp_path):
-    document["changes"] = {"x": entry}
-    with pytest.raises(KleioError, match="makes no sense"):
-        restore(journal, document, str(tmp_path / "back"), [str(root)], print)
-    assert not (tmp_path / "back").exists()
 
 
-@pytest.mark.parametrize(
-    "entry",
+def test_what_makes_no_sense_is_refused(document, refused):
+    for entry in SENSELESS:
+        refused(document, "makes no sense", changes={"x": entry})
+
+
+WRONG = (
     [["100644", "0" * 64, 9, 0], ["100644", DIGEST, 9, 10**9], ["100644", DIGEST, 10**15, 0], ["100644", DIGEST, 3, 0],
-     ["100644", "0" * 64, 9, None]],
+     ["100644", "0" * 64, 9, None]]
 )  # fmt: skip
-def test_what_is_not_what_it_should_be_is_not_written_and_said(entry, document, journal, root, tmp_path):
-    document["changes"] |= {"x": entry}
+
+
+def test_what_is_not_what_it_should_be_is_not_written_and_said(document, journal, root, tmp_path):
+    names = [f"x{at}" for at in range(len(WRONG))]
+    document["changes"] |= dict(zip(names, WRONG, strict=True))
     result = restore(journal, document, str(tmp_path / "back"), [str(root)], print)
-    assert [one["path"] for one in result.inexact] == ["x"]
-    assert not (tmp_path / "back" / "x").exists()
+    assert sorted(one["path"] for one in result.inexact) == names
+    assert not list((tmp_path / "back").glob("x*"))
     assert (tmp_path / "back" / "train.py").read_bytes() == CONTENT
 
 
@@ -146,10 +157,9 @@ def test_no_address_is_a_command(remote, document, journal, root, tmp_path):
     assert not mark.exists()
 
 
-@pytest.mark.parametrize("commit", ["--upload-pack=x", "HEAD", "main", "-", "a" * 39, 17])
-def test_no_commit_is_an_option(commit, document, journal, root, tmp_path):
-    with pytest.raises(KleioError, match="is none"):
-        restore(journal, document | {"commit": commit}, str(tmp_path / "back"), [str(root)], print)
+def test_no_commit_is_an_option(document, refused):
+    for commit in ("--upload-pack=x", "HEAD", "main", "-", "a" * 39, 17):
+        refused(document, "is none", commit=commit)
 
 
 def test_hooks_and_templates_do_not_run(document, journal, root, tmp_path, home):
@@ -318,24 +328,32 @@ def test_checkout_without_any_code_says_so(tmp_path):
     assert "code" in info("last")
 
 
-@pytest.mark.parametrize(
-    ("name", "value"),
+DAMAGE = (
     [("left_out", "abc"), ("left_out", [1]), ("left_out", [{"path": "x"}]), ("config", 7), ("changes", {"a": [1, 2, 3, 4]}),
-     ("changes", []), ("kind", "x"), ("submodules", {"lib": 3}), ("commit", ["x"]), ("untracked", "x")],
+     ("changes", []), ("kind", "x"), ("submodules", {"lib": 3}), ("commit", ["x"]), ("untracked", "x")]
 )  # fmt: skip
-def test_a_damaged_document_is_said_in_one_line(name, value, root, home, monkeypatch):
+
+
+def test_a_damaged_document_is_said_in_one_line(root, home, monkeypatch):
     monkeypatch.setenv("KLEIO_JOURNAL", f"sqlite:///{home}/damaged.db")
     monkeypatch.chdir(root)
     kleio("true", check=0)
-    trial = trials()[0]
-    with sqlite3.connect(home / "damaged.db") as connection:
+    (trial,) = trials()
+    with contextlib.closing(sqlite3.connect(home / "damaged.db")) as connection:
         digest = trial["code"]["document"]
         (body,) = connection.execute("SELECT body FROM documents WHERE digest = ?", (digest,)).fetchone()
-        damaged = json.dumps(json.loads(body) | {name: value})
-        connection.execute("UPDATE documents SET body = ? WHERE digest = ?", (damaged, digest))
-    connection.close()
-    assert "damaged" in kleio("info", trial["id"], check=0).stdout
-    for command, status in (("checkout", 1), ("diff", 1), ("script", 1), ("exec --code recorded", 125)):
-        said = kleio(*command.split(), trial["id"], check=status).stderr.splitlines()
-        assert len(said) == 1
-        assert "damaged" in said[0]
+        for name, value in DAMAGE:
+            with connection:
+                damaged = json.dumps(json.loads(body) | {name: value})
+                connection.execute("UPDATE documents SET body = ? WHERE digest = ?", (damaged, digest))
+            one_line_of_the_damage(trial["id"], name, value)
+
+
+def one_line_of_the_damage(trial, name, value):
+    assert "damaged" in printed("info", trial)
+    for command in ("checkout", "diff", "script"):
+        with pytest.raises(KleioError, match="damaged") as told:
+            printed(command, trial)
+        assert len(told.value.lines) == told.value.reading == 1
+    (said,) = kleio("exec", "--code", "recorded", trial, check=125).stderr.splitlines()
+    assert "damaged" in said
