@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import subprocess
@@ -9,14 +10,19 @@ import sys
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
-from commands import kleio
+from commands import kleio, until
+from processes import state
 
 from kleio.client.logger import Logger
 from kleio.core import hardware
 from kleio.core.environment import capture, changes, interpreter, packages, unknown, wanted
 from kleio.core.spool import Spool
+
+asked = functools.partial(capture, patience=600)
+"""What tools say, however long they take."""
 
 
 def executable(path, text):
@@ -55,9 +61,9 @@ def test_the_child_s_python_not_ours(tmp_path):
 
 def test_a_python_that_has_to_be_asked(tmp_path):
     python = executable(tmp_path / "bin" / "python", "#!/bin/sh\necho '[\"3.8.1\", [\"/nowhere\"]]'\n")
-    assert capture(python, ())["python"] == {"executable": python, "version": "3.8.1"}
+    assert asked(python, ())["python"] == {"executable": python, "version": "3.8.1"}
     broken = executable(tmp_path / "broken" / "python", "#!/bin/sh\nexit 3\n")
-    assert capture(broken, ())["python"] == {"executable": broken, "version": None}
+    assert asked(broken, ())["python"] == {"executable": broken, "version": None}
 
 
 def test_what_conda_installed_besides_python_packages(tmp_path, monkeypatch):
@@ -67,7 +73,7 @@ def test_what_conda_installed_besides_python_packages(tmp_path, monkeypatch):
     for name in ("mkl-2023.1.0-h213fc3f_46344.json", "ca-certificates-2024.7.2-h06a4308_0.json", "history"):
         (prefix / "conda-meta" / name).write_text("{}")
     monkeypatch.delenv("CONDA_PREFIX", raising=False)
-    found = capture(python, ())
+    found = asked(python, ())
     assert found["conda"] == {"ca-certificates": "2024.7.2", "mkl": "2023.1.0"}
     assert found["conda_environment"] == "torch"
 
@@ -84,8 +90,8 @@ def test_what_the_client_reported_counts_where_the_program_is_no_python(tmp_path
 
 def test_on_resuming_the_python_of_the_earlier_run_is_looked_at_anew(tmp_path):
     python = executable(tmp_path / "bin" / "python", "#!/bin/sh\necho '[\"3.12.0\", []]'\n")
-    before = capture("/bin/sh", (), {"executable": python, "version": "3.10.2", "path": [str(tmp_path)], "prefix": "/"})
-    now = capture("/bin/sh", (), before["python"])
+    before = asked("/bin/sh", (), {"executable": python, "version": "3.10.2", "path": [str(tmp_path)], "prefix": "/"})
+    now = asked("/bin/sh", (), before["python"])
     assert changes(before, now) == [("python", "3.10.2", "3.12.0")]
     assert now["python"]["path"] == [str(tmp_path)]
 
@@ -144,42 +150,49 @@ def smi(tmp_path, monkeypatch, text):
 def test_gpus_as_nvidia_smi_answers(tmp_path, monkeypatch):
     answer = 'echo "NVIDIA A100, 80GB, 81920, 535.104.05, GPU-1"\necho "T4, [N/A], 535.104.05, GPU-2"'
     smi(tmp_path, monkeypatch, f'echo "$@" > "$0.asked"\n{answer}')
-    assert hardware.gpus(str(tmp_path)) == [
+    assert hardware.gpus(str(tmp_path), hardware.Asking(600)) == [
         {"name": "NVIDIA A100, 80GB", "memory": 81920, "driver": "535.104.05", "uuid": "GPU-1"},
         {"name": "T4", "memory": None, "driver": "535.104.05", "uuid": "GPU-2"},
     ]
-    asked = (tmp_path / "bin" / "nvidia-smi.asked").read_text()
-    assert asked == "--query-gpu=name,memory.total,driver_version,uuid --format=csv,noheader,nounits\n"
+    said = (tmp_path / "bin" / "nvidia-smi.asked").read_text()
+    assert said == "--query-gpu=name,memory.total,driver_version,uuid --format=csv,noheader,nounits\n"
 
 
 @pytest.mark.parametrize("text", ["exit 9", "echo 'NVIDIA-SMI has failed'", "echo 'T4, 1, 2, GPU-1'; exit 1"])
 def test_gpus_as_the_driver_tells_where_nvidia_smi_fails(tmp_path, monkeypatch, text):
     smi(tmp_path, monkeypatch, text)
-    assert hardware.gpus(str(tmp_path)) == []
+    assert hardware.gpus(str(tmp_path), hardware.Asking(600)) == []
     driver = tmp_path / "proc" / "driver" / "nvidia"
     (driver / "gpus" / "0000:3b:00.0").mkdir(parents=True)
     (driver / "gpus" / "0000:3b:00.0" / "information").write_text("Model: \t\t NVIDIA A100\nIRQ: 1\nGPU UUID: \t GPU-1\n")
     (driver / "version").write_text("NVRM version: NVIDIA UNIX x86_64 Kernel Module  535.104.05  Sat Aug 19\nGCC version: 12\n")
     expected = [{"name": "NVIDIA A100", "memory": None, "driver": "535.104.05", "uuid": "GPU-1"}]
-    assert hardware.gpus(str(tmp_path)) == expected
+    assert hardware.gpus(str(tmp_path), hardware.Asking(600)) == expected
 
 
-def gone(pid, within=60):
-    until = time.monotonic() + within
-    while Path(f"/proc/{pid}").exists() and "Z" not in Path(f"/proc/{pid}/stat").read_text().split(")")[1]:
-        assert time.monotonic() < until
-    return True
+def begun(pid):
+    """The process of which a file tells, None while it does not."""
+    text = pid.read_text() if pid.exists() else ""
+    return int(text) if text.endswith("\n") else None
+
+
+def ended(pid):
+    """Whether a process has, though nobody may have waited for it."""
+    try:
+        return state(pid) == "Z"
+    except OSError:
+        return True
 
 
 def test_a_tool_that_hangs_is_given_up_with_all_that_it_began(tmp_path, monkeypatch):
     smi(tmp_path, monkeypatch, "sleep 600 &\necho $! > \"$0.pid\"\nwait")
-    started = time.monotonic()
-    found = capture(sys.executable, (), root=str(tmp_path), patience=0.5)
-    assert time.monotonic() - started < 60
+    pid, clock = tmp_path / "bin" / "nvidia-smi.pid", time.monotonic
+    monkeypatch.setattr(hardware, "time", SimpleNamespace(monotonic=lambda: clock() + (1000 if begun(pid) else 0)))
+    found = capture(sys.executable, (), root=str(tmp_path), patience=500)
     assert found["unanswered"] == ["nvidia-smi"]
     assert "gpus" not in found
     assert changes(found | {"gpus": [{"name": "T4", "driver": "5"}]}, found, (), ("gpu",)) == []
-    assert gone(int((tmp_path / "bin" / "nvidia-smi.pid").read_text()))
+    until(lambda: ended(begun(pid)))
 
 
 def test_what_the_driver_tells_counts_where_nvidia_smi_hangs(tmp_path, monkeypatch):
@@ -200,23 +213,25 @@ def test_nobody_waits_for_nvidia_smi_when_the_command_is_over(tmp_path, monkeypa
     found: list[dict] = []
     beside = threading.Thread(target=lambda: found.append(capture(sys.executable, (), patience=600, over=over)))
     beside.start()
-    pid, until = tmp_path / "bin" / "nvidia-smi.pid", time.monotonic() + 60
-    while not (pid.exists() and pid.read_text()):
-        assert time.monotonic() < until
+    pid = tmp_path / "bin" / "nvidia-smi.pid"
+    until(lambda: begun(pid))
     over.set()
-    beside.join(60)
+    beside.join()
     assert "unanswered" not in found[0]  # it may be well
-    assert gone(int(pid.read_text()))
+    until(lambda: ended(begun(pid)))
     pid.unlink()
     assert "gpus" not in capture(sys.executable, (), root=str(tmp_path), over=over)
     assert not pid.exists()
 
 
 def test_a_run_does_not_wait_for_a_tool_that_hangs(tmp_path, monkeypatch):
-    smi(tmp_path, monkeypatch, "sleep 600")
-    said = kleio("true", cwd=tmp_path, check=0).stderr
-    assert "nvidia-smi" not in said  # it had no time to show that it hangs
-    said = kleio("sh", "-c", "sleep 3", cwd=tmp_path, check=0).stderr
+    smi(tmp_path, monkeypatch, 'echo $$ > "$0.pid"\nexec sleep 600')
+    until(lambda: "nvidia-smi" not in kleio("true", cwd=tmp_path, check=0).stderr)  # it had no time to show that it hangs
+    pid = tmp_path / "bin" / "nvidia-smi.pid"
+    pid.unlink(missing_ok=True)
+    asked = f"until [ -s {pid} ]; do sleep 0.1; done"
+    hangs = f"while grep -qs 'State:.[^XZ]' /proc/$(cat {pid})/status; do sleep 0.1; done"
+    said = kleio("sh", "-c", f"{asked}; {hangs}", cwd=tmp_path, check=0).stderr
     assert said.count("nvidia-smi did not answer in time") == 1
 
 
@@ -224,15 +239,13 @@ def test_a_python_is_waited_for_though_the_command_is_over(tmp_path):
     python = executable(tmp_path / "bin" / "python", "#!/bin/sh\necho '[\"3.8.1\", [\"/nowhere\"]]'\n")
     over = threading.Event()
     over.set()
-    assert capture(python, (), over=over)["python"]["version"] == "3.8.1"
+    assert asked(python, (), over=over)["python"]["version"] == "3.8.1"
 
 
 def test_the_version_of_a_python_that_hangs_is_unknown(tmp_path, monkeypatch):
     smi(tmp_path, monkeypatch, 'touch "$0.asked"')
     python = executable(tmp_path / "bin" / "python", "#!/bin/sh\nsleep 600\n")
-    started = time.monotonic()
     found = capture(python, (), patience=0.3)
-    assert time.monotonic() - started < 60
     assert found["python"] == {"executable": python, "version": None}
     assert found["unanswered"] == ["python"]
     assert not (tmp_path / "bin" / "nvidia-smi.asked").exists()  # the time is spent
@@ -249,12 +262,12 @@ def test_the_version_of_a_python_that_hangs_is_unknown(tmp_path, monkeypatch):
 def test_what_a_python_answers_may_be_nonsense(tmp_path, answer):
     (tmp_path / "answer").write_bytes(answer)
     python = executable(tmp_path / "bin" / "python", f"#!/bin/sh\ncat {tmp_path}/answer\n")
-    assert capture(python, ())["packages"] == {}
+    assert asked(python, ())["packages"] == {}
 
 
 def test_a_python_that_says_something_first(tmp_path):
     python = executable(tmp_path / "bin" / "python", "#!/bin/sh\necho hello\necho '[\"3.8.1\", []]'\n")
-    assert capture(python, ())["python"]["version"] == "3.8.1"
+    assert asked(python, ())["python"]["version"] == "3.8.1"
 
 
 def test_a_tool_that_never_stops_talking(tmp_path, monkeypatch):
@@ -330,17 +343,17 @@ def test_a_pipe_where_a_virtual_environment_says_what_it_is(tmp_path):
     os.mkfifo(tmp_path / "pyvenv.cfg")
     os.mkdir(tmp_path / "conda-meta")
     (tmp_path / "conda-meta" / os.fsdecode(b"odd\xff-1-2.json")).write_text("")
-    found = capture(python, ())
+    found = asked(python, ())
     assert found["python"]["version"] == "3.8.1"
     assert "conda" not in found
 
 
-def test_a_hundred_thousand_entries(tmp_path):
-    for number in range(100_000):
+def test_many_entries(tmp_path):
+    for number in range(20_000):
         os.close(os.open(tmp_path / f"package-{number}-1.{number}.dist-info", os.O_CREAT))
-    started = time.perf_counter()
-    assert len(packages([str(tmp_path)])) > 0
-    assert time.perf_counter() - started < 20
+    started = time.process_time()
+    assert len(packages([str(tmp_path)])) == 20_000
+    assert time.process_time() - started < 10
 
 
 # -- what changed --------------------------------------------------------------------------------------------------
