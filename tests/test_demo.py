@@ -12,24 +12,53 @@ import sys
 from pathlib import Path
 
 import pytest
-from commands import PYTHON, info, kleio, start, trials
+from commands import PYTHON, info, kleio, printed, read, start, trials
 
 from kleio.core import lineage
 from kleio.core.journal import open_journal
 
 ROOT = Path(__file__).parent.parent
 EPOCHS = 12
-COMMAND = [PYTHON, "digits.py", "--lr", "0.1", "--epochs", EPOCHS, "--hidden", 256]
+COMMAND = [PYTHON, "digits.py", "--lr", "0.1", "--epochs", str(EPOCHS)]
 
 
 @pytest.fixture
 def checkout(tmp_path, monkeypatch):
-    """A repository with the examples in it, and nobody else at work there."""
+    """A repository with the examples in it, and nobody else at work there. What it trains is small, and soon done."""
     shutil.copytree(ROOT / "examples", tmp_path / "work" / "examples", ignore=shutil.ignore_patterns("__pycache__"))
     monkeypatch.chdir(tmp_path / "work")
+    change("default=16", "default=64")
+    change("default=512", "default=128")
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "1")
     for words in (["init", "-q"], ["add", "."], ["-c", "user.name=n", "-c", "user.email=e", "commit", "-qm", "examples"]):
         subprocess.run(["git", *words], check=True)
     return tmp_path / "work"
+
+
+def change(text, other):
+    """Change the example."""
+    example = Path("examples/digits.py")
+    assert example.read_text().count(text) == 1
+    example.write_text(example.read_text().replace(text, other))
+
+
+LOAD = """def load_digits(return_X_y):
+    from importlib.util import find_spec
+
+    (place,) = find_spec("sklearn").submodule_search_locations
+    data = np.loadtxt(f"{place}/datasets/data/digits.csv.gz", delimiter=",")
+    return data[:, :-1], data[:, -1].astype(int)
+"""
+
+
+@pytest.fixture
+def quick(checkout):
+    """The same where the images are loaded without scikit-learn, which is most of the work of so short a training."""
+    change("from sklearn.datasets import load_digits\n", LOAD)
+    return checkout
+
+
+BEGINS = "        began = time.perf_counter()\n"
 
 
 def records(uri, trial, stream):
@@ -53,27 +82,29 @@ def by_epoch(uri, trial):
     return measured, kept
 
 
-def test_a_stopped_and_resumed_run_ends_with_the_very_bits_of_an_uninterrupted_one(checkout, journal_uri):
-    command = [*map(str, COMMAND)]
-    examples = checkout / "examples"
-    run = start(*command, cwd=examples)
+def test_a_stopped_and_resumed_run_ends_with_the_very_bits_of_an_uninterrupted_one(quick, journal_uri):
+    waits = "        while epoch == 8 and __import__('os').path.exists('wait'):\n            time.sleep(0.01)\n"
+    change(BEGINS, BEGINS + waits)
+    examples = quick / "examples"
+    (examples / "wait").touch()
+    run = start(*COMMAND, cwd=examples)
     for line in run.stdout:
         if line.startswith("epoch   5/"):
             run.send_signal(signal.SIGTERM)
-    assert run.wait(60) == -signal.SIGTERM
-    run.stderr.close()
-    run.stdout.close()
+    run.communicate()
+    assert run.returncode == -signal.SIGTERM
+    (examples / "wait").unlink()
     (stopped,) = trials()
     assert stopped["status"] == "interrupted"
-    assert 5 <= stopped["summary"]["epoch"]["last"] < EPOCHS
+    assert 4 <= stopped["summary"]["epoch"]["last"] < 8
 
-    again = kleio(*command, cwd=examples, check=0)
+    again = kleio(*COMMAND, cwd=examples, check=0)
     assert "continuing after epoch" in again.stdout
     (resumed,) = trials()
     assert resumed["id"] == stopped["id"]
     assert [one["status"] for one in resumed["executions"]] == ["interrupted", "completed"]
 
-    kleio("--fresh", *command, cwd=examples, check=0)
+    kleio("--fresh", *COMMAND, cwd=examples, check=0)
     whole = trials()[0]["id"]
     measured, kept = by_epoch(journal_uri, whole)
     assert sorted(measured) == sorted(kept) == list(range(1, EPOCHS + 1))
@@ -82,32 +113,31 @@ def test_a_stopped_and_resumed_run_ends_with_the_very_bits_of_an_uninterrupted_o
 
 
 @pytest.mark.parametrize("journal_uri", ["mongo"], indirect=True)
-def test_killed_in_epoch_7_and_resumed_from_the_checkpoint_of_epoch_6_it_reads_as_one_curve(checkout, journal_uri):
+def test_killed_in_epoch_7_and_resumed_from_the_checkpoint_of_epoch_6_it_reads_as_one_curve(quick, journal_uri):
     """It dies between the statistic of the epoch and its checkpoint, so that the epoch is done and logged twice."""
-    example = checkout / "examples" / "digits.py"
     measured = "kleio_logger.log_statistic(epoch=epoch, loss=loss, accuracy=accuracy)\n"
     dies = "        if epoch == 7 and kleio_logger.execution == 1:\n            import os; os.kill(os.getpid(), 9)\n"
-    example.write_text(example.read_text().replace(measured, measured + dies))
-    command = [*map(str, COMMAND)]
-    kleio(*command, cwd=example.parent, check=-signal.SIGKILL)
+    change(measured, measured + dies)
+    examples = quick / "examples"
+    kleio(*COMMAND, cwd=examples, check=-signal.SIGKILL)
     (killed,) = trials()
     assert killed["summary"]["epoch"]["last"] == 7
-    assert "continuing after epoch 6" in kleio(*command, cwd=example.parent, check=0).stdout
+    assert "continuing after epoch 6" in kleio(*COMMAND, cwd=examples, check=0).stdout
     (trial,) = trials()
     assert [one["epoch"] for one in records(journal_uri, trial["id"], "statistics")] == list(range(1, EPOCHS + 1))
     assert [one["meta"]["epoch"] for one in records(journal_uri, trial["id"], "artifacts")] == list(range(1, EPOCHS + 1))
     assert trial["summary"]["loss"]["count"] == EPOCHS
-    page = kleio("info", trial["id"], check=0).stdout
+    page = printed("info", trial["id"])
     assert "execution 2 went on from checkpoint.npz epoch=6" in page
-    everything = kleio("info", "--json", "--all-executions", trial["id"], check=0).stdout
-    assert json.loads(everything)["summary"]["epoch"]["count"] == EPOCHS + 1
+    everything = read("info", "--json", "--all-executions", trial["id"])
+    assert everything["summary"]["epoch"]["count"] == EPOCHS + 1
 
 
 @pytest.mark.parametrize("journal_uri", ["sqlite"], indirect=True)
-def test_a_branch_at_epoch_10_goes_on_from_its_checkpoint_with_another_learning_rate(checkout, journal_uri):
-    kleio(*map(str, COMMAND), cwd=checkout / "examples", check=0)
+def test_a_branch_at_epoch_10_goes_on_from_its_checkpoint_with_another_learning_rate(quick, journal_uri):
+    kleio(*COMMAND, cwd=quick / "examples", check=0)
     (parent,) = trials()
-    done = kleio("branch", "--timestamp", "epoch=10", parent["id"], "--lr", "0.01", cwd=checkout / "examples", check=0)
+    done = kleio("branch", "--timestamp", "epoch=10", parent["id"], "--lr", "0.01", cwd=quick / "examples", check=0)
     assert done.stdout.startswith("continuing after epoch 10\n")
     child = trials()[0]
     assert child["params"]["lr"] == 0.01
@@ -119,19 +149,21 @@ def test_a_branch_at_epoch_10_goes_on_from_its_checkpoint_with_another_learning_
 
 
 def test_the_example_runs_without_kleio(checkout):
-    command = [*map(str, [*COMMAND[:5], 2])]
+    command = [*COMMAND[:5], "2"]
     alone = subprocess.run(command, cwd="examples", capture_output=True, text=True, check=True)
     journaled = kleio(*command, cwd="examples", check=0)
     untimed = re.compile(r"\(.*\)")
     assert untimed.sub("", alone.stdout) == untimed.sub("", journaled.stdout)
     assert alone.stderr.count("kleio_logger: {") == 2
-    assert trials()[0]["params"] == {"lr": 0.1, "epochs": 2, "batch_size": 16, "hidden": 512, "seed": 1}
+    assert trials()[0]["params"] == {"lr": 0.1, "epochs": 2, "batch_size": 64, "hidden": 128, "seed": 1}
 
 
 def test_the_demonstration_holds(checkout):
+    """The run that is to be stopped waits for that, however long the look at its first half takes."""
+    change(BEGINS, BEGINS + "        if epoch == 10 and not checkpoint:\n            __import__('signal').pause()\n")
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     environment = os.environ | {"PATH": path, "EPOCHS": "14", "KLEIO_TAG": "not,for,the,demonstration"}
-    done = subprocess.run(["sh", "examples/demo.sh"], env=environment, capture_output=True, text=True, check=False, timeout=120)
+    done = subprocess.run(["sh", "examples/demo.sh"], env=environment, capture_output=True, text=True, check=False, timeout=600)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "continuing after epoch" in done.stdout
     branch, trial = trials(KLEIO_HOME=".demo")
