@@ -8,6 +8,7 @@ import subprocess
 
 import pytest
 from commands import KLEIO, PYTHON, kleio, script, trials
+from conftest import patient
 
 from kleio.core.config import Config
 from kleio.core.errors import UsageError
@@ -50,7 +51,7 @@ def test_nobody_answers(tmp_path):
 
 def test_a_wrong_password(tmp_path, mongod_with_users):
     server, _ = mongod_with_users
-    uri = f"mongodb://somebody:wrongpw@{server.address}/d"
+    uri = patient(f"mongodb://somebody:wrongpw@{server.address}/d")
     for words, status in ((["true"], 125), (["ls"], 1)):
         done = kleio(*words, cwd=tmp_path, check=status, KLEIO_JOURNAL=uri)
         one_line(done, "password")

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from commands import PYTHON, info, kleio, printed, read, start, trials
+from conftest import patient
 
 from kleio.core import lineage
 from kleio.core.journal import open_journal
@@ -185,7 +186,8 @@ def test_the_users_of_the_server_may_do_what_kleio_needs(mongod_with_users, monk
     for one in users:
         roles = [{"role": one["role"], "db": "kleio"}]
         administrator.kleio.command("createUser", one["user"], pwd=f"secret-of-{one['user']}", roles=roles)
-    uris = {one["user"]: f"mongodb://{one['user']}:secret-of-{one['user']}@{server.address}/kleio" for one in users}
+    at = f"{server.address}/kleio"
+    uris = {one["user"]: patient(f"mongodb://{one['user']}:secret-of-{one['user']}@{at}") for one in users}
     try:
         program = "import os; print('secret-of' in str(os.environ))"
         written = kleio("--require-journal", PYTHON, "-c", program, check=0, KLEIO_JOURNAL=uris["kleio"])

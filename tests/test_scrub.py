@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 from commands import KLEIO, PYTHON, info, kill, kleio, printed, script, start, trials
+from conftest import patient
 from journal_suite import a_trial
 from processes import Terminal
 from repositories import git
@@ -309,7 +310,7 @@ def test_a_role_that_may_only_read_is_refused(mongod_with_users):
     for user, role in (("w", "readWrite"), ("r", "read")):
         client[name].command("createUser", user, pwd="p", roles=[role])
     try:
-        uris = {user: f"mongodb://{user}:p@{server.address}/{name}" for user in "wr"}
+        uris = {user: patient(f"mongodb://{user}:p@{server.address}/{name}") for user in "wr"}
         writer = open_journal(uris["w"])
         trial = a_trial(command=("x", SECRET))
         writer.create(trial)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import subprocess
 from uuid import uuid4
 
 import pytest
-from commands import PYTHON, info, kleio, script, trials
+from commands import PYTHON, info, kleio, printed, read, trials
+from repositories import repository
 
 from kleio.core import trace as tracing
 from kleio.core.identity import digest
@@ -30,16 +30,9 @@ kleio_logger.log_artifact("models/best.pt", b"weights of " + sys.argv[1].encode(
 
 
 @pytest.fixture
-def project(tmp_path, journal_uri, monkeypatch):
-    """A repository with a program that writes files, which git ignores."""
-    root = tmp_path / "project"
-    root.mkdir()
-    script(root, WRITE)
-    (root / ".gitignore").write_text("results/\n")
-    for words in (["init", "-q"], ["add", "-A"], ["-c", "user.name=a", "-c", "user.email=b", "commit", "-qm", "x"]):
-        subprocess.run(["git", *words], cwd=root, check=True)
-    monkeypatch.chdir(root)
-    return root
+def project(workplace):
+    """A repository with a program that writes files, which git ignores; each journal in turn where the test asks for them."""
+    return repository(workplace, {"train.py": WRITE, ".gitignore": "results/\n"})
 
 
 def run(*words, **environment):
@@ -48,12 +41,12 @@ def run(*words, **environment):
     return trials()[0]["id"]
 
 
-def traced(what, **how):
+def traced(what):
     """[(id, its reasons)]"""
-    return [(one["id"], one["reasons"]) for one in json.loads(kleio("trace", "--json", what, check=0, **how).stdout)]
+    return [(one["id"], one["reasons"]) for one in read("trace", "--json", what)]
 
 
-def test_a_file(project):
+def test_a_file(project, journal_uri):
     first = run(PYTHON, "train.py", "results/1.csv")
     second = run(PYTHON, "train.py", "results/2.csv", "results/deep/er.csv")
     named = "created results/1.csv with exactly this content; its command names the file"
@@ -74,7 +67,7 @@ def test_a_file(project):
     assert {one for one, _ in traced(project / "results")} == {first, second}
 
 
-def test_an_artifact(project, tmp_path):
+def test_an_artifact(project, journal_uri, tmp_path):
     first = run(PYTHON, "train.py", "results/1.csv")
     second = run(PYTHON, "train.py", "results/2.csv")
     (tmp_path / "weights").write_bytes(b"weights of results/1.csv")
@@ -84,12 +77,12 @@ def test_an_artifact(project, tmp_path):
         assert traced(name) == [(one, ["logged the artifact models/best.pt"]) for one in (second, first)]
 
 
-def test_names_ids_commits_processes_and_jobs(project):
+def test_names_ids_commits_processes_and_jobs(project, journal_uri):
     trial = run("--name", "big lr-sweep", PYTHON, "train.py", "results/1.csv", SLURM_JOB_ID="70551234")
     other = run(PYTHON, "train.py", "results/2.csv", SLURM_ARRAY_JOB_ID="88", SLURM_ARRAY_TASK_ID="3")
     for name in (f"out-{trial[:7]}-final.png", f"results/{trial}/loss.png", f"x{trial[:9].upper()}.pdf"):
         assert traced(name)[0][0] == trial, name
-    assert traced(trial[:5]) == [(trial, ["is the trial with this id"])]
+    assert traced(trial[:9]) == [(trial, ["is the trial with this id"])]
     for name in ("big lr-sweep", "big lr-sweep.png", "figures/plot_big lr-sweep_2.png"):
         assert traced(name) == [(trial, ["is called big lr-sweep"])], name
     assert traced("70551234") == [(trial, ["ran in job 70551234"])]
@@ -106,7 +99,7 @@ def test_names_ids_commits_processes_and_jobs(project):
 def test_nothing_is_found(project):
     run(PYTHON, "train.py", "results/1.csv")
     (project / "unknown").write_text("nobody wrote this")
-    for what, tried in (("unknown", "its content"), ("nowhere.png", "its path"), ("12", "a process id"), ("", "a job")):
+    for what, tried in (("unknown", "its content"), ("nowhere.png", "its path"), ("9" * 10, "a process id"), ("", "a job")):
         done = kleio("trace", what, check=1)
         assert f"behind {what!r}; tried: " in done.stderr
         assert tried in done.stderr
@@ -116,7 +109,7 @@ def test_nothing_is_found(project):
 
 def test_what_people_see(project):
     trial = run(PYTHON, "train.py", "results/1.csv")
-    shown = kleio("trace", "results/1.csv", check=0).stdout.splitlines()
+    shown = printed("trace", "results/1.csv").splitlines()
     assert shown[0].startswith(f"{trial[:7]}  completed  ")
     assert shown[0].endswith("train.py results/1.csv")
     assert shown[1].strip().startswith("created results/1.csv with exactly this content")

@@ -7,6 +7,7 @@ import os
 
 import pytest
 from commands import PYTHON, info, kleio, start, trials
+from conftest import patient
 from older import make_old
 
 from kleio.core.journal import open_journal, place
@@ -79,7 +80,7 @@ def test_who_may_only_read_is_told(tmp_path, monkeypatch, mongod_with_users):
     for user, role in (("w", "readWrite"), ("r", "read")):
         client[name].command("createUser", user, pwd="p", roles=[role])
     try:
-        uris = {user: f"mongodb://{user}:p@{server.address}/{name}" for user in "wr"}
+        uris = {user: patient(f"mongodb://{user}:p@{server.address}/{name}") for user in "wr"}
         open_journal(uris["w"]).close()
         client[name].journal.update_one({"_id": "schema"}, {"$set": {"version": 1}})
         assert "does not allow" in kleio("db", "upgrade", "--journal", uris["r"], check=1).stderr
