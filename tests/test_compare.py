@@ -65,6 +65,45 @@ def test_many_by_a_query_and_exported(records):
     assert os.listdir() == ["table.csv"]
 
 
+WRITTEN = {
+    "ls": ("ls", "-a", "--export", "t.csv", "2 rows"),
+    "stats": ("stats", "$1", "--export", "t.csv", "3 rows"),
+    "keys": ("stats", "$1", "--keys", "--export", "t.csv", "2 rows"),
+    "compare": ("compare", "$1", "$2", "--export", "t.csv", "3 rows"),
+    "plot": ("plot", "$1", "$2", "loss", "-o", "t.html", "2 curves"),
+    "one": ("plot", "$1", "loss", "--follow", "-o", "t.html", "1 curve"),
+    "get": ("get", "$1", "t.bin", "t.bin  1 B"),
+}
+
+
+@pytest.mark.parametrize("name", WRITTEN)
+def test_who_writes_a_file_says_so(local, capsys, name):
+    *words, told = WRITTEN[name]
+    made = {f"${n}": local.trial(losses(1.0, 2.0, 3.0), [("t.bin", b"1", {})], params={"lr": n}) for n in (1, 2)}
+    words = [made.get(word, word) for word in words]
+    path = words[-1]
+    assert (printed(*words), capsys.readouterr().err) == ("", f"kleio: {told} → {path}\n")
+    assert os.path.isfile(path)
+    os.unlink(path)
+    assert (printed("-q", *words), capsys.readouterr().err) == ("", "")
+    assert os.path.isfile(path)
+    if words[0] in ("plot", "get"):
+        os.unlink(path)
+        printed(*words, "--json")
+        assert (os.path.isfile(path), capsys.readouterr().err) == (True, "")
+
+
+def test_what_is_written_into_a_pipe_is_not_announced(local, capsys):
+    trial = local.trial(losses(1.0, 2.0))
+    os.mkfifo("pipe.csv")
+    with subprocess.Popen(["cat", "pipe.csv"], stdout=subprocess.PIPE, text=True) as reader:
+        writer = os.open("pipe.csv", os.O_WRONLY)  # until somebody reads
+        printed("stats", trial, "--key", "loss", "--export", "pipe.csv")
+        os.close(writer)
+        assert len(reader.communicate()[0].splitlines()) == 3
+    assert capsys.readouterr().err == ""
+
+
 def test_statistics_before_and_after_fit_the_terminal(local):
     many = {"train/loss": 0.123456789, "text": "long words " * 9, "accuracy": 123456.789, "tiny": -1.23456e-05}
     pair = [local.trial([many | {"accuracy": at / 3}]) for at in (1, 2)]

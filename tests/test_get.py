@@ -262,5 +262,5 @@ def test_who_writes_beside_another_leaves_his_file_alone(tmp_path):
 
 def test_what_is_told_on_stderr_can_be_silenced(kept):
     done = kleio("get", kept, "weights.pt", "--where", "epoch=5", check=0)
-    assert done.stderr == "kleio: weights.pt  18 B  epoch=5 val_loss=0.2  → weights.pt\n"
+    assert done.stderr == "kleio: weights.pt  18 B  epoch=5 val_loss=0.2 → weights.pt\n"
     assert kleio("-q", "get", kept, "weights.pt", "--force", check=0).stderr == ""

@@ -202,6 +202,7 @@ def test_exports(swept, capsys):
     words = ["-a", "--group-by", "params.method", "--columns", "loss_mean,count", "--sort", "loss_mean"]
     for name in ("t.csv", "t.json", "t.md", "t.tex", "t.parquet", "t.pkl"):
         assert printed("ls", *words, "--export", name) == ""
+        assert capsys.readouterr().err == f"kleio: 2 rows → {name}\n"
     lines = Path("t.csv").read_bytes().split(b"\r\n")
     assert lines == [b"params.method,loss_mean,count", b"adam,0.3125,4", b"sgd,1.4166666666666667,6", b""]
     assert Path("t.md").read_text() == (
@@ -214,7 +215,6 @@ def test_exports(swept, capsys):
 
     for frame in (pd.read_parquet("t.parquet"), pd.read_pickle("t.pkl")):
         assert frame.to_dict("list") == {"params.method": ["adam", "sgd"], "loss_mean": [0.3125, 8.5 / 6], "count": [4, 6]}
-    assert capsys.readouterr().err == ""
 
 
 def test_an_export_has_all_trials_and_says_when_it_has_not(swept, capsys):
@@ -224,9 +224,10 @@ def test_an_export_has_all_trials_and_says_when_it_has_not(swept, capsys):
     assert head[8:] == ["params.deep.flag", "params.method", "params.seed", "params.k", "summary.epoch", "summary.note",
                         'summary["train/acc"]', "summary.loss"]  # fmt: skip
     assert len(found) == 10
+    assert capsys.readouterr().err == "kleio: 10 rows → all.csv\n"
     printed("ls", "-a", "--export", "few.json", "-n", "3")
     assert len(json.loads(Path("few.json").read_text())) == 3
-    assert capsys.readouterr().err == "kleio: 3 of 10 rows; -n 0: all\n"
+    assert capsys.readouterr().err == "kleio: 3 rows → few.json\nkleio: 3 of 10 rows; -n 0: all\n"
 
 
 def test_what_is_cut_without_being_asked_is_said(journal_uri, workplace, capsys):
@@ -236,9 +237,11 @@ def test_what_is_cut_without_being_asked_is_said(journal_uri, workplace, capsys)
     journal.close()
     assert len(printed("ls", "-a").splitlines()) == 21
     assert capsys.readouterr().err == "kleio: these are the first 20; -n 0 lists all\n"
-    for words in ("-n 20", "-n 0", "--ids", "--group-by status", "--export x.md", "-n 21 --reverse", "-n 2 --columns id"):
+    for words in ("-n 20", "-n 0", "--ids", "--group-by status", "-n 21 --reverse", "-n 2 --columns id"):
         printed("ls", "-a", *words.split())
         assert capsys.readouterr().err == "", words
+    printed("ls", "-a", "--export", "x.md")
+    assert capsys.readouterr().err == "kleio: 21 rows → x.md\n"
 
 
 def refused(*words, kind=KleioError):

@@ -642,22 +642,22 @@ def test_following_into_a_file_and_into_a_pipe(running, book):
         subprocess.Popen([*words, "-o", "plot.html"], stderr=subprocess.PIPE) as file,
         subprocess.Popen([*words, "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as pipe,
     ):
-        followed(running, file, pipe)
+        followed(running, pipe)
+        pipe.send_signal(signal.SIGINT)
+        running.end()
+        for process, told in ((file, "kleio: 1 curve → plot.html\n"), (pipe, "")):
+            _, said = process.communicate(timeout=60)
+            assert (process.returncode, said.decode()) == (0, told)
     assert os.listdir() == ["plot.html"]
 
 
-def followed(running, file, pipe):
+def followed(running, pipe):
     assert len(json.loads(pipe.stdout.readline())[0]["y"]) == 1
     until(lambda: os.path.exists("plot.html"))
     before = os.stat("plot.html").st_ino
     running.log({"epoch": 1, "loss": 0.5})
     assert len(json.loads(pipe.stdout.readline())[0]["y"]) == 2
     until(lambda: os.stat("plot.html").st_ino != before)
-    pipe.send_signal(signal.SIGINT)
-    running.end()
-    for process in (file, pipe):
-        _, said = process.communicate(timeout=60)
-        assert (process.returncode, said) == (0, b"")
 
 
 def test_following_what_has_ended_shows_it_once(book):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from kleio.cli import render, render_compare
+from kleio.cli import render, render_compare, wording
 from kleio.cli.options import all_executions, as_json, reading
 from kleio.cli.selecting import several_trials
 from kleio.core import comparison
@@ -37,7 +37,9 @@ def compare(
         exporting.check(export)
     found = comparison.compare(with_.journal, entries, with_.config.cwd, all_executions)
     if export:
-        exporting.export(found.as_table(everything), export)
+        table = found.as_table(everything)
+        exporting.export(table, export)
+        with_.written(wording.several(len(table.rows), "row"), export)
     elif json:
         render.document(found.as_document(everything))
     else:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from kleio.cli import render, render_trials
+from kleio.cli import render, render_trials, wording
 from kleio.cli.options import (
     EVERY,
     all_executions,
@@ -89,6 +89,8 @@ def ls(with_: Reading, all_executions: bool, json: bool, **options: Any) -> None
     elif export or options["columns"] or options["group_by"]:
         table, total, kinds = lister.table(options["all_projects"], all_executions)
         render_trials.table(table, kinds, export, json, **manner)
+        if export:
+            with_.written(wording.several(len(table.rows), "row"), export)
         if total is not None and (export or options["group_by"] or options["limit"] is None):
             render.complain(f"{len(table.rows):,} of {total:,} rows; -n 0: all")
         found, more = table.rows, False

@@ -136,6 +136,11 @@ class Reading:
             del self.journal
         return self.journal
 
+    def written(self, what: str, path: str) -> None:
+        """Say what a file holds now, unless kleio is to be quiet."""
+        if not self.config["quiet"]:
+            render.written(what, path)
+
 
 def reading(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command ``--journal`` and a :class:`Reading`; a pipe that closes ends it without a word."""

@@ -107,6 +107,8 @@ def plot(
     else:
         chart.read(entries)
         shown.once(told=not keys)
+    if output is not None and shown.drawn and not json:
+        with_.written(wording.several(shown.drawn, "curve"), output)
 
 
 def _meant(with_: Reading, asked: Asked, words: tuple[str, ...]) -> tuple[list[Entry], list[str]]:
@@ -119,6 +121,9 @@ def _meant(with_: Reading, asked: Asked, words: tuple[str, ...]) -> tuple[list[E
 
 class _Shown:
     """A chart, in the way that was asked for: as a document, in a file, or on the terminal."""
+
+    drawn = 0
+    """How many curves were drawn last."""
 
     def __init__(self, chart: Chart, output: str | None, json: bool, look: Mapping[str, Any]) -> None:
         self._chart, self._output, self._json = chart, output, json
@@ -164,6 +169,7 @@ class _Shown:
             files.save(drawn, self._output, (self._size[0] or files.SIZE[0], self._size[1] or files.SIZE[1]))
         else:
             render_plot.show(drawn, *self._size)
+        self.drawn = len(curves)
 
     def _picture(self, curves: Sequence[Curve]) -> Picture | None:
         """Without anything in its texts that a terminal or a file would obey."""

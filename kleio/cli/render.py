@@ -65,6 +65,12 @@ def raw(data: bytes) -> None:
     sys.stdout.buffer.flush()
 
 
+def written(what: str, path: str) -> None:
+    """``3 rows → table.md``. What went into a pipe or a terminal is seen there."""
+    if os.path.isfile(path):
+        complain(f"{what} → {path}")
+
+
 def table(
     headings: Sequence[str],
     rows: Iterable[Sequence[str]],

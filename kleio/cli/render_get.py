@@ -7,7 +7,7 @@ import sys
 from contextlib import contextmanager
 
 from kleio.cli import wording
-from kleio.cli.render import complain, table
+from kleio.cli.render import complain, table, written
 from kleio.core.lookup import SHORT
 
 TYPE_CHECKING = False
@@ -57,7 +57,7 @@ def fetched(one: Fetch) -> None:
     if one.there:
         complain(f"{one.path} has this content already: {artifact.name}  {said}")
     else:
-        complain(f"{artifact.name}  {said}  → {one.path}")
+        written(f"{artifact.name}  {said}", one.path)
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from kleio.cli import render, render_stats
+from kleio.cli import render, render_stats, wording
 from kleio.cli.options import (
     all_executions,
     as_file,
@@ -67,7 +67,8 @@ def stats(
         asked, options["rows"] = replace(asked, where=options["rows"]), ()
     found = _chosen(Statistics(with_, asked.several(with_.journal, with_.config, trials), all_executions), options)
     if export is not None:
-        _export(found, keys, export, options["precision"])
+        count = _export(found, keys, export, options["precision"])
+        with_.written(wording.several(count, "row"), export)
     elif json:
         _document(found, keys)
     else:
@@ -100,11 +101,14 @@ def _ordered(found: Statistics, sort: Sequence[str], reverse: bool) -> Statistic
     return found if sort or not reverse else found[::-1]
 
 
-def _export(found: Statistics, keys: bool, path: str, precision: int | None) -> None:
+def _export(found: Statistics, keys: bool, path: str, precision: int | None) -> int:
+    """How many rows the file has."""
     from kleio.core import exporting
     from kleio.core.reading import listing
 
-    exporting.export(listing.figures(found) if keys else listing.table(found), path, precision)
+    table = listing.figures(found) if keys else listing.table(found)
+    exporting.export(table, path, precision)
+    return len(table.rows)
 
 
 def _document(found: Statistics, keys: bool) -> None:
