@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 def artifacts_of_a_trial(command: Callable[..., Any]) -> Callable[..., Any]:
     """The command gets ``entry``, ``names``, ``where`` and ``found``, the artifacts that are meant. Below ``reading``."""
 
-    @click.argument("words", metavar="[ID] [NAME]…", nargs=-1, shell_complete=suggested("first_id"))
+    @click.argument("words", metavar="[ID] [NAME]…", nargs=-1, shell_complete=suggested("id_and_artifacts"))
     @click.option("--where", metavar="QUERY", multiple=True,
                   help="logged with this: epoch=10, or \"epoch > 5 and val_loss < 0.3\"; repeatable, then all must hold")
     @click.option("--trial", "chosen", metavar="QUERY", multiple=True,

@@ -30,7 +30,7 @@ COMMANDS = {
     "export": "write trials for TensorBoard or MLflow, as tables or as plain files",
     "scrub": "take something out of everything that is stored for a trial",
     "db": "bring the journal up to date",
-    "completion": "print what makes a shell complete commands, options, ids and tags",
+    "completion": "print what makes a shell complete commands, options, ids, tags and names",
     "config": "show every setting and where it comes from",
 }
 """One module of this name in ``kleio.cli`` each, with a click command of this name in it (:func:`place_of`)."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from kleio.cli import render, render_compare, wording
-from kleio.cli.options import all_executions, as_json, reading
+from kleio.cli.options import all_executions, as_json, reading, suggested
 from kleio.cli.selecting import several_trials
 from kleio.core import comparison
 from kleio.core.errors import UsageError
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.option("--all", "everything", is_flag=True, help="what is the same as well")
-@click.option("--export", metavar="FILE", help="write the table to FILE.{csv,json,md,tex,parquet,pkl} instead")
+@click.option("--export", metavar="FILE", shell_complete=suggested("files"),
+              help="write the table to FILE.{csv,json,md,tex,parquet,pkl} instead")
 @all_executions
 @as_json
 @reading

@@ -1,7 +1,7 @@
 """``kleio completion bash|zsh|fish``, and the answer to what the shells then ask at each TAB.
 
-What is known of commands and options is asked of click; the journal, of ids and tags (:mod:`kleio.cli.suggesting`). Words of
-the command that is run are completed as without ``kleio`` before it: the shell is told where that command begins.
+What is known of commands and options is asked of click; the journal, of ids, tags and names (:mod:`kleio.cli.suggesting`).
+Words of the command that is run are completed as without ``kleio`` before it: the shell is told where that command begins.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ PATIENCE = 0.9
 """Seconds after which nothing is answered: somebody waits at a keyboard."""
 BASH = """\
 _kleio_completion() {
-    local response type value
+    local response type value typed
     response=$(COMP_LINE="$COMP_LINE" COMP_POINT="$COMP_POINT" _KLEIO_COMPLETE=bash "$1" 2>/dev/null)
     COMPREPLY=()
     while IFS=, read -r type value; do
@@ -41,6 +41,11 @@ _kleio_completion() {
             command) _kleio_command "$value" ;;
         esac
     done <<< "$response"
+    if [[ $COMP_WORDBREAKS == *:* ]]; then  # then bash replaces only what stands behind the last colon
+        typed=${COMP_LINE:0:COMP_POINT}
+        typed=${typed##*[[:space:]]}
+        COMPREPLY=("${COMPREPLY[@]#"${typed%"${typed##*:}"}"}")
+    fi
 }
 
 _kleio_command() {
@@ -147,7 +152,7 @@ SHELLS: dict[str, type[_Bash | _Zsh | _Fish]] = {"bash": _Bash, "zsh": _Zsh, "fi
 @click.command()
 @click.argument("shell", type=click.Choice(list(SHELLS)))
 def completion(shell: str) -> None:
-    """Print what makes a shell complete kleio's commands and options, ids and tags; evaluated where the shell is set up."""
+    """Print what makes a shell complete commands, options, ids, tags and names; evaluated where the shell is set up."""
     source = SHELLS[shell].source_template
     render.raw(source.encode())
 
@@ -171,6 +176,7 @@ def answer() -> int:
 def items(shell: _Bash | _Zsh | _Fish, words: list[str], incomplete: str) -> list[Item]:
     """What ``incomplete`` may become, which stands after ``kleio WORDS``."""
     group: Any = shell.cli
+    shell.ctx_args = {"obj": words}
     at = own_words(group.params, words)
     name = words[at] if at < len(words) else None
     begins = _child(words, at)
@@ -195,11 +201,13 @@ def items(shell: _Bash | _Zsh | _Fish, words: list[str], incomplete: str) -> lis
 
 def _asked_of_click(shell: _Bash | _Zsh | _Fish, words: list[str], incomplete: str) -> list[Item]:
     """click leaves an option away that stands before the value, with an equals sign."""
-    found = shell.get_completions(words, incomplete)
-    option, equals, _ = incomplete.partition("=")
-    if not (shell.joined and equals and option.startswith("-")):
+    option, equals, value = incomplete.partition("=") if "=" in incomplete else ("", "", incomplete)
+    descending = value.startswith("-") and (option or "".join(words[-1:])) == "--sort"
+    found = shell.get_completions(words, f"{option}{equals}{value[1:]}" if descending else incomplete)
+    before = (option + equals if option.startswith("-") and shell.joined else "") + ("-" if descending else "")
+    if not before:
         return found
-    return [CompletionItem(option + equals + one.value, help=one.help) for one in found if one.type == "plain"]
+    return [CompletionItem(before + one.value, help=one.help) for one in found if one.type == "plain"]
 
 
 def _child(words: Sequence[str], at: int) -> int | None:

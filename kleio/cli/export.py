@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from kleio.cli import render, render_trackers
-from kleio.cli.options import as_json, reading
+from kleio.cli.options import as_json, reading, suggested
 from kleio.cli.selecting import several_trials
 from kleio.core.exports import TARGETS, exported
 from kleio.core.reading.source import Source
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.option("--to", "target", required=True, nargs=2, metavar=f"{'|'.join(TARGETS)} DIR", type=(click.Choice(TARGETS), str),
+              shell_complete=suggested("target"),
               help="for which tool, and the directory to write to; of MLflow also sqlite:///FILE or the address of a server")
 @as_json
 @reading

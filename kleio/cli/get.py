@@ -9,7 +9,7 @@ import click
 
 from kleio.cli import render, render_get
 from kleio.cli.choosing_artifacts import artifacts_of_a_trial, nothing
-from kleio.cli.options import as_json, reading
+from kleio.cli.options import as_json, reading, suggested
 from kleio.core import artifact_query, fetching
 from kleio.core.errors import KleioError, UsageError
 from kleio.core.lookup import SHORT
@@ -28,7 +28,7 @@ STDOUT = "-"
 
 
 @click.command()
-@click.option("-o", "--output", metavar="PATH",
+@click.option("-o", "--output", metavar="PATH", shell_complete=suggested("files"),
               help="the file to write, or a directory, in which names are kept; - writes to stdout")
 @click.option("--all", "every", is_flag=True, help="every version, with a number in its name, not only the newest")
 @click.option("--force", is_flag=True, help="replace files that are there with other content")

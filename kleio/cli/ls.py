@@ -51,14 +51,14 @@ SHOWN = 20
 @click.option("--where", metavar="QUERY", multiple=True,
               help="for which this holds, as \"params.lr > 0.1 and status == 'completed'\"; repeatable, then all must hold")
 @by_words
-@click.option("--group-by", metavar="NAMES", multiple=True,
+@click.option("--group-by", metavar="NAMES", multiple=True, shell_complete=suggested("fields"),
               help="a row for all trials that have the same of these, as params.k,params.method: figures of numbers, counts of "
               "the rest")
-@click.option("--sort", metavar="NAME", multiple=True,
+@click.option("--sort", metavar="NAME", multiple=True, shell_complete=suggested("fields"),
               help="by this field, as summary.loss.min, or -created for the greatest first; of groups a column, as loss_mean; "
               "repeatable  [default: -created]")
 @click.option("--reverse", is_flag=True, help="the last first")
-@click.option("--columns", metavar="NAMES", multiple=True,
+@click.option("--columns", metavar="NAMES", multiple=True, shell_complete=suggested("fields"),
               help="these columns, as id,params.lr,summary.loss.min; of groups also count and loss_mean; repeatable")
 @click.option("-n", "--limit", metavar="N", type=click.IntRange(0, GREATEST),
               help=f"how many at most; 0: all  [default: {SHOWN}; with --group-by, --tail, --ids or --export all]")

@@ -67,14 +67,16 @@ def _finite(_: click.Context, __: click.Parameter, value: float | None) -> float
 
 
 @click.command(cls=_Plot)
-@click.argument("words", metavar="[ID]… [KEY]…", nargs=-1, shell_complete=suggested("ids"))
-@click.option("-x", "across", metavar="KEY", help="what x is: a statistic, time, or index for the number of the "
-              "point  [default: epoch, step or the like where all points have it, else time]")  # fmt: skip
+@click.argument("words", metavar="[ID]… [KEY]…", nargs=-1, shell_complete=suggested("ids_and_statistics"))
+@click.option("-x", "across", metavar="KEY", shell_complete=suggested("statistics"),
+              help="what x is: a statistic, time, or index for the number of the point  [default: epoch, step or the "
+                   "like where all points have it, else time]")
 @click.option("--smooth", metavar="[N]", type=float, callback=_finite,
               help=f"moving average: N below 1 is its weight, else a number of points; alone {SMOOTH}")
 @click.option("--log-x", is_flag=True, help="logarithmic x")
 @click.option("--log-y", is_flag=True, help="logarithmic y")
-@click.option("-o", "--output", metavar="FILE", help="write a file: .png, .svg, .pdf or .html")
+@click.option("-o", "--output", metavar="FILE", shell_complete=suggested("files"),
+              help="write a file: .png, .svg, .pdf or .html")
 @click.option("--follow", is_flag=True, help="draw anew while the trials run; q or Ctrl-C ends it")
 @click.option("--title", metavar="TEXT", help="what stands above")
 @click.option("--width", metavar="N", type=click.IntRange(20, files.LARGEST),

@@ -38,12 +38,12 @@ if TYPE_CHECKING:
 @click.option("--newest", is_flag=True, help="of the trials that are chosen so the newest")
 @click.option("--all-projects", "-a", is_flag=True, help="choose among trials of every project, not only of the one here")
 @click.option("--keys", is_flag=True, help="list the keys, with how many values each has, their range and the last")
-@click.option("--key", "--columns", "key", metavar="KEYS", multiple=True,
+@click.option("--key", "--columns", "key", metavar="KEYS", multiple=True, shell_complete=suggested("statistics"),
               help="only these columns, as epoch,loss, and rows that have any of them; repeatable")
 @click.option("--where", metavar="QUERY", multiple=True,
               help="rows for which this holds, as \"training and epoch < 5\"; repeatable, then all must hold; where no trial "
                    "is named, it chooses trials, as in other commands")
-@click.option("--sort", metavar="KEY", multiple=True,
+@click.option("--sort", metavar="KEY", multiple=True, shell_complete=suggested("statistics"),
               help="by this key, or -KEY for the greatest first; repeatable, the first counts most  [default: time]")
 @click.option("--reverse", is_flag=True, help="the last first")
 @click.option("-n", "--limit", metavar="N", type=click.IntRange(min=0), help="how many rows at most; 0: all")
