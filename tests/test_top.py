@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import re
 import signal
 import struct
 import termios
@@ -19,7 +20,7 @@ from processes import SECONDS, Terminal, line, started
 from rich.cells import cell_len
 
 from kleio.cli import render_top, watching, wording
-from kleio.cli.render_live import Screen
+from kleio.cli.render_live import LEAVE, Screen
 from kleio.core.choosing import Chosen
 from kleio.core.errors import UsageError
 from kleio.core.journal import open_journal
@@ -453,10 +454,19 @@ def test_a_list_is_drawn_again_and_again(workplace):
         assert ls.shows("second", "broken").startswith("ID")
         assert columns.shows("second  broken").startswith("second  broken\nfirst   completed\n")
         columns.shrink(2, 40)
-        columns.shows("q: quit · 1 more lines")
+        columns.shows("q: quit · 1 more line")
         ls.type(b"q")
         columns.type(b"\x03")
         assert (ls.over(), columns.over()) == (0, 0)
+    *_, heading, second, first = left(ls)
+    assert (heading[:2], "broken" in second, "completed" in first) == ("ID", True, True)
+    assert left(columns) == ["second  broken", "… 1 more line"]
+
+
+def left(quitted):
+    """The lines that stay on the ordinary screen, without colours."""
+    behind = re.sub(r"\x1b\[[\d;]*m", "", quitted.seen.rpartition(LEAVE.encode())[2].decode())
+    return [line.rstrip() for line in behind.splitlines()]
 
 
 def test_a_journal_that_comes_to_be_meanwhile(workplace):
@@ -466,6 +476,23 @@ def test_a_journal_that_comes_to_be_meanwhile(workplace):
         ls.shows("completed")
         ls.process.terminate()
         assert ls.over() == 0
+
+
+@pytest.mark.parametrize("columns", [[], ["--columns", "name,status"]], ids=["", "columns"])
+def test_a_journal_that_is_deleted_meanwhile(workplace, home, columns):
+    kleio("--name", "first", "true", check=0)
+    with Top(*WATCH, *columns) as ls:
+        ls.shows("first", "completed")
+        for path in home.glob("journal.db*"):
+            path.unlink()
+        assert "first" not in ls.shows("there is no journal")
+        kleio("--name", "second", "true", check=0)
+        ls.shows("second", "completed")
+        (home / "journal.db").rename(home / "elsewhere.db")
+        ls.shows("there is no journal")
+        ls.type(b"q")
+        assert ls.over() == 0
+    assert [line[:19] for line in left(ls)] == ["there is no journal"]
 
 
 def test_followed_by_a_program(workplace):

@@ -127,16 +127,16 @@ def _watch(with_: Reading, asked: Listing, options: dict[str, Any], all_executio
             render_trials.trials(found, projects, json, precision, header)
 
     def frame(found: Result | list[dict[str, Any]], columns: int, _: int) -> list[str]:
+        if not (found.table.rows if isinstance(found, Result) else found):
+            return [_nothing(with_, options)[:columns]]
         if isinstance(found, Result):
             return render_trials.table_on_a_terminal(found.table, found.kinds, columns, precision, header)
-        if not found:
-            return [_nothing(with_, options)[:columns]]
         return render_trials.on_a_terminal(found, projects, columns, precision or DIGITS, header)
 
     if json or not watching.is_possible():
         watching.follow(show, options["watch"])
     else:
-        watching.watch(look, frame, options["watch"])
+        watching.watch(look, frame, options["watch"], stays=True)
 
 
 def _checked(options: dict[str, Any], json: bool) -> tuple[int | None, str | None]:

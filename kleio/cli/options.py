@@ -130,8 +130,8 @@ class Reading:
         return open_journal(self.config["journal"], timeout=self.config["timeout"], writing=False)
 
     def present(self) -> Journal:
-        """The journal; opened anew if there was none the last time, for who looks more than once."""
-        if self.journal.absent:
+        """The journal; opened anew if there was none the last time, or there is another, for who looks more than once."""
+        if self.journal.absent or self.journal.gone:
             self.journal.close()
             del self.journal
         return self.journal

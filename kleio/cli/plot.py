@@ -218,7 +218,7 @@ class _Followed:
 
     def read(self) -> bool:
         """Take in what is new; whether any of the trials still runs. That is asked first: what has ended is read to its end."""
-        journal = self._with.present()
+        journal = self._with.journal
         entries = view.from_here([journal.entry(one.id) or one for one in self._chart.entries], spool_root(self._with.config))
         live = any(entry.status in HELD for entry in entries)
         self._late |= self._chart.read(entries, gaps=not live)

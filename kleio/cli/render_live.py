@@ -46,12 +46,13 @@ class Screen:
         self._write(ENTER)
         self.forget()
 
-    def leave(self) -> None:
-        """Give it back as it was. A terminal that is gone takes nothing back."""
+    def leave(self, lines: Sequence[str] = ()) -> None:
+        """Give it back as it was, and write ``lines`` there. A terminal that is gone takes nothing back."""
         try:
             self._write(LEAVE)
             if self._before is not None:
                 termios.tcsetattr(self._typed, termios.TCSADRAIN, self._before)
+            self._write("".join(f"{line}\x1b[0m\n" for line in lines))
         except (OSError, termios.error):
             pass
         self._before = None

@@ -44,24 +44,28 @@ def watch(
     pressed: Callable[[str], object] = lambda _: None,
     hint: Callable[[], str] = lambda: "q: quit",
     over: Callable[[T], bool] = lambda _: False,
+    stays: bool = False,
 ) -> None:
     """Show what ``look`` finds until q or Ctrl-C is pressed, a signal asks to end, or it is ``over``.
 
     ``frame`` makes lines of it, for so many columns and lines; ``pressed`` is told of every other key, and ``hint`` says below
-    which there are. The first look raises what goes wrong; of a later one it is said below, and the next is tried.
+    which there are. The first look raises what goes wrong; of a later one it is said below, and the next is tried. What was
+    seen last ``stays`` on the terminal, or is gone as if it had not been there.
     """
     with _noted() as note:
         looking = Looking(look, every, look())
         screen = Screen()
         screen.enter()
+        seen: list[str] = []
         try:
             looking.begin(note[1])
-            _show(looking, screen, note[0], frame, pressed, hint, over)
+            for seen in _shown(looking, screen, note[0], frame, pressed, hint, over):  # noqa: B007 - the last is left
+                pass
         except OSError:
             pass  # the terminal is gone
         finally:
             looking.over.set()
-            screen.leave()
+            screen.leave(seen if stays else ())
 
 
 class Looking(Generic[T]):
@@ -100,7 +104,7 @@ class Looking(Generic[T]):
         return f"for {wording.span(time.monotonic() - self._since)}: {self.problem}" if self.problem else ""
 
 
-def _show(
+def _shown(
     looking: Looking[T],
     screen: Screen,
     note: int,
@@ -108,17 +112,18 @@ def _show(
     pressed: Callable[[str], object],
     hint: Callable[[], str],
     over: Callable[[T], bool],
-) -> None:
+) -> Iterator[list[str]]:
+    """Each frame, once it is on the screen."""
     typed = [0] if os.isatty(0) else []
-    while True:
-        if over(looking.found):
-            return
+    while not over(looking.found):
         columns, rows = size = screen.size()
         made = frame(looking.found, columns, rows - 1)
         unseen = len(made) - (rows - 1)
-        said = looking.complaint() or f"{hint()}{f' · {unseen} more lines' if unseen > 0 else ''}"
+        more = wording.several(unseen, "more line") if unseen > 0 else ""
+        said = looking.complaint() or " · ".join(filter(None, [hint(), more]))
         below = _below(said, bool(looking.problem), columns)
         screen.draw([*made[: rows - 1], *[""] * (rows - 1 - len(made)), below], size)
+        yield [*made[: rows - 1], *([below] if looking.problem else [f"… {more}"] if more else [])]
         ready = select.select([note, *typed], [], [])[0]
         if note in ready and not _heeded(os.read(note, 4096), screen):
             return

@@ -123,6 +123,11 @@ class Journal(ABC):
     warning: str | None = None
     """What its user should know about the place where it lies, if anything."""
 
+    @property
+    def gone(self) -> bool:
+        """Whether what was opened is no longer what lies at its address: who looks again opens it anew."""
+        return False
+
     @abstractmethod
     def close(self) -> None:
         """Give its connections back."""

@@ -99,7 +99,7 @@ class SqliteFile(Journal):
                     os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
                 elif not os.access(self.path, os.W_OK):  # SQLite would open it for reading
                     raise PermissionError(errno.EACCES, "the file may only be read")
-                self._file = _identity(self.path)
+            self._file = _identity(self.path)
         except OSError as error:
             raise (JournalError if error.errno in MISNAMED else JournalUnreachable)(
                 f"cannot write the journal {self.path}: {error.strerror}; "
@@ -265,6 +265,10 @@ class SqliteFile(Journal):
         if there != self._file:
             what = "has been deleted or moved" if there is None else "has been replaced by another file"
             raise JournalUnreachable(f"the journal {self.path} {what} since it was opened")
+
+    @property
+    def gone(self) -> bool:
+        return self._file is not None and _identity(self.path) != self._file
 
     def _rows(self, sql: str, values: Sequence[Any] = ()) -> list[Any]:
         with self._mutex, self._told():
