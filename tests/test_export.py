@@ -190,7 +190,7 @@ def test_a_full_disk_is_told_of_with_the_path_and_leaves_nothing(trial, workplac
 
 def test_tables_and_back(trial, workplace, capsys):
     assert call("export", trial, "--to", "csv", "out") == 0
-    assert "left out: 9 artifacts" in capsys.readouterr().err
+    assert f"kleio: left out: 9 artifacts, of {trial[:7]}\n" in capsys.readouterr().err
     assert sorted(os.listdir("out")) == [f"{trial[:12]}.csv", "trials.csv"]
     with open("out/trials.csv", newline="") as file:
         (line,) = csv.DictReader(file)
@@ -223,7 +223,10 @@ def test_tables_and_back(trial, workplace, capsys):
 def test_event_files_and_back(trial, workplace, capsys):
     assert call("export", trial, "--to", "tensorboard", "out") == 0
     assert call("export", trial, "--to", "tensorboard", "out") == 0
-    assert "left out: 1 values that are neither numbers nor texts, 9 artifacts" in capsys.readouterr().err
+    assert [line for line in capsys.readouterr().err.splitlines() if "left out" in line][2:] == [
+        f"kleio: left out: 1 values that are neither numbers nor texts, of {trial[:7]}",
+        f"kleio: left out: 9 artifacts, of {trial[:7]}",
+    ]
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
     from tensorboard.plugins.hparams import metadata
 

@@ -332,7 +332,17 @@ def test_cells_and_times_that_are_not_taken_are_counted(workplace, capsys):
     (workplace / "a.csv").write_text("a,time\n1,1700000000,3,4\n" + "".join(
         f"2,{one}\n" for one in ("nan", "inf", "1e300", "9999-99-99", "")))
     assert call("import", "csv", "a.csv") == 0
-    assert "left out: 2 cells that are in no column, 5 values of time that are no time" in capsys.readouterr().err
+    (workplace / "b.csv").write_text("a,time\n1,1700000000,3\n")
+    capsys.readouterr()
+    assert call("import", "csv", "a.csv", "b.csv") == 0
+    assert capsys.readouterr().err.splitlines() == [
+        "kleio: left out: 3 cells that are in no column, of 2 runs",
+        "kleio: left out: 5 values of time that are no time, of a",
+    ]
+    assert call("import", "csv", "a.csv", "b.csv", "--json") == 0
+    assert [one["left_out"] for one in told(capsys)] == [
+        {"cells that are in no column": 2, "values of time that are no time": 5}, {"cells that are in no column": 1},
+    ]  # fmt: skip
 
 
 def test_directories_of_lightning(workplace, capsys):

@@ -11,6 +11,7 @@ from kleio.cli import render, render_trackers
 from kleio.cli.options import as_json, reading, suggested
 from kleio.cli.selecting import several_trials
 from kleio.core.exports import TARGETS, exported
+from kleio.core.lookup import SHORT
 from kleio.core.reading.source import Source
 from kleio.core.wholefile import unwound
 
@@ -41,4 +42,6 @@ def export(with_: Reading, entries: list[Entry], target: tuple[str, str], json: 
                 render_trackers.exported(one)
     if json:
         render.document([render_trackers.export_document(one) for one in found])
+    else:
+        render_trackers.left_out([(one.trial[:SHORT], one.left_out) for one in found], "trial")
     return render_trackers.written(found)

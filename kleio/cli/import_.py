@@ -40,4 +40,6 @@ def import_(ctx: click.Context, /, kind: str, places: tuple[str, ...], tag: tupl
         journal.settle()
     if json:
         render.document([render_trackers.as_document(one) for one in found])
+    else:
+        render_trackers.left_out([(one.name, one.left_out) for one in found], "run")
     return render_trackers.summed_up(found)

@@ -13,7 +13,7 @@ from kleio.core.lookup import SHORT
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from typing import Any
 
     from kleio.core.exports import Exported
@@ -64,6 +64,14 @@ def imported(one: Recorded) -> None:
         complain(f"{one.name}: {one.reason}{'' if one.trial else f' ({one.place})'}")
     if one.fate == "scrubbed":
         complain(f"{one.name}: something was scrubbed from this trial; it is left as it is")
+
+
+def left_out(of: Sequence[tuple[str, Mapping[str, int]]], what: str) -> None:
+    """A line for each kind of what has no place, however many it is of: names, each with counts by their kinds."""
+    for kind in dict.fromkeys(kind for _, counts in of for kind in counts):
+        whose = [name for name, counts in of if kind in counts]
+        total = sum(counts.get(kind, 0) for _, counts in of)
+        complain(f"left out: {total:,} {kind}, of {whose[0] if len(whose) == 1 else wording.several(len(whose), what)}")
 
 
 def as_document(one: Recorded) -> dict[str, Any]:

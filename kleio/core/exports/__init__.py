@@ -6,7 +6,7 @@ One module a target writes a trial (:data:`TARGETS`); :mod:`kleio.core.exports.m
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
 
 from kleio.core.errors import JournalUnreachable, KleioError, in_words
@@ -14,7 +14,7 @@ from kleio.core.exports.material import Material
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from kleio.core.reading.source import Source
     from kleio.core.trial import Entry
@@ -28,7 +28,8 @@ It raises KleioError where nothing can be written at all."""
 class Exported:
     """What became of a trial. ``path`` is where it is now, None where it could not be written, for a ``reason``.
 
-    ``points`` and ``artifacts`` count what was written; ``remarks`` say what was not.
+    ``points`` and ``artifacts`` count what was written, ``left_out`` by its kind what the target has no place for; ``remarks``
+    say what else was not written.
     """
 
     trial: str
@@ -38,6 +39,7 @@ class Exported:
     artifacts: int = 0
     reason: str | None = None
     remarks: tuple[str, ...] = ()
+    left_out: Mapping[str, int] = field(default_factory=dict)
 
 
 def exported(
@@ -58,4 +60,5 @@ def exported(
             except (KleioError, OSError) as error:
                 yield Exported(entry.id, entry.name, None, reason=in_words(error))
             else:
-                yield Exported(entry.id, entry.name, path, material.points, material.kept, None, tuple(material.remarks))
+                told = None, tuple(material.remarks), material.left_out
+                yield Exported(entry.id, entry.name, path, material.points, material.kept, *told)

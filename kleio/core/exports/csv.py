@@ -48,7 +48,6 @@ class Tables:
             material.leave_out("artifacts", artifacts)
         self._lines[material.id] = _line(material, name)
         self._save()
-        material.settle()
         return path
 
     def _read(self) -> dict[str, dict[str, str]]:

@@ -28,13 +28,15 @@ TOLD = 10_000
 
 
 class Material:
-    """One trial. ``points`` and ``kept`` count the rows and artifacts that were taken, ``remarks`` say what was left out."""
+    """One trial. ``points`` and ``kept`` count the rows and artifacts that were taken, ``left_out`` what the target has no
+    place for; ``remarks`` say what else was not written.
+    """
 
     def __init__(self, source: Source, entry: Entry, say: Callable[[str, int], None]) -> None:
         self.entry, self._source, self._say = entry, source, say
         self.points = self.kept = 0
         self.remarks: list[str] = []
-        self._left: dict[str, int] = {}
+        self.left_out: dict[str, int] = {}
 
     @property
     def id(self) -> str:
@@ -131,13 +133,7 @@ class Material:
 
     def leave_out(self, what: str, count: int = 1) -> None:
         """Count what the target has no place for."""
-        self._left[what] = self._left.get(what, 0) + count
-
-    def settle(self) -> None:
-        """Put it into a remark."""
-        if self._left:
-            self.remarks.append(f"left out: {', '.join(f'{count:,} {what}' for what, count in self._left.items())}")
-            self._left = {}
+        self.left_out[what] = self.left_out.get(what, 0) + count
 
 
 class _Taken:

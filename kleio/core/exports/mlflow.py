@@ -50,7 +50,6 @@ class Store:
             experiment = self._experiment(material.entry.trial.project)
             run = _Run(self._client, experiment, material)
             run.write_or_take_away()
-        material.settle()
         return os.path.join(self._directory, experiment, run.id) if self._directory else f"{address(self._uri)}#{run.id}"
 
     def _experiment(self, project: str) -> str:

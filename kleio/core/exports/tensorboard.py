@@ -37,7 +37,6 @@ class EventFiles:
         name = f"events.out.tfevents.{int(material.started):010d}.{host.replace('/', '_')}.{int(material.id[:6], 16)}.0"
         with laid(self._top, material.title, material.id) as (directory, path), open(f"{directory}/{name}", "wb") as file:
             _Events(file, material).write()
-        material.settle()
         return path
 
 

@@ -12,7 +12,7 @@ import os
 import shutil
 import time
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from kleio.core import output, redact
@@ -60,7 +60,8 @@ class Into:
 class Recorded:
     """What became of a run. ``fate`` is imported, updated, unchanged, scrubbed (and therefore left as it is) or failed.
 
-    ``points`` and ``artifacts`` count what was added now; ``reason`` says why it, or the rest of it, could not be read.
+    ``points`` and ``artifacts`` count what was added now, ``left_out`` by its kind what was not taken of all that is there;
+    ``reason`` says why it, or the rest of it, could not be read.
     """
 
     fate: str
@@ -71,6 +72,7 @@ class Recorded:
     artifacts: int = 0
     reason: str | None = None
     remarks: tuple[str, ...] = ()
+    left_out: Mapping[str, int] = field(default_factory=dict)
 
     @classmethod
     def failed(cls, damage: Damage) -> Recorded:
@@ -99,10 +101,8 @@ def record(kind: str, run: Run, into: Into, say: Callable[[int], None]) -> Recor
             own.close()
         index(into.journal, own.trial)
     fate = "imported" if entry is None else "updated" if own.changed else "unchanged"
-    left = [f"left out: {', '.join(f'{count:,} {what}' for what, count in run.left_out.items())}"] if run.left_out else []
-    return Recorded(
-        fate, run.name, run.place, own.trial, own.points, own.artifacts, run.damaged, (*run.remarks, *left)
-    )
+    told = run.damaged, tuple(run.remarks), run.left_out
+    return Recorded(fate, run.name, run.place, own.trial, own.points, own.artifacts, *told)
 
 
 @contextmanager
