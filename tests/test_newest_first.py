@@ -10,6 +10,7 @@ from dataclasses import replace
 
 import pytest
 from commands import PYTHON, kleio, script, trials, until
+from processes import SECONDS
 
 from kleio.core import statistics
 from kleio.core.config import Config, spool_root
@@ -65,7 +66,8 @@ def logged(uri):
         journal.close()
 
 
-def test_the_newest_is_there_though_an_older_one_never_gets_through(tmp_path, journal_uri):
+def test_the_newest_is_there_though_an_older_one_never_gets_through(tmp_path, journal_uri, monkeypatch):
+    monkeypatch.setenv("KLEIO_DRAIN", "600")
     kind = ("sqlite", "SqliteJournal") if journal_uri.startswith("sqlite") else ("mongo", "MongoJournal")
     program = STUCK.replace("{module}", kind[0]).replace("{name}", kind[1])
     process = subprocess.Popen(
@@ -74,8 +76,7 @@ def test_the_newest_is_there_though_an_older_one_never_gets_through(tmp_path, jo
     )  # fmt: skip
     try:
         assert process.stdout.readline() == "ready\n"
-        while process.stderr.readline() != "stuck\n":
-            pass
+        assert "stuck\n" in iter(process.stderr.readline, "")
         process.send_signal(signal.SIGTERM)
         until(lambda: logged(journal_uri) == [("state", 3)])
         until(lambda: trials()[0]["summary"].get("x"))  # nor do the other streams wait
@@ -203,19 +204,19 @@ def test_what_is_just_being_sent_is_not_sent_twice(source, journal_uri):
     def slow(sha256, path):
         sent.append(sha256)
         sending.set()
-        assert go_on.wait(30)
+        assert go_on.wait(SECONDS)
         return put(sha256, path)
 
     journal.put_blob = slow
     shipper = Shipper(source, journal, lambda _: True, {})
     uploader = threading.Thread(target=shipper.round)
     uploader.start()
-    assert sending.wait(30)
+    assert sending.wait(SECONDS)
     newest = threading.Thread(target=shipper.ship_newest, args=(lambda: True,))
     newest.start()
     go_on.set()
-    uploader.join(30)
-    newest.join(30)
+    uploader.join(SECONDS)
+    newest.join(SECONDS)
     assert len(sent) <= 2  # once more at most, to find that it is there
     assert read(journal) == [1]
     assert [one for one in journal.traces("bytes:", prefix=True) if one.key.endswith(":")] == []

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import random
 
 import pytest
-from commands import PYTHON, info, kleio, script, trials
+from commands import PYTHON, info, kleio, printed, read, script, trials
 
 from kleio.core import lineage
 from kleio.core.findings import resumed_from
@@ -36,11 +35,15 @@ print(len(k.load_statistic("epoch", all_executions=True)), len(k.load_artifacts(
 """
 
 
-def train(tmp_path, dies_after, check, text=TRAINING):
-    path = script(tmp_path, IMPORT + text)
-    # the argument says when to die: it is no part of the work
-    (tmp_path / "pyproject.toml").write_text('[tool.kleio]\nvolatile = ["--die"]\n')
-    return kleio(PYTHON, path, "--die", str(dies_after), cwd=tmp_path, check=check)
+@pytest.fixture(autouse=True)
+def here(workplace):
+    """One says when to die by an argument that is no part of the work."""
+    (workplace / "pyproject.toml").write_text('[tool.kleio]\nvolatile = ["--die"]\n')
+    return workplace
+
+
+def train(here, dies_after, check, text=TRAINING):
+    return kleio(PYTHON, script(here, IMPORT + text), "--die", str(dies_after), check=check)
 
 
 def curve(uri, trial, all_executions=False):
@@ -52,10 +55,10 @@ def curve(uri, trial, all_executions=False):
         journal.close()
 
 
-def test_a_resumed_run_reads_as_one_curve(tmp_path, journal_uri):
-    train(tmp_path, 7, 1)
-    train(tmp_path, 9, 1)
-    done = train(tmp_path, 99, 0)
+def test_a_resumed_run_reads_as_one_curve(here, journal_uri):
+    train(here, 7, 1)
+    train(here, 9, 1)
+    done = train(here, 99, 0)
     assert done.stdout.splitlines() == [
         "[1, 2, 3, 4, 5, 6, 7, 8, 9, 10] [2, 4, 6, 8, 10]",
         "12 5",
@@ -65,83 +68,83 @@ def test_a_resumed_run_reads_as_one_curve(tmp_path, journal_uri):
     assert curve(journal_uri, trial["id"], all_executions=True) == [*range(1, 8), 7, 8, 9, 9, 10]
     assert trial["summary"]["epoch"]["count"] == 10
     assert trial["summary"]["loss"] == {"last": 310, "min": 101, "max": 310, "mean": 165.5, "count": 10}
-    everything = json.loads(kleio("info", "--json", "--all-executions", trial["id"], check=0).stdout)
+    everything = read("info", "--json", "--all-executions", trial["id"])
     assert everything["summary"]["epoch"]["count"] == 12
-    text = kleio("info", trial["id"], check=0).stdout
+    text = printed("info", trial["id"])
     assert "execution 2 went on from weights epoch=6: what execution 1 logged after it, and any between, is not counted" in text
     assert "curves go back" not in text
 
 
-def test_a_branch_of_it_inherits_the_one_curve(tmp_path, journal_uri):
-    train(tmp_path, 7, 1)
-    train(tmp_path, 99, 0)
+def test_a_branch_of_it_inherits_the_one_curve(here, journal_uri):
+    train(here, 7, 1)
+    train(here, 99, 0)
     parent = trials()[0]["id"]
-    kleio("branch", "--timestamp", "epoch=8", parent, cwd=tmp_path, check=0)
+    kleio("branch", "--timestamp", "epoch=8", parent, check=0)
     child = next(one for one in trials() if one["parent"])
     assert child["id"] != parent
     assert curve(journal_uri, child["id"]) == list(range(1, 11))
     assert child["summary"]["epoch"]["count"] == 10
 
 
-def test_resuming_from_what_a_branch_inherits(tmp_path, journal_uri):
-    train(tmp_path, 99, 0)
+def test_resuming_from_what_a_branch_inherits(here, journal_uri):
+    train(here, 99, 0)
     parent = trials()[0]["id"]
     text = TRAINING.replace('k.latest_artifact("weights")', 'k.load_artifacts("weights", {"epoch": 2})[-1]')
-    (tmp_path / "back.py").write_text(IMPORT + text)
-    kleio("branch", "--timestamp", "epoch=8", parent, "--", PYTHON, "back.py", "--die", "99", cwd=tmp_path, check=0)
+    (here / "back.py").write_text(IMPORT + text)
+    kleio("branch", "--timestamp", "epoch=8", parent, "--", PYTHON, "back.py", "--die", "99", check=0)
     child = next(one for one in trials() if one["parent"])
     assert curve(journal_uri, child["id"]) == list(range(1, 11))
     assert curve(journal_uri, child["id"], all_executions=True) == [*range(1, 9), *range(3, 11)]
     assert child["summary"]["loss"]["count"] == 10
 
 
-def test_beginning_anew_gives_up_everything_before(tmp_path, journal_uri):
+def test_beginning_anew_gives_up_everything_before(here):
     text = "import sys\nk.resume_from(None)\nk.log_statistic(epoch=1, n=k.execution)\nsys.exit(k.execution < 3)\n"
     for check in (1, 1, 0):
-        train(tmp_path, 0, check, text)
+        train(here, 0, check, text)
     (trial,) = trials()
     assert trial["summary"]["n"] == {"last": 3, "min": 3, "max": 3, "mean": 3, "count": 1}
-    assert "execution 3 began anew" in kleio("info", trial["id"], check=0).stdout
+    assert "execution 3 began anew" in printed("info", trial["id"])
 
 
-def test_offline_runs_resume_the_same(tmp_path, monkeypatch, journal_uri):
+def test_offline_runs_resume_the_same(here, monkeypatch, journal_uri):
     monkeypatch.setenv("KLEIO_OFFLINE", "1")
-    train(tmp_path, 7, 1)
-    done = train(tmp_path, 99, 0)
+    train(here, 7, 1)
+    done = train(here, 99, 0)
     assert done.stdout.splitlines()[0] == "[1, 2, 3, 4, 5, 6, 7, 8, 9, 10] [2, 4, 6, 8, 10]"
     monkeypatch.delenv("KLEIO_OFFLINE")
-    kleio("sync", cwd=tmp_path, check=0)
+    kleio("sync", check=0)
     (trial,) = trials()
     assert trial["summary"]["epoch"]["count"] == 10
     assert curve(journal_uri, trial["id"]) == list(range(1, 11))
 
 
-def test_info_warns_where_epochs_go_back_and_nothing_was_said(tmp_path):
+def test_info_warns_where_epochs_go_back_and_nothing_was_said(here):
     text = "import sys\nfor epoch in range(1, 4): k.log_statistic(epoch=epoch)\nsys.exit(k.execution < 2)\n"
-    train(tmp_path, 0, 1, text)
-    assert "go back" not in kleio("info", trials()[0]["id"], check=0).stdout
-    train(tmp_path, 0, 0, text)
-    text = kleio("info", trials()[0]["id"], check=0).stdout
+    train(here, 0, 1, text)
+    assert "go back" not in printed("info", trials()[0]["id"])
+    train(here, 0, 0, text)
+    text = printed("info", trials()[0]["id"])
     assert "epoch begins at 1 in execution 2, though execution 1 had come to 3" in text
     assert info(trials()[0]["id"])["summary"]["epoch"]["count"] == 6
 
 
-def test_folds_that_each_count_their_epochs_are_no_going_back(tmp_path):
+def test_folds_that_each_count_their_epochs_are_no_going_back(here):
     text = """
 import sys
 for n in range(5 * (k.execution - 1), 10 if k.execution == 2 else 5):
     k.log_statistic(fold=n // 4, epoch=n % 4)
 sys.exit(k.execution < 2)
 """
-    train(tmp_path, 0, 1, text)
-    train(tmp_path, 0, 0, text)
-    assert "go back" not in kleio("info", trials()[0]["id"], check=0).stdout
+    train(here, 0, 1, text)
+    train(here, 0, 0, text)
+    assert "go back" not in printed("info", trials()[0]["id"])
 
 
-def test_what_comes_late_of_the_execution_that_was_resumed_from_is_summarised_as_well(tmp_path, journal_uri):
+def test_what_comes_late_of_the_execution_that_was_resumed_from_is_summarised_as_well(here, journal_uri):
     """Its launcher was killed on another machine, with records still in the spool there."""
-    train(tmp_path, 7, 1)
-    train(tmp_path, 99, 0)
+    train(here, 7, 1)
+    train(here, 99, 0)
     (trial,) = trials()
     first = trial["executions"][0]["id"]
     journal = open_journal(journal_uri)
@@ -165,46 +168,46 @@ print(len(k.load_statistic("n", all_executions=True)), [one["late"] for one in k
 """
 
 
-def branch(tmp_path, parent, number, options=("--timestamp", "epoch=2"), text=ANEW):
-    (tmp_path / "rn.py").write_text("import sys\n" + IMPORT + text)
-    done = kleio("branch", *options, parent, "--", PYTHON, "rn.py", str(number), cwd=tmp_path, check=0)
+def branch(here, parent, number, options=("--timestamp", "epoch=2"), text=ANEW):
+    (here / "rn.py").write_text("import sys\n" + IMPORT + text)
+    done = kleio("branch", *options, parent, "--", PYTHON, "rn.py", str(number), check=0)
     return trials()[0], done.stdout.splitlines()
 
 
-def test_a_branch_that_begins_anew_has_nothing_of_what_it_inherits(tmp_path, journal_uri):
-    path = script(tmp_path, "import sys\n" + IMPORT + ANEW, "rn.py")
-    kleio(PYTHON, path, "100", cwd=tmp_path, check=0)
+def test_a_branch_that_begins_anew_has_nothing_of_what_it_inherits(here, journal_uri):
+    path = script(here, "import sys\n" + IMPORT + ANEW, "rn.py")
+    kleio(PYTHON, path, "100", check=0)
     parent = trials()[0]["id"]
     late = f"a = k.analysis({parent!r})\na.log_statistic(at=a.load_artifacts('w')[0], late=7)\n"
-    evaluate = script(tmp_path, IMPORT + late, "e.py")
-    kleio(PYTHON, evaluate, cwd=tmp_path, check=0)
+    evaluate = script(here, IMPORT + late, "e.py")
+    kleio(PYTHON, evaluate, check=0)
 
-    child, printed = branch(tmp_path, parent, 200)
-    assert printed == ["[201, 202, 203, 204] [1, 2, 3, 4]", "6 []"]
+    child, said = branch(here, parent, 200)
+    assert said == ["[201, 202, 203, 204] [1, 2, 3, 4]", "6 []"]
     assert curve(journal_uri, child["id"]) == [1, 2, 3, 4]
     assert child["summary"]["n"] == {"last": 204, "min": 201, "max": 204, "mean": 202.5, "count": 4}
     assert "late" not in child["summary"]
-    told = kleio("info", child["id"], check=0).stdout
+    told = printed("info", child["id"])
     assert "execution 1 began anew" in told
     assert "go back" not in told
     assert "in trial" not in told.partition("analyses")[2]
-    everything = json.loads(kleio("info", "--json", "--all-executions", child["id"], check=0).stdout)["summary"]
+    everything = read("info", "--json", "--all-executions", child["id"])["summary"]
     assert (everything["n"]["count"], everything["late"]["count"]) == (6, 1)
 
     plain = ANEW.replace('k.resume_from(k.latest_artifact("ck"))', "")
-    grandchild, printed = branch(tmp_path, child["id"], 300, text=plain)
-    assert printed == ["[201, 202, 301, 302, 303, 304] [1, 2, 1, 2, 3, 4]", "8 []"]
+    grandchild, said = branch(here, child["id"], 300, text=plain)
+    assert said == ["[201, 202, 301, 302, 303, 304] [1, 2, 1, 2, 3, 4]", "8 []"]
     assert grandchild["summary"]["n"]["count"] == 6
-    assert "epoch begins at 1 in execution 1, though what is inherited had come to 2" in kleio(
-        "info", grandchild["id"], check=0
-    ).stdout.replace("\n", " ")
+    assert "epoch begins at 1 in execution 1, though what is inherited had come to 2" in printed(
+        "info", grandchild["id"]
+    ).replace("\n", " ")
 
-    again, printed = branch(tmp_path, child["id"], 400, ())
-    assert printed == ["[401, 402, 403, 404] [1, 2, 3, 4]", "10 []"]
+    again, said = branch(here, child["id"], 400, ())
+    assert said == ["[401, 402, 403, 404] [1, 2, 3, 4]", "10 []"]
     assert again["summary"]["n"]["count"] == 4
 
 
-def test_going_on_from_what_the_same_execution_logged_gives_up_nothing_and_is_not_said(tmp_path, journal_uri):
+def test_going_on_from_what_the_same_execution_logged_gives_up_nothing_and_is_not_said(here):
     text = """
 import sys
 k.log_statistic(n=1)
@@ -213,14 +216,14 @@ k.log_statistic(n=2)
 k.resume_from(k.latest_artifact("a"))
 sys.exit(k.execution < 2)
 """
-    train(tmp_path, 0, 1, text)
-    train(tmp_path, 0, 0, text)
+    train(here, 0, 1, text)
+    train(here, 0, 0, text)
     (trial,) = trials()
     assert trial["summary"]["n"]["count"] == 4
-    assert "went on from" not in kleio("info", trial["id"], check=0).stdout
+    assert "went on from" not in printed("info", trial["id"])
 
 
-def test_what_was_resumed_from_holds_though_the_execution_goes_back_to_its_own_later(tmp_path, journal_uri):
+def test_what_was_resumed_from_holds_though_the_execution_goes_back_to_its_own_later(here):
     text = """
 import sys
 k.resume_from(k.latest_artifact("a"))
@@ -230,31 +233,31 @@ for n in range(1, 4):
 k.resume_from(k.latest_artifact("a"))
 sys.exit(k.execution < 2)
 """
-    train(tmp_path, 0, 1, text)
-    train(tmp_path, 0, 0, text)
+    train(here, 0, 1, text)
+    train(here, 0, 0, text)
     (trial,) = trials()
     assert trial["summary"]["n"]["count"] == 4  # 1 of the first, 3 of the second
-    assert "execution 2 went on from a epoch=1: what execution 1" in kleio("info", trial["id"], check=0).stdout
+    assert "execution 2 went on from a epoch=1: what execution 1" in printed("info", trial["id"])
 
 
 @pytest.mark.parametrize(
     ("first", "then", "said"),
     [
-        (["{'iteration': n} for n in range(1, 4)"], ["{'iteration': n} for n in range(1, 4)"], "iteration begins at 1"),
-        (["{'i': n} for n in range(3)"], ["{'i': n} for n in range(3)"], "i begins at 0"),
-        (["{'epoch': n, 'step': 9 * n} for n in range(3)"], ["{'epoch': n, 'step': n} for n in range(3)"], "epoch begins"),
-        (["{'epoch': 1, 'batch': n} for n in range(3)"], ["{'epoch': 2, 'batch': n} for n in range(3)"], None),
-        (["{'i': n % 3} for n in range(6)"], ["{'i': n} for n in range(3)"], None),
-        (["{'step': n % 4} for n in range(6)"], ["{'step': n} for n in range(3)"], None),
-        (["{'t': n} for n in range(3)"], ["{'t': n} for n in range(3, 6)"], None),
-        (["{'loss': n} for n in range(3)"], ["{'loss': n} for n in range(3)"], None),
+        ([{"iteration": n} for n in range(1, 4)], [{"iteration": n} for n in range(1, 4)], "iteration begins at 1"),
+        ([{"i": n} for n in range(3)], [{"i": n} for n in range(3)], "i begins at 0"),
+        ([{"epoch": n, "step": 9 * n} for n in range(3)], [{"epoch": n, "step": n} for n in range(3)], "epoch begins"),
+        ([{"epoch": 1, "batch": n} for n in range(3)], [{"epoch": 2, "batch": n} for n in range(3)], None),
+        ([{"i": n % 3} for n in range(6)], [{"i": n} for n in range(3)], None),
+        ([{"step": n % 4} for n in range(6)], [{"step": n} for n in range(3)], None),
+        ([{"t": n} for n in range(3)], [{"t": n} for n in range(3, 6)], None),
+        ([{"loss": n} for n in range(3)], [{"loss": n} for n in range(3)], None),
     ],
 )  # fmt: skip
-def test_going_back_is_noticed_by_the_usual_names_of_counters_once_an_execution(tmp_path, first, then, said):
-    text = f"import sys\nfor one in ([{first[0]}] if k.execution == 1 else [{then[0]}]): k.log_statistic(**one)\n"
-    for check in (1, 0):
-        train(tmp_path, 0, check, text + "sys.exit(k.execution < 2)\n")
-    remarks = [line for line in kleio("info", trials()[0]["id"], check=0).stdout.splitlines() if "go back" in line]
+def test_going_back_is_noticed_by_the_usual_names_of_counters_once_an_execution(local, first, then, said):
+    trial = local.trial(first, status="broken")
+    local.journal.claim(trial, "e2", {"host": "here", "started": 1.8e9}, 3600)
+    local.log(trial, "e2", 1.8e9, then)
+    remarks = [line for line in printed("info", trial).splitlines() if "go back" in line]
     assert len(remarks) == (said is not None)
     assert all(said in one for one in remarks)
 
