@@ -14,10 +14,10 @@ import random
 import signal
 import subprocess
 import sys
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
-from threading import Barrier
 from uuid import uuid4
 
 import journal_workers
@@ -26,6 +26,7 @@ from commands import until
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from older import make_old
+from processes import SECONDS
 
 from kleio.core.errors import JournalError, Scrubbed
 from kleio.core.journal import open_journal, upgrade
@@ -472,7 +473,7 @@ class JournalContract:
         assert list(journal.segments("t", ["out"])) == [long]
 
     def test_the_longer_of_two_that_come_together_is_kept(self, journal):
-        together = Barrier(4)
+        together = threading.Barrier(4)
 
         def put(length):
             for start in range(0, 1000, 10):
@@ -835,6 +836,25 @@ class JournalContract:
             journal.blob(digest)
         assert journal.release(digest, lambda: pytest.fail("asked of what is not there")) is False
 
+    def test_bytes_that_are_put_back_just_when_they_are_looked_for_are_released(self, journal, opened, tmp_path, monkeypatch):
+        digest = self._put(journal, tmp_path / "file", b"content")
+        other, held, seen = opened(), threading.Event(), threading.Event()
+        sparing = threading.Thread(target=other.release, args=(digest, lambda: held.set() or seen.wait()))
+        sparing.start()
+        assert held.wait(SECONDS)
+        place, name = self.where_it_looks(journal)
+        look = getattr(place, name)
+
+        def looked(sha256):
+            found = look(sha256)
+            seen.set()
+            sparing.join()
+            return found
+
+        monkeypatch.setattr(place, name, looked)
+        assert journal.release(digest, lambda: False) is True
+        assert self._bytes(journal, digest) is None
+
     def test_bytes_are_never_released_under_who_needs_them(self, uri, journal, tmp_path):
         content = random.Random(7).randbytes(300_000)
         digest = hashlib.sha256(content).hexdigest()
@@ -962,23 +982,23 @@ class JournalContract:
 
     # -- many processes ------------------------------------------------------------------------------------------
 
-    def test_sixteen_processes_reserve_two_hundred_trials(self, uri, journal):
-        trials = [a_trial(id=f"{number:032x}") for number in range(200)]
+    def test_sixteen_processes_reserve_five_hundred_trials(self, uri, journal):
+        trials = [a_trial(id=f"{number:032x}") for number in range(500)]
         for trial in trials:
             journal.create(trial)
         ids = [trial.id for trial in trials]
         with Crowd(*(("reserve", uri, f"e{number}", *ids) for number in range(16))) as crowd:
             won = crowd.begin().answers()
         owners = {trial: f"e{number}" for number, tokens in enumerate(won) for trial in tokens}
-        assert sum(map(len, won)) == len(owners) == 200, "a trial has two owners, or none"
+        assert sum(map(len, won)) == len(owners) == 500, "a trial has two owners, or none"
         assert {token for tokens in won for token in tokens.values()} == {1}
         entries = journal.entries(Selection())
         assert {entry.id: entry.holder for entry in entries} == owners
         assert {len(entry.events) for entry in entries} == {1}
 
     def test_eight_processes_append_from_an_empty_store(self, uri, opened):
-        with Crowd(*(("append", uri, f"w{number}", 500) for number in range(8))) as crowd:
-            assert crowd.begin().answers() == [500] * 8
+        with Crowd(*(("append", uri, f"w{number}", 2000) for number in range(8))) as crowd:
+            assert crowd.begin().answers() == [2000] * 8
         journal = opened(writing=False)
         assert len(journal.entries(Selection())) == 1
         found: dict[str, list[Segment]] = {}
@@ -986,9 +1006,9 @@ class JournalContract:
             found.setdefault(one.writer, []).append(one)
         assert sorted(found) == [f"w{number}" for number in range(8)]
         for writer, segments in found.items():
-            expected = [journal_workers.piece(writer, number) for number in range(500)]
+            expected = [journal_workers.piece(writer, number) for number in range(2000)]
             assert [one.payload for one in segments] == expected
-        assert set(journal.extents("e", "f" * 32).values()) == {500 * journal_workers.PIECE}
+        assert set(journal.extents("e", "f" * 32).values()) == {2000 * journal_workers.PIECE}
 
     def test_a_writer_killed_in_the_middle(self, uri, journal, trial, opened):
         with Crowd(*(("write_on", uri, trial.id, writer) for writer in "ab")) as crowd:

@@ -39,6 +39,9 @@ class TestMongo(JournalContract):
         self.database = database
         return mongo_uri
 
+    def where_it_looks(self, journal):
+        return journal, "_listed"
+
     def assert_nothing_there(self, uri):
         assert self.database.list_collection_names() == []
 

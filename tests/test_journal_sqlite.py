@@ -17,6 +17,9 @@ class TestSqlite(JournalContract):
     def uri(self, tmp_path):
         return f"sqlite:///{tmp_path}/store/journal.db"
 
+    def where_it_looks(self, journal):
+        return journal._blobs, "_doomed"
+
     def assert_nothing_there(self, uri):
         assert not os.path.exists(os.path.dirname(uri.removeprefix("sqlite:///")))
 

@@ -13,14 +13,18 @@ from commands import PYTHON, kleio, script, start, trials, until
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kleio.core.artifact import keep
 from kleio.core.config import Config, spool_root
 from kleio.core.journal import open_journal
 from kleio.core.journal.base import Trace
 from kleio.core.lineage import artifacts
 from kleio.core.retention import kept, measured, policy
-from kleio.core.spool import spools
+from kleio.core.shipping import Shipper
+from kleio.core.spool import Spool, Writer, spools
 from kleio.core.statistics import Record
 from kleio.core.streams import LineStream, Source
+from kleio.core.trial import Trial
+from kleio.core.values import dumps
 
 IMPORT = "import json, os, sys\nfrom kleio.client.logger import kleio_logger as k\n"
 
@@ -350,6 +354,52 @@ for n in range(60):
     there = {digest for digest in contents if (one := journal.blob(digest)) and not one.close()}
     assert there == wanted
     journal.close()
+
+
+class Bounded:
+    """A trial that keeps the last of its artifacts, and who ships them."""
+
+    def __init__(self, journal, directory, letter):
+        for name in ("blobs", "requests"):
+            (directory / letter / name).mkdir(parents=True)
+        journal.create(Trial(letter * 32, letter, "p", ("true",), ".", 1.0))
+        source = Source(Spool(str(directory / letter)), letter * 32, letter)
+        self.blobs, self.writer = source.spool.file("blobs"), Writer(source.spool.path, "artifacts")
+        self.shipper = Shipper(source, journal, lambda _: True, {})
+
+    def log(self, content, name="state"):
+        values = {"name": name, "meta": {}, "keep": {"last": 1}}
+        keep(self.blobs, content, lambda digest, size: self.writer.append(dumps(values | {"sha256": digest, "size": size})))
+
+    def ship(self):
+        while self.shipper.round():
+            pass
+
+
+def test_what_is_not_in_the_journal_yet_releases_nothing(tmp_path, journal_uri, monkeypatch):
+    """Each of two would see that the other needs it still, and nobody would come back to it."""
+    journal = open_journal(journal_uri)
+    first, second = (Bounded(journal, tmp_path, letter) for letter in "ab")
+    for one in (first, second):
+        one.log(b"shared")
+        one.ship()
+    append = journal.append
+
+    def logs_meanwhile(segments):
+        append(segments)
+        second.log(b"2")
+
+    monkeypatch.setattr(journal, "append", logs_meanwhile)
+    second.log(b"another", name="another")
+    second.shipper.round()
+    monkeypatch.undo()
+    first.log(b"1")
+    first.ship()
+    journal.blob(hashlib.sha256(b"shared").hexdigest()).close()
+    second.ship()
+    assert journal.blob(hashlib.sha256(b"shared").hexdigest()) is None
+    for one in (first.writer, second.writer, journal):
+        one.close()
 
 
 def test_a_record_on_its_way_keeps_its_bytes(tmp_path, home):

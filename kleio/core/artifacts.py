@@ -8,7 +8,7 @@ from kleio.core.retention import kept
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from kleio.core.journal.base import Journal
     from kleio.core.resuming import Resumed
@@ -31,16 +31,17 @@ class View:
         logged: Iterable[Logged] = (),
         said: Mapping[str, Resumed] | None = None,
     ) -> None:
-        own = {(*key, record.offset): (key, record) for key, record in (*had(journal, entry.trial, live), *logged)}
-        self.known = own.keys()
-        self.kept = kept(own.values(), turns(journal, parts(entry.trial), entry, said))
+        self._all = {(*key, record.offset): (key, record) for key, record in (*had(journal, entry.trial, live), *logged)}
+        self._turns = turns(journal, parts(entry.trial), entry, said)
+        self.known = self._all.keys()
+        self.kept = kept(self._all.values(), self._turns)
         self.digests = {str(record.values.get("sha256")) for _, record in self.kept}
-        self.dropped = _dropped(own.values(), self.kept)
 
-
-def _dropped(known: Iterable[Logged], stay: Iterable[Logged]) -> list[Logged]:
-    places = {(key, record.offset) for key, record in stay}
-    return [one for one in known if (one[0], one[1].offset) not in places]
+    def dropped(self, there: Callable[[Logged], bool]) -> list[Logged]:
+        """What is not kept, by what is said in those records alone that are ``there``."""
+        known = [one for one in self._all.values() if there(one)]
+        stay = {(key, record.offset) for key, record in kept(known, self._turns)}
+        return [one for one in known if (one[0], one[1].offset) not in stay]
 
 
 def needed(journal: Journal, digest: str, views: dict[str, View | None]) -> bool:

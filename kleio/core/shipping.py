@@ -119,7 +119,7 @@ class Shipper:
         from kleio.core.stock import Stock
 
         other = self._stock
-        stock = Stock(self._source, self._journal, other)
+        stock = Stock(self._source, self._journal, self._shipped, other)
         own = self._source
         for writer, record, end in stock.newest():
             stream = self.streams.get((writer, ARTIFACTS))
@@ -132,13 +132,18 @@ class Shipper:
                     [Segment(own.trial, own.execution, writer, ARTIFACTS, record.offset, end, packed)]
                 )
 
+    def _shipped(self, writer: str) -> int:
+        """Up to where the journal has the artifacts of a writer."""
+        stream = self.streams.get((writer, ARTIFACTS))
+        return stream.shipped if stream else self._known.get((writer, ARTIFACTS), 0)
+
     @property
     def stock(self) -> Stock:
         """The bytes of what is logged."""
         if self._stock is None:
             from kleio.core.stock import Stock  # most runs log no artifacts
 
-            self._stock = Stock(self._source, self._journal)
+            self._stock = Stock(self._source, self._journal, self._shipped)
         return self._stock
 
 

@@ -11,7 +11,9 @@ Whoever brings bytes leaves a trace of the record that needs them *before* he lo
 releases takes them out of sight *before* he looks who needs them. Of two that meet, either the first sees no bytes and brings
 them anew, or the second sees the trace. A trace whose record is not in the journal yet means that they are needed, whatever
 became of who left it. The records say the rest, by a fold that only ever drops (:mod:`kleio.core.retention`): what was dropped
-when the second looked stays so, and nobody will list it; a record that is logged later brings its bytes anew. Killed before
+when the second looked stays so, and nobody will list it; a record that is logged later brings its bytes anew. Nobody releases
+because of a record that is not in the journal yet: of all who had the same bytes, the last whose records arrive there sees
+that nobody has them any more. Killed before
 he has decided, the second leaves bytes that can be read, and that the next one decides about; killed after it, bytes too many
 at worst.
 """
@@ -35,7 +37,7 @@ from kleio.core.statistics import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from kleio.core.journal.base import Journal
     from kleio.core.retention import Logged
@@ -55,9 +57,9 @@ class Stock:
     ``tried`` says which of two was the first to bring which.
     """
 
-    def __init__(self, source: Source, journal: Journal, other: Stock | None = None) -> None:
-        """``other`` is one of the same spool that another thread uses."""
-        self._source, self._journal = source, journal
+    def __init__(self, source: Source, journal: Journal, shipped: Callable[[str], int], other: Stock | None = None) -> None:
+        """``shipped`` says up to where the journal has a writer's records; ``other`` is one that another thread uses."""
+        self._source, self._journal, self._shipped = source, journal, shipped
         self._files: dict[str, _File] = {}
         self._done: set[tuple[str, int]] = set()
         self.tried: dict[str, Stock] = other.tried if other else {}
@@ -166,7 +168,7 @@ class Stock:
             return False
         logging = self._unlink()
         more = self._release()
-        self.pending = more or logging
+        self.pending = more or logging or (self._bounded and not all(map(self._is_shipped, self.logged())))
         return more
 
     def _unlink(self) -> bool:
@@ -190,7 +192,7 @@ class Stock:
             return False
         own = self._view(entry)
         counted: dict[str, int] = {}
-        for _, record in own.dropped:
+        for _, record in own.dropped(self._is_shipped):
             digest = str(record.values.get("sha256"))
             counted[digest] = counted.get(digest, 0) + 1
         going = [one for one in counted.items() if one[0] not in own.digests and one not in self._released]
@@ -201,6 +203,10 @@ class Stock:
             self._stored.discard(one[0])
             self.tried.pop(one[0], None)
         return len(going) > AT_ONCE
+
+    def _is_shipped(self, one: Logged) -> bool:
+        (execution, writer, _), record = one
+        return execution != self._source.execution or record.offset < self._shipped(writer)
 
     def _view(self, entry: Entry) -> View:
         said = resumed(self._source.spool)

@@ -10,12 +10,13 @@ from kleio.core.errors import JournalError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import BinaryIO
 
 DOOMED = ".doomed"
 """What names of bytes that are out of sight end in."""
-LOOKS = 5
-"""Times that bytes are looked for out of sight before they are said not to be there."""
+LOOKS, ROUNDS = 5, 50
+"""Looks without a sight of bytes before they are said not to be there, and at most where two take them from each other."""
 NETWORK_FILESYSTEMS = ("nfs", "nfs4", "cifs", "smb3", "lustre", "gpfs", "beegfs", "ceph", "9p", "fuse.sshfs", "afs")
 
 
@@ -75,34 +76,44 @@ class Blobs:
 
     # -- bytes that are about to go ------------------------------------------------------------------------------
 
-    def doom(self, sha256: str) -> str | None:
-        """Take the bytes out of sight, also those that another has: the name that they have now; None if there are none.
+    def doom(self, sha256: str) -> list[str]:
+        """Take the bytes out of sight, also those that another has: the names that they have now, none if they are not there.
 
-        The name is of this call alone: nobody who decided earlier deletes under it.
+        The names are of this call alone: nobody who decided earlier deletes under them. What another puts back, or takes over,
+        between a look and the renaming has yet another name by then, so it is looked until nothing is seen.
         """
+        taken: list[str] = []
+        unseen = 0
+        for _ in range(ROUNDS):
+            seen = [path for path in self._doomed(sha256) if path not in taken]
+            took = [own for path in (self._path(sha256), *seen) if (own := self._taken(sha256, path))]
+            taken += took
+            unseen = 0 if seen or took else unseen + 1
+            if unseen == (1 if taken else LOOKS):
+                break
+        return taken
+
+    def _taken(self, sha256: str, path: str) -> str | None:
+        """A name that nobody has had, for what had the name ``path``; None where that is gone."""
         own = f"{self._path(sha256)}.{os.urandom(8).hex()}{DOOMED}"
-        taken = False
-        for path in (self._path(sha256), *self._doomed(sha256)):
-            try:
-                os.rename(path, own)
-                taken = True
-                if path.endswith(DOOMED):
-                    self._unlink(path)  # of two names of one file none goes away by renaming
-            except FileNotFoundError:
-                continue
-            except OSError as error:
-                raise JournalError(f"cannot release {path}: {error.strerror}") from None
-        return own if taken else None
+        try:
+            os.rename(path, own)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise JournalError(f"cannot release {path}: {error.strerror}") from None
+        return own
 
-    def spare(self, sha256: str, doomed: str) -> None:
+    def spare(self, sha256: str, doomed: Sequence[str]) -> None:
         """Put back what :meth:`doom` took away, unless another has taken it over since."""
-        with suppress(FileNotFoundError):
-            os.rename(doomed, self._path(sha256))
-            os.unlink(doomed)  # where it was a name of the same file
+        for one in doomed:
+            with suppress(FileNotFoundError):
+                os.rename(one, self._path(sha256))
+                os.unlink(one)  # where it was a name of the same file: of two, none goes away by renaming
 
-    def drop(self, doomed: str) -> bool:
+    def drop(self, doomed: Sequence[str]) -> bool:
         """Delete what :meth:`doom` took away; False if another has taken it over since."""
-        return self._unlink(doomed)
+        return sum(self._unlink(one) for one in doomed) > 0
 
     def _doomed(self, sha256: str) -> list[str]:
         directory = os.path.dirname(self._path(sha256))

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     Document = dict[str, Any]
 
+ROUNDS = 50
+"""Times that two may take bytes from each other."""
 CHUNK = 255 << 10  # bytes of an artifact in one document: twice as fast as 4 MiB
 
 
@@ -119,12 +121,19 @@ class MongoBlobs(MongoDatabase):
         return not spared and bool(deleted)
 
     def _doom(self, sha256: str) -> list[Document]:
-        """Give the bytes names of this call's own, which nobody who decided earlier deletes under: the files, so named."""
-        nonce, taken = ObjectId(), []
-        for number, one in enumerate(self._listed(sha256)):
-            own = f"{sha256}.{nonce}.{number}"
-            if self._db["blobs.files"].update_one(one, {"$set": {"filename": own}}).matched_count:
-                taken.append({"_id": one["_id"], "filename": own})
+        """Give the bytes names of this call's own, which nobody who decided earlier deletes under: the files, so named.
+
+        What another puts back, or takes over, between a look and the renaming has yet another name by then.
+        """
+        taken: list[Document] = []
+        for _ in range(ROUNDS):
+            seen = [one for one in self._listed(sha256) if one not in taken]
+            for one in seen:
+                own = f"{sha256}.{ObjectId()}"
+                if self._db["blobs.files"].update_one(one, {"$set": {"filename": own}}).matched_count:
+                    taken.append({"_id": one["_id"], "filename": own})
+            if not seen:
+                break
         return taken
 
     def _spare(self, sha256: str, doomed: Document) -> bool:

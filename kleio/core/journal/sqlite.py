@@ -313,7 +313,7 @@ class SqliteJournal(SqliteFile):
         if self._lock is None:
             raise JournalError(f"{self.path} was opened for reading only")
         doomed = self._blobs.doom(sha256)
-        if doomed is None:
+        if not doomed:
             return False
         spared = True
         try:
