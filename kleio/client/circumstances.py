@@ -6,7 +6,7 @@ import os
 import sys
 import time
 
-from kleio.core.errors import in_words
+from kleio.core.errors import KleioError, in_words
 from kleio.core.spool import Spool
 
 TYPE_CHECKING = False
@@ -19,7 +19,7 @@ LARGEST_PATCH = 256 << 10
 """Bytes of uncommitted changes that are written out."""
 MOST_NAMES = 50
 PATIENCE = 3.0
-"""Seconds that git may take."""
+"""Seconds that git may take, for each second of patience."""
 
 
 def furnish(directory: str, refuse: Callable[[Exception, str], None]) -> None:
@@ -128,8 +128,9 @@ def _uncommitted(here: str) -> Iterator[str]:
         return
     how = ("--no-ext-diff", "--no-textconv", "--no-color", "--src-prefix=a/", "--dst-prefix=b/")
     diff, names = repository.start("diff", "HEAD", *how), repository.start("ls-files", "--others", "--exclude-standard", "-z")
-    patch, ended = diff.printed(PATIENCE)
-    others = [os.fsdecode(name) for name in (names.wait(PATIENCE) or b"").split(b"\0") if name]
+    patience = _patience()
+    patch, ended = diff.printed(patience)
+    others = [os.fsdecode(name) for name in (names.wait(patience) or b"").split(b"\0") if name]
     if others:
         more = f"  and {len(others) - MOST_NAMES:,} more\n" if len(others) > MOST_NAMES else ""
         yield "\nfiles that git does not know\n" + "".join(f"  {name}\n" for name in others[:MOST_NAMES]) + more
@@ -138,6 +139,15 @@ def _uncommitted(here: str) -> Iterator[str]:
         yield from _without_secrets(patch[:LARGEST_PATCH].decode(errors="replace"))
         if ended is None or len(patch) > LARGEST_PATCH:
             yield "\n(cut off here)\n"
+
+
+def _patience() -> float:
+    from kleio.core.config import Config
+
+    try:
+        return PATIENCE * float(Config()["patience"])
+    except KleioError:  # settings that make no sense are told of by those who must have them
+        return PATIENCE
 
 
 def _without_secrets(patch: str) -> Iterator[str]:

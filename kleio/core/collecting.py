@@ -32,7 +32,7 @@ PREFIX = "output/"
 MOST = 2000
 """Files that are kept of one execution."""
 HURRIED = 0.5
-"""Seconds, where a scheduler wants the machine back."""
+"""Seconds, where a scheduler wants the machine back; for each second of patience, where it did before the command ended."""
 _NAMED = 3
 
 

@@ -214,7 +214,7 @@ class Gatherer:
         given_up = self.spool.stems("finding-resumed")  # of what was stored earlier, perhaps
         collector = collecting.Collector(
             self.spool, trial, {} if given_up else collecting.earlier(self.journal, trial), largest, total,
-            min(patience, collecting.HURRIED) if hurried else patience, hurried,
+            min(patience, collecting.HURRIED * self.config["patience"]) if hurried else patience, hurried,
         )  # fmt: skip
         try:
             collector.collect(path)

@@ -11,7 +11,7 @@ import stat
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Iterator
+    from collections.abc import Callable, Container, Iterator, Sequence
 
 RESULTS = "results"
 NOTE = ".kleio"
@@ -69,26 +69,34 @@ def resolve(root: str, name: str, trial: str, before: str | None = None, taken: 
     path = os.path.join(RESULTS, name)
     if path not in taken and owner(os.path.join(root, path)) in (trial, None):
         return path
-    if before and (number := _own_number(os.path.join(root, before), trial)):  # it was not told which one it got
+    if before and (number := _own(_numbers(os.path.join(root, before)), trial)):  # it was not told which one it got
         return os.path.relpath(number, root)
-    untaken = (one for one in _numbered(os.path.join(root, RESULTS), path) if one not in taken)
+    untaken = (one for one in _further(path, _numbers(os.path.join(root, path))) if one not in taken)
     for one, _ in zip(untaken, range(9), strict=False):
         if owner(os.path.join(root, one)) in (trial, None):
             return one
     return path  # there is nothing to be made here; who tries will say why
 
 
-def _numbered(results: str, path: str) -> Iterator[str]:
-    """``path-1`` and so on, beginning behind the last that is there: of a thousand runs of one name none looks at all."""
-    beginning, last = f"{os.path.basename(path)}-", 0
+def _numbers(path: str) -> list[str]:
+    """Those of ``path-1`` and so on that are there, the last one first."""
+    directory, name = os.path.split(path)
     try:
-        names = os.listdir(results)
+        names = [one for one in os.listdir(directory) if _number(one, name)]
     except OSError:
-        names = []
-    for one in names:
-        if one.startswith(beginning) and one[len(beginning) :].isdecimal() and one.isascii():
-            last = max(last, int(one[len(beginning) :][:9]))
-    number = last
+        return []
+    return [os.path.join(directory, one) for one in sorted(names, key=lambda one: -_number(one, name))]
+
+
+def _number(one: str, name: str) -> int:
+    """The N of ``name-N``, 0 where that is not what it is called."""
+    digits = one[len(name) + 1 :] if one.startswith(f"{name}-") else ""
+    return int(digits[:9]) if digits.isdecimal() and digits.isascii() else 0
+
+
+def _further(path: str, there: Sequence[str]) -> Iterator[str]:
+    """``path-1`` and so on, beginning behind the last that is ``there``: of a thousand runs of one name none looks at all."""
+    number = _number(os.path.basename(there[0]), os.path.basename(path)) if there else 0
     while True:
         number += 1
         yield f"{path}-{number}"
@@ -126,26 +134,13 @@ def _candidates(path: str, owner_id: str, adopt: bool) -> Iterator[str]:
         if here in (owner_id, None) or (adopt and here == ""):
             yield path
             continue
-        mine = _own_number(path, owner_id)
-        if mine:
-            yield mine
-            continue
-        yield next(_numbered(os.path.dirname(path), path))
+        there = _numbers(path)  # looked at once: what another process of ours makes meanwhile is in neither answer, or in both
+        yield _own(there, owner_id) or next(_further(path, there))
 
 
-def _own_number(path: str, owner_id: str) -> str | None:
-    """The one of ``path-N`` that is ours: another process of the same trial may have made it."""
-    beginning = f"{os.path.basename(path)}-"
-    places = os.path.dirname(path)
-    try:
-        listed = os.listdir(places)
-    except OSError:
-        return None
-    numbers = [one for one in listed if one.startswith(beginning) and one[len(beginning) :].isdecimal()]
-    for one in sorted(numbers, key=lambda name: -int(name[len(beginning) :])):  # nearly always the newest
-        if owner(os.path.join(places, one)) == owner_id:
-            return os.path.join(places, one)
-    return None
+def _own(there: Sequence[str], owner_id: str) -> str | None:
+    """The one that is ours, nearly always the newest: another process of the same trial may have made it."""
+    return next((one for one in there if owner(one) == owner_id), None)
 
 
 def _prepare(path: str, owner_id: str, kind: str, furnish: Callable[[str], None]) -> str:
