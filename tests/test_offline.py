@@ -48,7 +48,7 @@ def test_what_the_journal_has_of_the_same_work_stays_as_it_is(train, journal_uri
     assert newest["previous"] == oldest["id"]
 
 
-def test_two_machines_that_were_offline_have_a_trial_each(train, journal_uri, tmp_path):
+def test_two_machines_that_were_offline_have_a_trial_each(train, tmp_path):
     for machine in (1, 2):
         train(machine, "--offline", KLEIO_SPOOL_DIR=tmp_path / f"{machine}")
     for machine in (2, 1):
@@ -77,14 +77,14 @@ def test_killed_and_run_again_it_goes_on_with_what_waits_here(tmp_path, journal_
     assert found == [["completed"], ["failover", "completed"], ["completed"]]
 
 
-def test_what_was_broken_offline_is_resumed_once_the_journal_is_there(train, journal_uri):
+def test_what_was_broken_offline_is_resumed_once_the_journal_is_there(train):
     train(1, "--offline", fails=1)
     assert "execution 2" in train(2)
     (trial,) = trials()
     assert values(trial) == [2, 1, 2]
 
 
-def test_a_script_that_nobody_launched_is_no_part_of_a_trial_that_was(tmp_path, journal_uri):
+def test_a_script_that_nobody_launched_is_no_part_of_a_trial_that_was(tmp_path):
     text = "from kleio.client.argparse import ArgumentParser\nArgumentParser().parse_args()\n"
     words = [PYTHON, script(tmp_path, text).name]
     kleio(*words, cwd=tmp_path, check=0)

@@ -141,10 +141,11 @@ def test_sync_cut_short_goes_on_where_it_stopped(tmp_path, journal_uri):
     text += "for n in range(30000): k.log_statistic(n=n)\nprint('x' * 3_000_000)\n"
     kleio("--offline", PYTHON, script(tmp_path, text), cwd=tmp_path, check=0)
     (spool,) = spools(spool_root(Config()))
+    trial = spool.read("launch")["trial"]["id"]
     with closing(open_journal(journal_uri, timeout=60)) as journal:
 
         def shipped():
-            return sum(journal.extents(spool.execution, spool.read("launch")["trial"]["id"]).values())
+            return sum(journal.extents(spool.execution, trial).values())
 
         for _ in range(3):
             before, syncing = shipped(), start("sync")

@@ -28,7 +28,7 @@ sys.exit(3 if "--fail" in sys.argv else 0)
 
 
 @pytest.fixture
-def project(tmp_path, monkeypatch, journal_uri):
+def project(tmp_path, monkeypatch, home):
     directory = tmp_path / "project"
     (directory / "data").mkdir(parents=True)
     (directory / "data" / "input").write_text("input\n")
@@ -42,7 +42,7 @@ def project(tmp_path, monkeypatch, journal_uri):
     return directory
 
 
-def test_a_requeued_trial_runs_its_own_code_while_the_project_goes_on(project):
+def test_a_requeued_trial_runs_its_own_code_while_the_project_goes_on(project, journal_uri):
     (project / "helper.py").write_text("VERSION = 2  # not committed\n")
     assert kleio(PYTHON, "train.py", "--fail", check=3).stdout == "version 2 input False\n"
     trial = trials()[0]["id"]

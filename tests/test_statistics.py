@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import math
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from kleio.core.journal.base import Segment, Summary
@@ -15,7 +15,6 @@ values = st.dictionaries(
 logged = st.lists(st.tuples(st.integers(0, 2**62), values), max_size=40)
 
 
-@settings(max_examples=200)
 @given(logged)
 def test_packing_keeps_every_value_and_its_type(found):
     before = [Record(at * 10, when, own) for at, (when, own) in enumerate(found)]
