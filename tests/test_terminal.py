@@ -8,7 +8,7 @@ import signal
 
 import pytest
 from commands import PYTHON, trials
-from processes import PLAIN, QUIET, Terminal, gone, python, recorded, until, with_and_without, written
+from processes import PLAIN, QUIET, SECONDS, Terminal, gone, python, recorded, until, with_and_without, written
 
 COLOURS = b"\x1b[1;31mred\x1b[0m \x1b[38;5;201mpink\x1b[0m \x1b[2K\x1b[1A\rover\n"
 
@@ -47,7 +47,7 @@ def test_order_and_colours(here):
 
 
 def test_what_is_printed_last_is_not_lost():
-    for _ in range(10):
+    for _ in range(5):
         assert on_terminal(*QUIET, "sh", "-c", "head -c 20000 /dev/zero | tr '\\0' x; echo end")[0] == b"x" * 20000 + b"end\r\n"
 
 
@@ -277,7 +277,7 @@ def test_a_hang_up_reaches_the_command(prefix, here):
         terminal.until(b"ready")
         terminal.hang_up()
         assert written(here / "told", 8) == b"hung up\n"
-        terminal.process.wait(30)
+        terminal.process.wait(SECONDS)
 
 
 # -- jobs ----------------------------------------------------------------------------------------------------------
@@ -379,7 +379,7 @@ def test_a_script_of_the_shell_ends_with_ctrl_c(prefix, bash, here):
 
 def test_finished_but_not_read_it_can_still_be_stopped(bash, here):
     """What the command printed waits for a reader; Ctrl-Z stops kleio as it would have stopped the command."""
-    command(bash, " ".join([*QUIET, "sh", "-c", "'echo $$ >child; exec head -c 500000 /dev/zero'", "|", "sleep 1000"]))
+    command(bash, " ".join([*QUIET, "sh", "-c", "'echo $$ >child; exec head -c 100000 /dev/zero'", "|", "sleep 1000"]))
     child = int(written(here / "child", 2))
     until(lambda: gone(child), "the command to end")
     bash.type(b"\x1a")
