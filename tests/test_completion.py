@@ -168,10 +168,9 @@ def test_words_of_another_command_are_its_own(program, recorded, line):
 
 def test_who_waits_at_a_keyboard_is_told_nothing_rather_than_late(program):
     asked = {"COMP_LINE": "kleio info --journal mongodb://10.255.255.1/x ", "COMP_POINT": "46", "_KLEIO_COMPLETE": "bash"}
-    before = time.monotonic()
+    asked |= {"KLEIO_PATIENCE": "1", "KLEIO_TIMEOUT": "600"}  # for which nobody would wait
     done = kleio(check=0, **asked)
     assert (done.stdout, done.stderr) == ("", "")
-    assert time.monotonic() - before < 10  # it is 1 s on a machine that has nothing else to do
     done = kleio(check=0, **asked | {"COMP_LINE": "kleio info --journal nonsense "})
     assert (done.stdout, done.stderr) == ("", "")
 

@@ -138,7 +138,7 @@ def test_what_is_larger_than_the_screen_is_paged(listed, workplace):
 
 
 def test_a_pager_is_left(listed):
-    with Terminal(*KLEIO, "ls", "-a", "-n", "0", size=(24, 80), env={"PAGER": "less -S -R"}) as terminal:
+    with Terminal(*KLEIO, "ls", "-a", "-n", "0", size=(24, 80), env={"PAGER": "less -S -R", "LESS": ""}) as terminal:
         terminal.until(b":\x1b[K")
         terminal.type(b"\x03")
         terminal.until(b"\x07")  # to less it means nothing

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 
 import pytest
-from commands import PYTHON, info, kleio, script, trials
+from commands import PYTHON, info, kleio, printed, script, trials
 
 from kleio.client.logger import Logger
 from kleio.core.journal import open_journal
@@ -20,7 +20,7 @@ def run(tmp_path, text, check=0, **environment):
 
 
 def told(trial):
-    return " ".join(kleio("info", trial, check=0).stdout.split())
+    return " ".join(printed("info", trial).split())
 
 
 def test_values_beside_one_that_cannot_be_recorded_are_and_the_journal_counts_what_was_not(tmp_path, journal_uri):

@@ -13,7 +13,7 @@ def test_a_live_trial_is_found_behind_any_number_of_newer_ones(journal_uri, monk
     journal = open_journal(journal_uri)
     for number in range(20):
         journal.create(Trial(f"{number:032x}", "w" * 32, "p", ("x",), ".", float(number)))
-    journal.claim(f"{3:032x}", "e" * 32, {}, 60)
+    journal.claim(f"{3:032x}", "e" * 32, {}, 600)
     found = Survey(journal, str(tmp_path), Config(), None, "w" * 32, "x").entries()
     assert [int(entry.id, 16) for entry in found] == [19, 18, 17, 16, 15, 3]
     journal.close()

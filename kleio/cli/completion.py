@@ -18,6 +18,8 @@ from kleio.cli import render
 from kleio.cli.commands import COMMANDS
 from kleio.cli.options import Several, own_words, run_options
 from kleio.cli.suggesting import programs
+from kleio.core.config import Config
+from kleio.core.errors import KleioError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
 ASKED = "_KLEIO_COMPLETE"
 """The variable in which a shell names itself when it asks."""
 PATIENCE = 0.9
-"""Seconds after which nothing is answered: somebody waits at a keyboard."""
+"""Seconds after which nothing is answered, for each second of patience: somebody waits at a keyboard."""
 BASH = """\
 _kleio_completion() {
     local response type value typed
@@ -159,9 +161,9 @@ def completion(shell: str) -> None:
 
 def answer() -> int:
     """What a shell in which somebody presses TAB is told, on stdout: no complaints, and nothing at all after a while."""
-    patience = threading.Timer(PATIENCE, os._exit, (0,))
-    patience.daemon = True
-    patience.start()
+    late = threading.Timer(PATIENCE * _patience(), os._exit, (0,))
+    late.daemon = True
+    late.start()
     os.dup2(os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC), 2)
     with suppress(Exception):
         from kleio.cli.door import group
@@ -171,6 +173,13 @@ def answer() -> int:
         told = [shell.format_completion(item) for item in items(shell, words, incomplete)]
         render.raw("".join(f"{line}\n" for line in told).encode())
     return 0
+
+
+def _patience() -> float:
+    try:
+        return float(Config()["patience"])
+    except (KleioError, OSError):
+        return 1.0
 
 
 def items(shell: _Bash | _Zsh | _Fish, words: list[str], incomplete: str) -> list[Item]:

@@ -32,7 +32,7 @@ MOST = 100
 TOLD = 60
 PLAIN = re.compile(r"[\w.,@%+/:-]+")
 PATIENCE = 0.7
-"""Seconds to wait for a journal."""
+"""Seconds to wait for a journal, for each second of patience."""
 
 
 def ids(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Item]:  # noqa: ARG001 - click's interface
@@ -210,7 +210,7 @@ def _opened(ctx: click.Context) -> tuple[Journal, Config]:
     from kleio.core.journal import open_journal
 
     config = Config({name: value for name in ("journal", "project") if (value := _given(ctx, name))})
-    return open_journal(config["journal"], timeout=min(config["timeout"], PATIENCE), writing=False), config
+    return open_journal(config["journal"], timeout=min(config["timeout"], PATIENCE * config["patience"]), writing=False), config
 
 
 def _told(entry: Entry) -> str:
