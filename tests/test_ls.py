@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
+from uuid import uuid4
 
 import pytest
 from commands import PYTHON, kleio, read, script, start, trials, until
+from conftest import with_database
 
 SWEEP = """
 import sys
@@ -18,18 +19,35 @@ for epoch in range(3):
 """
 
 
-@pytest.fixture
-def swept(tmp_path, journal_uri, monkeypatch):
-    """Four runs of a script, with learning rates and optimisers."""
-    monkeypatch.chdir(tmp_path)
-    script(tmp_path, SWEEP)
+@pytest.fixture(scope="module", params=["sqlite", "mongo"])
+def runs(request, tmp_path_factory):
+    """Four runs of a script, with learning rates and optimisers: where they are, and the variables with which they are read."""
+    place = tmp_path_factory.mktemp("swept")
+    uri = f"sqlite:///{place}/home/journal.db"
+    if request.param == "mongo":
+        client = request.getfixturevalue("mongo_client")
+        uri = with_database(request.getfixturevalue("mongod_uri"), f"kleio_test_{uuid4().hex[:12]}")
+    variables = {"HOME": str(place), "KLEIO_HOME": f"{place}/home", "KLEIO_JOURNAL": uri, "KLEIO_TIMEOUT": "60"}
+    script(place, SWEEP)
     for lr, opt in ((0.1, "sgd"), (0.1, "adam"), (0.5, "sgd"), (0.01, "adam")):
-        kleio("--tag", opt, PYTHON, "train.py", "--lr", str(lr), "--opt", opt, check=0)
+        words = ("--tag", opt, PYTHON, "train.py", "--lr", str(lr), "--opt", opt)
+        kleio(*words, cwd=place, check=0, **variables, KLEIO_PATIENCE=600)
+    yield place, variables
+    if request.param == "mongo":
+        client.drop_database(uri.rpartition("/")[2].partition("?")[0])
+
+
+@pytest.fixture
+def swept(runs, monkeypatch):
+    place, variables = runs
+    monkeypatch.chdir(place)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
 
 
 def listed(*words):
     """(lr, opt) of the trials that are listed."""
-    found = json.loads(kleio("ls", "--json", *words, check=0).stdout)
+    found = read("ls", "--json", *words)
     return [(one["params"]["lr"], one["params"]["opt"]) for one in found]
 
 
