@@ -151,7 +151,7 @@ def parsed(text):
 def test_what_is_found_is_what_the_language_says(journal_uri, seed):
     rng = random.Random(seed)
     journal = open_journal(journal_uri)
-    ids = filled(journal, rng, 150)
+    ids = filled(journal, rng, 80)
     entries = [journal.entry(one) for one in ids]
     known = []
     for entry, own in zip(entries, gathered(journal, entries), strict=True):
@@ -159,7 +159,7 @@ def test_what_is_found_is_what_the_language_says(journal_uri, seed):
         known.append((entry.id, own | (surroundings(journal.document(digest)) if digest else {})))
     assert 10 < len(journal.unindexed()) < 100
     asked = several = 0
-    while asked < 300:
+    while asked < 200:
         text = expression(rng, ids)
         one = parsed(text)
         if one is None:
@@ -170,7 +170,7 @@ def test_what_is_found_is_what_the_language_says(journal_uri, seed):
         assert set(found) == wanted, text
         assert len(found) == len(wanted), text
         several += 0 < len(wanted) < len(ids)
-    assert several > 70
+    assert several > 45
     several = 0
     for _ in range(50):
         word = rng.choice([str(rng.choice([*TEXTS, *NUMBERS])), f"{rng.choice(NAMES)}:{rng.choice([*TEXTS, *NUMBERS])}"])
@@ -182,18 +182,20 @@ def test_what_is_found_is_what_the_language_says(journal_uri, seed):
     journal.close()
 
 
-@pytest.mark.parametrize("name", ["params.lr", "params.name", "created", "summary.loss.last", "params.sizes", "nothing"])
-def test_sorting_and_limits_are_the_same_whatever_is_indexed(journal_uri, name):
+def test_sorting_and_limits_are_the_same_whatever_is_indexed(journal_uri):
     rng = random.Random(7)
     journal = open_journal(journal_uri)
     filled(journal, rng, 80)
-    for descending in (False, True):
-        before = find(journal, None, [(name, descending)])
-        assert len(before) == 80
-        assert find(journal, None, [(name, descending)], 7) == before[:7]
+    before = {}
+    for name in ("params.lr", "params.name", "created", "summary.loss.last", "params.sizes", "nothing"):
+        for descending in (False, True):
+            found = before[name, descending] = find(journal, None, [(name, descending)])
+            assert len(found) == 80
+            assert find(journal, None, [(name, descending)], 7) == found[:7]
     newest = find(journal, None)
     index_others(journal)
-    assert find(journal, None, [(name, True)]) == before
+    for asked, found in before.items():
+        assert find(journal, None, [asked]) == found, asked
     assert find(journal, None) == newest
     assert find(journal, None, limit=5) == newest[:5]
     created = {one: journal.entry(one).trial.created for one in newest}
