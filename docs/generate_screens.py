@@ -82,6 +82,7 @@ def run(project: Path) -> None:
 def _run(project: Path, words: list[str]) -> None:
     command = [sys.executable, "-m", "kleio", "run", "./python", *words]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
+    environment["KLEIO_PATIENCE"] = "600"  # all at once they are slow, and what git did not say in time would be missing
     subprocess.run(command, cwd=project, env=environment, capture_output=True, check=False)
 
 
@@ -161,9 +162,10 @@ class Copy:
         digests = [key.partition(":")[2] for key in traces if key.startswith("sha256:")]
         self._after.leave([Trace(key, trial, execution) for key in (*traces, *(f"bytes:{one}:" for one in digests))])
         for digest in digests:
-            with tempfile.NamedTemporaryFile(delete=False) as file, self._before.blob(digest) as blob:  # type: ignore[union-attr]
+            with tempfile.NamedTemporaryFile() as file, self._before.blob(digest) as blob:  # type: ignore[union-attr]
                 shutil.copyfileobj(blob, file)
-            self._after.put_blob(digest, file.name)
+                file.flush()
+                self._after.put_blob(digest, file.name)
 
 
 @contextlib.contextmanager
@@ -172,7 +174,7 @@ def workplace() -> Iterator[list[str]]:
     with tempfile.TemporaryDirectory(prefix="kleio-screens-") as directory:
         project = Path(directory, "spiral")
         project.mkdir()
-        for name in [name for name in os.environ if name.startswith(("KLEIO_", "XDG_", "GIT_"))]:
+        for name in [name for name in os.environ if name.startswith(("KLEIO_", "XDG_", "GIT_", "COLUMNS", "LINES"))]:
             del os.environ[name]
         os.environ |= {"HOME": directory, "KLEIO_HOME": f"{directory}/runs", "TZ": "UTC", "LC_ALL": "C.UTF-8"}
         time.tzset()
