@@ -14,7 +14,7 @@ TABLES = {2: ("children", "traces", "seals", "gone"), 3: ("unindexed", "cards", 
 def make_old(uri, version=1):
     """Turn a journal into one that this schema wrote."""
     if uri.startswith("sqlite"):
-        with contextlib.closing(sqlite3.connect(uri.removeprefix("sqlite:///"))) as connection:
+        with contextlib.closing(sqlite3.connect(uri.removeprefix("sqlite:///"), timeout=60)) as connection:
             _make_old_sqlite(connection, version)
         return
     from pymongo import MongoClient
