@@ -64,6 +64,20 @@ def test_a_file_that_is_begun_anew_and_looks_in_any_order_lose_no_line(tmp_path,
     assert read(here) == [(3, 10.01)]
 
 
+def test_a_look_that_takes_long_dates_no_line_back(tmp_path, monkeypatch):
+    here, stat = spool(tmp_path), os.stat
+    monkeypatch.setattr("time.time_ns", lambda: BEGAN)
+
+    def meanwhile(path):
+        monkeypatch.setattr(os, "stat", stat)
+        wrote(10, monkeypatch, here, '{"n":1}\n')
+        return stat(path)
+
+    monkeypatch.setattr(os, "stat", meanwhile)
+    SharedTimes(here).look()
+    assert read(here) == [(1, 10.01)]
+
+
 def test_times_never_go_back_within_the_file(tmp_path):
     here = spool(tmp_path)
     rng = random.Random(1)

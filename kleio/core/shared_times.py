@@ -37,14 +37,14 @@ class SharedTimes:
 
     def look(self) -> bool:
         """Note how long the file is, and whether it has grown since the last look. Raises OSError if it is gone."""
-        now, found = time.time_ns(), os.stat(self._path)
+        began, found, now = time.time_ns(), os.stat(self._path), time.time_ns()
         grown = found.st_size != self._seen
         if grown:
             self._load()
             if found.st_size != (self._sizes[-1] if self._sizes else _EMPTY):
-                self._note(found.st_size, min(found.st_mtime_ns + TICK, now), self._looked, now)
+                self._note(found.st_size, min(found.st_mtime_ns + TICK, now), self._looked, began)
             self._seen = found.st_size
-        self._looked = now
+        self._looked = began
         return grown
 
     def written(self, end: int) -> int | None:
