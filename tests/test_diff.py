@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
-import os
-import pty
 import shutil
 import subprocess
 
 import pytest
-from commands import KLEIO, PYTHON, kleio, trials
+from commands import KLEIO, PYTHON, kleio, printed, read, trials
+from processes import Terminal
 from versions import commit, git, repository, tree, write
+
+from kleio.core.errors import UnknownTrial
 
 TRAIN = "print('one')\nprint('two')\n"
 LOGGING = """
@@ -28,14 +28,14 @@ def here(tmp_path, monkeypatch):
     return root
 
 
-def ran(*words, **how):
+def ran(*words):
     """Run it; the id of its trial."""
-    kleio("-q", "--", PYTHON, *words, check=0, **how)
+    kleio("-q", "--", PYTHON, *words, check=0)
     return trials()[0]["id"]
 
 
-def diff(*words, **how):
-    return json.loads(kleio("diff", *words, "--json", check=0, **how).stdout)
+def diff(*words):
+    return read("diff", *words, "--json")
 
 
 def test_two_trials(here, journal_uri):
@@ -52,36 +52,39 @@ def test_two_trials(here, journal_uri):
     assert found["packages"] == []
     assert found["status"] == ["completed", "broken"]
     assert [found["summary"]["loss"][side]["last"] for side in ("before", "after")] == [3.0, 4.0]
-    text = kleio("diff", first, second, check=0).stdout
+    text = printed("diff", first, second)
     assert "  lr  1 \N{RIGHTWARDS ARROW} 2\n" in text
     assert "  train.py  +1\n" in text
     assert "+sys.exit(3)\n" in text
-    only = kleio("diff", first, second, "--params", "--stats", check=0).stdout
+    only = printed("diff", first, second, "--params", "--stats")
     assert "loss" in only
     assert "train.py  +1" not in only
 
 
-def test_against_what_is_here_now(here, journal_uri):
+def test_against_what_is_here_now(here, journal_uri, monkeypatch):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     first = ran("train.py")
     assert kleio("diff", first, "--exit-code", check=0).stdout.endswith("nothing differs\n")
     write(here, {"train.py": TRAIN + "print('three')\n"})
-    found = diff(first, OMP_NUM_THREADS=7)
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    found = diff(first)
     assert found["after"] is None
     assert [(one["path"], one["added"], one["removed"]) for one in found["code"]["files"]] == [("train.py", 1, 0)]
     assert found["environment"] == [{"name": "variables.OMP_NUM_THREADS", "before": None, "after": "7"}]
     commit(here)
     assert diff(first)["code"]["files"] == found["code"]["files"]
     kleio("diff", first, "--exit-code", check=1)
-    kleio("diff", first, "--params", "--exit-code", check=0)
-    stat = kleio("diff", first, "--stat", check=0).stdout
+    printed("diff", first, "--params", "--exit-code")
+    stat = printed("diff", first, "--stat")
     assert "train.py  +1" in stat
     assert "diff --git" not in stat
 
 
-def test_it_is_the_trials_directory_that_is_compared_wherever_one_is(here, tmp_path):
+def test_it_is_the_trials_directory_that_is_compared_wherever_one_is(here, tmp_path, monkeypatch):
     first = ran("train.py")
     write(here, {"train.py": TRAIN + "print('three')\n"})
-    assert [one["path"] for one in diff(first, cwd=tmp_path)["code"]["files"]] == ["train.py"]
+    monkeypatch.chdir(tmp_path)
+    assert [one["path"] for one in diff(first)["code"]["files"]] == ["train.py"]
 
 
 def test_the_patch_is_for_git(here, tmp_path):
@@ -105,53 +108,47 @@ def test_outside_git(tmp_path, monkeypatch):
     assert [(one["path"], one["added"]) for one in diff(first)["code"]["files"]] == [("train.py", 2)]
 
 
-def test_what_cannot_be_compared_is_said(here, tmp_path):
+def test_what_cannot_be_compared_is_said(here, tmp_path, monkeypatch):
     first = ran("train.py")
     write(here, {"train.py": TRAIN * 2})
     commit(here)
     second = ran("train.py")
+    monkeypatch.chdir(tmp_path)
     shutil.rmtree(here)
-    os.chdir(tmp_path)
-    done = kleio("diff", first, cwd=tmp_path, check=0)
+    done = kleio("diff", first, check=0)
     assert "or in a checkout of it" in done.stderr
-    done = kleio("diff", first, second, cwd=tmp_path, check=0)
+    done = kleio("diff", first, second, check=0)
     assert done.stderr.count("is not in a repository here") == 2
-    assert "no trial has an id that begins with ffff" in kleio("diff", "ffff", check=1).stderr
-    assert "'x y' is no trial id" in kleio("diff", first, "x y", check=1).stderr
+    with pytest.raises(UnknownTrial, match="no trial has an id that begins with ffff"):
+        diff("ffff")
+    with pytest.raises(UnknownTrial, match="'x y' is no trial id"):
+        diff(first, "x y")
 
 
-def test_commits_are_found_in_a_clone_that_one_is_in(here, tmp_path):
+def test_commits_are_found_in_a_clone_that_one_is_in(here, tmp_path, monkeypatch):
     first = ran("train.py")
     write(here, {"train.py": TRAIN * 2})
     commit(here)
     second = ran("train.py")
     git(tmp_path, "clone", "-q", str(here), "clone")
+    monkeypatch.chdir(tmp_path / "clone")
     shutil.rmtree(here)
-    assert [one["added"] for one in diff(first, second, cwd=tmp_path / "clone")["code"]["files"]] == [2]
+    assert [one["added"] for one in diff(first, second)["code"]["files"]] == [2]
 
 
-def test_a_terminal_gets_colours_and_no_control_characters(here):
+def test_a_terminal_gets_colours_and_no_control_characters(here, monkeypatch):
+    monkeypatch.delenv("NO_COLOR", raising=False)
     first = ran("train.py")
     write(here, {"train.py": "print('\x1b]0;title\x07')\n\tindented\n"})
-    command = [*KLEIO, "diff", first]
-    assert b"\x1b[32m+print('\xe2\x90\x9b]0;title\xe2\x90\x87')\x1b[0m" in on_a_terminal(command)
-    assert b"+\tindented" in on_a_terminal(command)
-    assert b"\x1b[" not in on_a_terminal(command, NO_COLOR="1")
+    coloured = on_a_terminal("diff", first)
+    assert b"\x1b[32m+print('\xe2\x90\x9b]0;title\xe2\x90\x87')\x1b[0m" in coloured
+    assert b"+\tindented" in coloured
+    assert b"\x1b[" not in on_a_terminal("diff", first, NO_COLOR="1")
 
 
-def on_a_terminal(command, **environment):
-    main, end = pty.openpty()
-    environment = {name: value for name, value in os.environ.items() if name != "NO_COLOR"} | environment
-    with subprocess.Popen(command, stdin=end, stdout=end, env=environment):
-        os.close(end)
-        shown = b""
-        with os.fdopen(main, "rb", buffering=0) as file:
-            try:
-                while piece := file.read(1 << 16):
-                    shown += piece
-            except OSError:  # its other end is closed
-                pass
-    return shown
+def on_a_terminal(*words, **environment):
+    with Terminal(*KLEIO, *words, env=environment) as terminal:
+        return terminal.finish()
 
 
 def test_nothing_is_left_behind(here, tmp_path):
