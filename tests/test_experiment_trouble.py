@@ -9,7 +9,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from commands import PYTHON, info, kleio, script, until
+from commands import PYTHON, info, kleio, printed, script, until
 from experiments import artifact, background, run, said, statuses, trials
 from processes import gone
 
@@ -205,7 +205,7 @@ def test_forty_open_files_are_enough():
     done = run(FEW + "limit(40, 40)\nassert one(0) and one(1)", apart=True)
     assert done.stdout == "inside 0\noutside 0\ninside 1\noutside 1\n"
     assert said(done) == ([], [])
-    assert [kleio("cat", one["id"], check=0).stdout for one in trials()] == ["inside 1\n", "inside 0\n"]
+    assert [printed("cat", one["id"]) for one in trials()] == ["inside 1\n", "inside 0\n"]
 
 
 def test_however_few_more_files_may_be_open_the_script_goes_on():
@@ -238,8 +238,8 @@ assert one(13)
     assert "kleio: the experiment k=1 is not recorded: Too many open files; raise the limit with ulimit -n" in own
     assert "kleio: what is printed is not recorded: Too many open files; raise the limit with ulimit -n" in own
     assert not [line for line in own if "Errno" in line]
-    printed = {one["params"]["k"]: kleio("cat", one["id"], check=0).stdout for one in trials() if one["params"]["k"] in (0, 13)}
-    assert printed == {13: "inside 13\n", 0: "inside 0\n"}
+    shown = {one["params"]["k"]: printed("cat", one["id"]) for one in trials() if one["params"]["k"] in (0, 13)}
+    assert shown == {13: "inside 13\n", 0: "inside 0\n"}
 
 
 def test_a_recorder_process_that_has_no_room_for_more_files_ends_with_its_scripts():
@@ -313,7 +313,7 @@ Experiment({"k": 2}).start().start().log_statistic(b=1)
     two, one = trials()
     assert (two["status"], two["summary"]["b"]["last"]) == ("completed", 1)
     assert one["summary"]["a"]["count"] == 2
-    assert kleio("cat", one["id"], check=0).stdout == "first\nagain\n"
+    assert printed("cat", one["id"]) == "first\nagain\n"
 
 
 def test_a_working_directory_that_is_gone():
@@ -427,7 +427,7 @@ with Experiment({"k": 1}) as experiment:
     one = until(lambda: [one for one in trials() if one["status"] == "broken"])[0]
     assert one["executions"][0]["reason"] == "its process is gone: killed, or left without an end"
     assert one["summary"]["at"]["count"] == 1000
-    assert kleio("cat", one["id"], check=0).stdout.endswith("line 999\nlast\n")
+    assert printed("cat", one["id"]).endswith("line 999\nlast\n")
     assert artifact(one["id"], "model") == b"weights"
     nothing_waits()
 
@@ -594,7 +594,7 @@ Experiment({"k": 2}, norecord=True).summary({"loss": 3})
         "kleio: a record is lost: the experiment k=1 has not begun: open it in a with, or call its start()",
         "kleio: a record is lost: the experiment k=1 is over",
     ]
-    found = kleio("info", trials()[0]["id"], check=0).stdout
+    found = printed("info", trials()[0]["id"])
     assert "a.txt" in found
     assert "b.txt" in found
     assert "c.txt" not in found

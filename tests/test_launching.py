@@ -11,7 +11,7 @@ import subprocess
 
 import git
 import pytest
-from commands import KLEIO, PYTHON, info, kleio, script, start, trials, until
+from commands import KLEIO, PYTHON, info, kleio, printed, script, start, trials, until
 
 from kleio.core.config import HOOK
 
@@ -208,7 +208,7 @@ def test_a_killed_run_is_resumed_at_once_on_its_own_machine(project):
     assert finish(again, fifo) == 0
     (trial,) = trials()
     assert [one["status"] for one in trial["executions"]] == ["failover", "completed"]
-    assert kleio("cat", trial["id"], check=0).stdout == "ready\nready\ndone\n"
+    assert printed("cat", trial["id"]) == "ready\nready\ndone\n"
 
 
 def test_while_the_child_of_a_killed_launcher_lives_the_trial_is_running(project):
@@ -310,7 +310,7 @@ def test_tags_name_and_note(project):
 
 def test_no_capture_leaves_the_output_alone(project):
     kleio("--no-capture", "sh", "-c", "echo hi", cwd=project, check=0)
-    assert kleio("cat", trials()[0]["id"], check=0).stdout == ""
+    assert printed("cat", trials()[0]["id"]) == ""
 
 
 def test_unbuffered_is_asked_for_not_given(project, monkeypatch):
@@ -347,7 +347,7 @@ def test_without_a_journal_it_runs_and_sync_ships_it(project):
     (trial,) = trials()
     assert trial["status"] == "broken"
     assert trial["summary"]["epoch"]["count"] == 2
-    assert kleio("cat", trial["id"], check=0).stdout == done.stdout
+    assert printed("cat", trial["id"]) == done.stdout
     assert "nothing waits" in kleio("sync", cwd=project, check=0).stderr
     assert "first epoch 2" in kleio(PYTHON, "train.py", cwd=project, check=0).stdout
 

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 import PIL.Image
 import pytest
-from commands import PYTHON, info, kleio, script, trials
+from commands import PYTHON, info, kleio, printed, script, trials
 
 from kleio.client import figures, media
 from kleio.client.logger import Logger
@@ -291,7 +291,7 @@ def test_a_script_logs_them_all(project):
     assert found["array.png"][0] == {"media_type": "image/png", "width": 99, "height": 4, "epoch": 1}
     assert found["rows.csv"][0]["phase"] == "test"
     assert PIL.Image.open(io.BytesIO(found["loss.png"][1])).info["Kleio-Trial"] == trials()[0]["id"]
-    assert "media_type=image/png" in kleio("info", trials()[0]["id"], check=0).stdout
+    assert "media_type=image/png" in printed("info", trials()[0]["id"])
 
 
 def test_without_the_launcher_nothing_is_done(project):
@@ -369,7 +369,7 @@ def test_plots_are_numbered_and_know_their_trial(project):
         assert b"s3cr3t-of-mine" not in content
     assert b"(me)" in (place / "0004-c.pdf").read_bytes()
     assert {f"output/{name}" for name in NAMES} <= set(logged())
-    shown = kleio("info", trial, check=0).stdout
+    shown = printed("info", trial)
     assert "12 files in results/" in shown
 
 

@@ -8,7 +8,7 @@ import subprocess
 import sys
 
 import pytest
-from commands import PYTHON, kleio, script, trials, until
+from commands import PYTHON, kleio, printed, script, trials, until
 from experiments import journal, run
 
 from kleio.core import lineage, statistics
@@ -182,12 +182,12 @@ def test_samples_are_statistics_apart_from_those_of_the_script(sampled):
     assert times == sorted(times)
     assert len(times) >= 6
     assert not list(spools(spool_root(Config())))
-    last = kleio("ls", check=0).stdout.split("\t")[-1]
+    last = printed("ls").split("\t")[-1]
     assert last == "epoch=1 loss=0.5\n"  # what is sampled has its own tables
 
 
     where = "summary.system.cpu.max > 0 and summary['system.memory'] > 1000"
-    assert len(json.loads(kleio("ls", "--json", "--where", where, check=0).stdout)) == 1
+    assert len(json.loads(printed("ls", "--json", "--where", where))) == 1
 
 
 def test_it_can_be_switched_off(workplace, monkeypatch):

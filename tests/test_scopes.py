@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 import pytest
-from commands import PYTHON, info, kleio, script, trials
+from commands import PYTHON, info, kleio, printed, script, trials
 
 from kleio.core import branch, lineage, statistics
 from kleio.core.journal import open_journal
@@ -118,7 +118,7 @@ for scope in k.load_scopes():
         2: ({"step": 2}, None, [{"loss": 0.5}]),
         3: ({"fold": 2}, None, []),
     }
-    text = kleio("info", trials()[0]["id"], check=0).stdout
+    text = printed("info", trials()[0]["id"])
     assert "1 ended by an error, the last (fold=1) by ValueError: the loss is NaN" in text
     assert "3 records added to, but never committed" in text
     assert "loss" not in info(trials()[0]["id"])["summary"]
@@ -249,8 +249,8 @@ sys.exit(k.execution == 1)
     run(tmp_path, text, check=1)
     run(tmp_path, text)
     (trial,) = trials()
-    assert "scopes     1\n" in kleio("info", trial["id"], check=0).stdout
-    assert "scopes     3\n" in kleio("info", "--all-executions", trial["id"], check=0).stdout
+    assert "scopes     1\n" in printed("info", trial["id"])
+    assert "scopes     3\n" in printed("info", "--all-executions", trial["id"])
 
 
 def test_a_branch_cuts_at_a_value_that_a_scope_has(tmp_path, journal_uri):
@@ -338,6 +338,6 @@ print(tracemalloc.get_traced_memory()[0] - before < 500_000)
 """,
     )
     assert done.stdout == "True\n"
-    shown = kleio("info", trials()[0]["id"], check=0).stdout
+    shown = printed("info", trials()[0]["id"])
     assert "… and 9,800 more (--json)" in shown
     assert len(shown.splitlines()) < 250
