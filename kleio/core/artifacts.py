@@ -44,15 +44,25 @@ class View:
         return [one for one in known if (one[0], one[1].offset) not in stay]
 
 
-def needed(journal: Journal, digest: str, views: dict[str, View | None]) -> bool:
-    """Whether anybody needs these bytes. ``views`` are what is known of some trials, and takes what is learnt of others.
+def needed(journal: Journal, digest: str, views: dict[str, View | None], own: str) -> bool:
+    """Whether anybody needs these bytes. ``views`` are what is known of some trials, and takes what is learnt of others; all
+    but that of the trial ``own`` are from the journal.
 
     Nobody may rely on the answer who has not taken the bytes out of sight before
     (:meth:`~kleio.core.journal.base.Journal.release`). In doubt they are needed: for a record that is on its way, for a trial
     that is about to be made. The views may be older than that: a record which they do not know has left its trace, which is
-    looked for now; and what they know to have been dropped stays so.
+    looked for now; and what they know to have been dropped stays so. What they know to be kept may have been dropped since, by
+    one who found that the others need it: before they are believed it is looked again.
     """
+    older = views.keys() - {own}
+    if not _is_needed(journal, digest, views):
+        return False
+    for identity in older:
+        del views[identity]
+    return not older or _is_needed(journal, digest, views)
 
+
+def _is_needed(journal: Journal, digest: str, views: dict[str, View | None]) -> bool:
     def view(identity: str) -> View | None:
         if identity not in views:
             entry = journal.entry(identity)

@@ -198,7 +198,7 @@ class Stock:
         going = [one for one in counted.items() if one[0] not in own.digests and one not in self._released]
         views: dict[str, View | None] = {entry.id: own}
         for one in going[:AT_ONCE]:
-            self._journal.release(one[0], partial(needed, self._journal, one[0], views))
+            self._journal.release(one[0], partial(needed, self._journal, one[0], views, entry.id))
             self._released.add(one)
             self._stored.discard(one[0])
             self.tried.pop(one[0], None)
