@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import sys
-from itertools import chain
+from itertools import accumulate, chain
 
 from kleio.cli import wording
 from kleio.cli.render import COLOURS, fitted, styles
@@ -113,9 +113,8 @@ def fits(found: Sequence[Column], width: int) -> bool:
 
 def lines(found: Sequence[Column], width: int, header: bool = True, left: str = "") -> list[str]:
     """The table, no line of it wider than ``width``; the last counts what there is no room for, or is ``left``."""
-    shown = list(found)
-    while len(shown) > 1 and not fits(shown, width):
-        shown.pop()
+    ends = accumulate(one.least + GAP for one in found)
+    shown = list(found[: max(1, sum(end - GAP <= width for end in ends))])
     room = width - GAP * (len(shown) - 1)
     natural = [min(one.natural, WIDEST) if one.elastic else one.natural for one in shown]
     widths = fitted(natural, [one.elastic for one in shown], room, min(LEAST, width))

@@ -82,5 +82,11 @@ def _silent_on_projects(queries: Sequence[Node]) -> bool:
 
 
 def vocabulary(journal: Journal, known: Sequence[str] = ()) -> Trials:
-    """What names mean in this journal; of ``known`` names, or of those of its newest trials, the nearest are suggested."""
-    return Trials(time.time(), lambda: known or finding.names(journal), lambda name: finding.has(journal, name))
+    """What names mean in this journal; of ``known`` names, or of those of its newest trials, the nearest are suggested.
+
+    The journal is asked for none that is ``known``: it may have to look at many trials for each name.
+    """
+    there = set(known)
+    return Trials(
+        time.time(), lambda: known or finding.names(journal), lambda name: name in there or finding.has(journal, name)
+    )

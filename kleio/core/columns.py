@@ -12,6 +12,7 @@ from kleio.core import query_syntax
 from kleio.core.errors import UsageError
 from kleio.core.lookup import SHORT
 from kleio.core.values import loads, portable
+from kleio.core.vocabulary import written
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -50,6 +51,16 @@ def column(heading: str, vocabulary: Trials) -> Column:
     """Raises QueryError."""
     field = query_syntax.name(heading, vocabulary)
     return Column(heading, field.name, field.kind)
+
+
+def parameter(name: str) -> Column:
+    """That of a parameter which there is."""
+    return Column(written("params", name), f"params.{name}")
+
+
+def statistic(name: str) -> Column:
+    """That of the last value of a statistic which there is."""
+    return Column(written("summary", name), f"summary.{name}.last")
 
 
 def value(known: Any, one: Column) -> Any:

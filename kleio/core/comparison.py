@@ -42,7 +42,8 @@ class Row:
     @property
     def differs(self) -> bool:
         """Whether they are not all the same; NaN is the same as NaN, and a truth value as no number."""
-        return not all(query.equal(self.values[0], one) for one in self.values[1:])
+        first = self.values[0]
+        return not all(one is first or query.equal(first, one) for one in self.values)
 
     @property
     def difference(self) -> float | int | None:
@@ -101,12 +102,12 @@ class Comparison:
 
     def as_document(self, everything: bool = False) -> dict[str, Any]:
         """For ``--json``: by section and name the values in the order of ``trials``; of results by key and figure."""
+        chosen = self.chosen(everything)
         sections = {
-            name: {row.name: list(row.values) for row in rows}
-            for name, rows in self.chosen(everything).items() if name != "results"
-        }  # fmt: skip
+            name: {row.name: list(row.values) for row in rows} for name, rows in chosen.items() if name != "results"
+        }
         results: dict[str, dict[str, Any]] = {}
-        for row in self.chosen(everything)["results"]:
+        for row in chosen["results"]:
             key, _, figure = row.name.rpartition(".")
             results.setdefault(key, {})[figure] = list(row.values)
         files = [

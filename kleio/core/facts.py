@@ -39,8 +39,9 @@ def facts(entry: Entry, summary: Mapping[str, Mapping[str, Any]], now: float) ->
             "duration": sum(max((now if one.ended is None else one.ended) - one.started, 0.0) for one in executions),
             "exceptions": [f"{told['type']}: {told['message']}" for one in executions for told in one.exceptions],
         }  # fmt: skip
+    told = entry.parameters()
     groups = {
-        "params": entry.params, "param_sources": entry.param_sources, "param_defaults": entry.param_defaults,
+        "params": told["params"], "param_sources": told["sources"], "param_defaults": told["defaults"],
         "summary": summary, "code": {name: trial.code.get(name) for name in CODE},
         "cut": {name: (trial.cut or {}).get(name) for name in CUT} if trial.cut else {},
     }  # fmt: skip

@@ -164,12 +164,12 @@ def _worth_showing(plan: Plan, at: Mapping[Column, int], rows: Sequence[Sequence
         if of.source is None or not of.source.name.startswith("summary."):
             first.append(of)
             continue
-        known = [value for row in rows if (value := row[at[of.source]]) is not None]
-        alike = len({same(row[at[of.source]]) for row in rows}) < 2
+        values = [row[at[of.source]] for row in rows]
+        known = [value for value in values if value is not None]
         if known:
-            ranked.append((alike, all(isinstance(value, int) for value in known), -len(known), of.heading, of))
+            ranked.append((alike(values), all(isinstance(value, int) for value in known), -len(known), of.heading, of))
     ranked.sort(key=lambda one: one[:4])
-    return [*first, *(of for alike, *_, of in ranked if alike is ranked[0][0])]
+    return [*first, *(of for one, *_, of in ranked if one is ranked[0][0])]
 
 
 def _groups(places: Sequence[int], rows: Sequence[Sequence[Any]]) -> list[list[Sequence[Any]]]:
@@ -186,6 +186,13 @@ def same(known: Any) -> Any:
     if isinstance(known, (int, float)):
         return "nan" if known != known else known
     return known if known is None else ("text", known) if isinstance(known, str) else ("other", text(known))
+
+
+def alike(values: Sequence[Any]) -> bool:
+    """Whether all are the same."""
+    first = values[0] if values else None
+    known = same(first)
+    return all(one is first or same(one) == known for one in values)
 
 
 def _made(

@@ -109,7 +109,10 @@ class Lister:
         rows = self._known(ids, wanted, all_executions)
         if not chosen:
             wanted, rows = _that_differ(wanted, rows)
-        cells = [tuple(columns.value(known, one) for known, one in zip(row, wanted, strict=True)) for row in rows]
+        cells = [
+            tuple(None if known is None else columns.value(known, one) for known, one in zip(row, wanted, strict=True))
+            for row in rows
+        ]
         table = Table([one.heading for one in wanted], cells)
         return Result(table, self._total() if more else None, {one.heading: one.kind for one in wanted})
 
@@ -126,13 +129,11 @@ class Lister:
 
     def _default(self, ids: Sequence[str], with_project: bool) -> list[Column]:
         from kleio.core import columns
-        from kleio.core.vocabulary import Trials, written
+        from kleio.core.vocabulary import Trials
 
-        first = [*columns.ALWAYS, *(["project"] if with_project else [])]
+        first = [columns.column(name, Trials(0.0)) for name in (*columns.ALWAYS, *(["project"] if with_project else []))]
         params, statistics = self._names(ids)
-        first += [written("params", one) for one in params]
-        first += [written("summary", one) for one in statistics]
-        return [columns.column(name, Trials(0.0)) for name in first]
+        return [*first, *map(columns.parameter, params), *map(columns.statistic, statistics)]
 
     def _names(self, ids: Sequence[str]) -> tuple[list[str], list[str]]:
         """Of the parameters and of the statistics that the trials have."""
@@ -170,11 +171,8 @@ class Lister:
 
 def _that_differ(wanted: Sequence[Column], rows: Sequence[Sequence[Any]]) -> tuple[list[Column], list[list[Any]]]:
     """Without the parameters that are the same in all rows."""
-    from kleio.core.grouping import same
+    from kleio.core.grouping import alike
 
-    kept = [
-        at
-        for at, one in enumerate(wanted)
-        if not one.name.startswith("params.") or len({same(row[at]) for row in rows}) > 1
-    ]
+    values = list(zip(*rows, strict=True)) or [()] * len(wanted)
+    kept = [at for at, one in enumerate(wanted) if not one.name.startswith("params.") or not alike(values[at])]
     return [wanted[at] for at in kept], [[row[at] for at in kept] for row in rows]

@@ -12,11 +12,11 @@ if TYPE_CHECKING:
 WIDEST = 40
 """Cells are filled up to the width of their column, for those who read the source, as long as that is no more."""
 _MARKS = re.compile(r"[\\`*~|\[\]]|(?<![^\W_])_|_(?![^\W_])")
-_ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
-_TEX = {
+_ENTITIES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
+_TEX = str.maketrans({
     "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}",
     ">": r"\textgreater{}", "|": r"\textbar{}", "`": r"\textasciigrave{}", **{one: f"\\{one}" for one in "&%$#_{}"},
-}  # fmt: skip
+})  # fmt: skip
 _JOINERS = "\u200c\u200d"
 """What holds the parts of some letters and emoji together."""
 _NUMBER = re.compile(r"(-?)(\d+(?:\.\d+)?)(?:e([+-]\d+))?\Z")
@@ -32,8 +32,10 @@ def markdown(headings: Sequence[str], rows: Sequence[Sequence[str]], numeric: Se
 
 
 def _markdown(text: str) -> str:
-    entities = "".join(_ENTITIES.get(character, character) for character in _shown(text, "\0"))
-    return _MARKS.sub(lambda found: f"\\{found[0]}", entities).replace("\0", "<br>").strip()
+    if not text:
+        return ""
+    entities = _shown(text, "\0").translate(_ENTITIES)
+    return _MARKS.sub(r"\\\g<0>", entities).replace("\0", "<br>").strip()
 
 
 def _filled(cell: str, width: int, right: bool) -> str:
@@ -42,6 +44,8 @@ def _filled(cell: str, width: int, right: bool) -> str:
 
 
 def _width(text: str) -> int:
+    if text.isascii():
+        return len(text)
     return sum(0 if unicodedata.combining(one) else 1 + (unicodedata.east_asian_width(one) in "WF") for one in text)
 
 
@@ -61,13 +65,16 @@ def latex(headings: Sequence[str], rows: Sequence[Sequence[str]], numeric: Seque
 
 def _latex(text: str) -> str:
     """Two dashes stay two, and a bracket or star at the beginning of a row is no argument of the line break before it."""
-    escaped = "".join(_TEX.get(character, character) for character in _shown(text, " "))
-    escaped = re.sub("-(?=-)", "-{}", escaped)
+    escaped = _shown(text, " ").translate(_TEX)
+    if "--" in escaped:
+        escaped = re.sub("-(?=-)", "-{}", escaped)
     return f"{{{escaped[0]}}}{escaped[1:]}" if escaped[:1] in ("[", "*") else escaped
 
 
 def _number(cell: str) -> str:
     """In math, where a minus is one, and powers of ten are powers."""
+    if not cell:
+        return ""
     if cell in ("inf", "-inf"):
         return "$\\infty$" if cell == "inf" else "$-\\infty$"
     found = _NUMBER.match(cell)
@@ -81,6 +88,8 @@ def _number(cell: str) -> str:
 
 def _shown(text: str, newline: str) -> str:
     """Lines joined, and nothing that a terminal would obey where somebody looks at the file."""
+    if text.isprintable():
+        return text
     lines = text.replace("\0", "\N{REPLACEMENT CHARACTER}").replace("\t", " ").splitlines()
     shown = ("".join(c if c.isprintable() or c in _JOINERS else "\N{REPLACEMENT CHARACTER}" for c in line) for line in lines)
     return newline.join(shown)

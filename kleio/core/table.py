@@ -73,6 +73,8 @@ def rounded(value: float, precision: int | None) -> str:
 
 def plain(value: Any) -> Any:
     """A value in terms of JSON: what is not finite is a text, and so are times."""
+    if value is None or isinstance(value, (str, int)):
+        return value
     if isinstance(value, datetime.datetime):
         if value.tzinfo is not None:
             value = value.astimezone(datetime.timezone.utc)

@@ -204,19 +204,20 @@ class Entry:
     @property
     def params(self) -> dict[str, Any]:
         """Names and values: what the command line says, and what was learnt of others while it ran."""
-        return self._parameters()["params"]
+        return self.parameters()["params"]
 
     @property
     def param_sources(self) -> dict[str, str]:
         """For each of ``params`` where it came from."""
-        return self._parameters()["sources"]
+        return self.parameters()["sources"]
 
     @property
     def param_defaults(self) -> dict[str, Any]:
         """What some of ``params`` would have been, had nobody given them a value."""
-        return self._parameters()["defaults"]
+        return self.parameters()["defaults"]
 
-    def _parameters(self) -> dict[str, dict[str, Any]]:
+    def parameters(self) -> dict[str, dict[str, Any]]:
+        """``params``, ``sources`` and ``defaults``: the three above, put together once."""
         told = sorted((event for event in self.events if event.kind == "parameters"), key=lambda event: event.order)
         return united(self.trial.params, self.trial.param_sources, [event.data for event in told])
 

@@ -32,6 +32,8 @@ NEED = "writing MLflow needs"
 TRIAL = "kleio.trial_id"
 METRICS, OTHERS = 1000, 100
 """How many a server takes at once."""
+MOST_RUNS = 50_000
+"""How many MLflow looks for at once."""
 LONGEST_NAME, LONGEST_PARAM, LONGEST_TAG = 250, 500, 5000
 """Characters that every version takes."""
 STATUSES = {Status.COMPLETED: "FINISHED", Status.BROKEN: "FAILED"}
@@ -44,13 +46,26 @@ class Store:
     def __init__(self, uri: str, directory: str | None) -> None:
         self._uri, self._directory = uri, directory
         self._client = mlflow_client.client(uri, NEED)
+        self._runs: dict[str, dict[str, str]] = {}
 
     def write(self, material: Material) -> str:
         with mlflow_client.in_words(self._uri):
             experiment = self._experiment(material.entry.trial.project)
-            run = _Run(self._client, experiment, material)
+            run = _Run(self._client, experiment, material, self._found(experiment, material.id))
             run.write_or_take_away()
         return os.path.join(self._directory, experiment, run.id) if self._directory else f"{address(self._uri)}#{run.id}"
+
+    def _found(self, experiment: str, trial: str) -> Any:
+        """The run that a trial is already. A directory has no index: all of its runs are read to find one, so that is done once
+        for all trials.
+        """
+        if self._directory is None:
+            return next(iter(self._client.search_runs([experiment], f"tags.`{TRIAL}` = '{trial}'", max_results=1)), None)
+        if experiment not in self._runs:
+            found = self._client.search_runs([experiment], f"tags.`{TRIAL}` LIKE '%'", max_results=MOST_RUNS)
+            self._runs[experiment] = {one.data.tags[TRIAL]: one.info.run_id for one in found}
+        run = self._runs[experiment].get(trial)
+        return None if run is None else self._client.get_run(run)
 
     def _experiment(self, project: str) -> str:
         name = _encodable(project or "kleio")
@@ -79,12 +94,10 @@ def target(place: str) -> Iterator[Store]:
 class _Run:
     """One trial on its way."""
 
-    def __init__(self, client: Any, experiment: str, material: Material) -> None:
-        self._client, self._material = client, material
-        found = client.search_runs([experiment], f"tags.`{TRIAL}` = '{material.id}'", max_results=1)
-        self._there = found[0] if found else None
+    def __init__(self, client: Any, experiment: str, material: Material, there: Any) -> None:
+        self._client, self._material, self._there = client, material, there
         begun, name = int(material.started * 1000), _cut(material.title, LONGEST_NAME)
-        run = self._there or client.create_run(experiment, start_time=begun, run_name=name, tags=_tags(material))
+        run = there or client.create_run(experiment, start_time=begun, run_name=name, tags=_tags(material))
         self.id = str(run.info.run_id)
 
     def write_or_take_away(self) -> None:

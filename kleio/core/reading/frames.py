@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 
-from kleio.core.exporting import typed
+from kleio.core.exporting import in_pandas, typed
 from kleio.core.extras import needed
 from kleio.core.indexing import gathered
 from kleio.core.reading.executions import utc
@@ -25,9 +25,6 @@ FIRST = {
 }  # fmt: skip
 """Columns that are always there, and of which kind they are."""
 GROUPS = ("params.", "summary.")
-DTYPES = {"bool": "boolean", "int": "Int64", "float": "float64", "text": "object", "time": "datetime64[us, UTC]"}
-WHOLE = {"bool": "bool", "int": "int64"}
-"""What these are where nothing is missing."""
 
 
 def of_trials(journal: Journal, batches: Iterable[Sequence[Entry]], all_executions: bool) -> Any:
@@ -36,7 +33,9 @@ def of_trials(journal: Journal, batches: Iterable[Sequence[Entry]], all_executio
     rows = [_row(known) for entries in batches for known in gathered(journal, entries, all_executions)]
     names = dict.fromkeys(name for row in rows for name in row)
     others = [name for group in GROUPS for name in names if name.startswith(group)]
-    return pd.DataFrame({name: _series(pd, name, [row.get(name) for row in rows]) for name in (*FIRST, *others)})
+    index = pd.RangeIndex(len(rows))
+    columns = {name: _column(pd, name, [row.get(name) for row in rows], index) for name in (*FIRST, *others)}
+    return pd.DataFrame(columns, index=index)
 
 
 def _row(known: Mapping[str, Any]) -> dict[str, Any]:
@@ -47,9 +46,6 @@ def _row(known: Mapping[str, Any]) -> dict[str, Any]:
     return row
 
 
-def _series(pd: Any, name: str, values: list[Any]) -> Any:
+def _column(pd: Any, name: str, values: list[Any], index: Any) -> Any:
     kind, plain = (FIRST[name], values) if name in FIRST else typed(values)
-    if kind == "text":
-        plain = values  # what is mixed is kept as it is
-    some = any(value is None for value in plain)
-    return pd.Series(plain, dtype=DTYPES[kind] if some else WHOLE.get(kind, DTYPES[kind]))
+    return in_pandas(pd, kind, values if kind == "text" else plain, index)  # what is mixed is kept as it is
