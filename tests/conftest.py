@@ -31,6 +31,10 @@ for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
     if signal.getsignal(number) == signal.SIG_IGN:
         signal.signal(number, lambda *_: None)
 
+# A hook of git, and whoever likes other settings of it than the usual ones, sets these for repositories that are not ours.
+for name in [name for name in os.environ if name.startswith("GIT_")]:
+    del os.environ[name]
+
 HOME_VARIABLES = ("XDG_DATA_HOME", "XDG_STATE_HOME", "XDG_CONFIG_HOME", "XDG_CACHE_HOME", "XDG_RUNTIME_DIR")
 
 
