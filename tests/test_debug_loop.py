@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 from dataclasses import dataclass
 
 import pytest
 from commands import PYTHON, info, kleio, script, start, trials
+from repositories import git
 
 TRAIN = """
 import json, sys, time
@@ -86,7 +86,7 @@ WITH = [
 def test_each_round_does_what_is_said(tmp_path, rounds, checkpoints):
     project = tmp_path / "project"
     project.mkdir()
-    subprocess.run(["git", "init", "-q", "."], cwd=project, check=True)
+    git(project, "init", "-q")
     (project / ".gitignore").write_text("end\n")
     made: list[str | None] = []
     for number, one in enumerate(rounds):

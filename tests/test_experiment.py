@@ -99,7 +99,8 @@ def test_leaving_by_exit_or_ctrl_c_is_left():
     run("import sys\nwith Experiment({'k': 2}):\n    sys.exit()", check=0)
     assert statuses() == ["broken", "completed"]
     assert trials()[1]["executions"][0]["reason"] == "exit status 3"
-    process = background("import time\nwith Experiment({'k': 3}):\n    print('here', flush=True)\n    time.sleep(600)")
+    waits = "import time\nwith Experiment({'k': 3}):\n    print('here', flush=True)\n    while True: time.sleep(0.1)"
+    process = background(waits)
     assert process.stdout.readline() == "here\n"
     os.killpg(process.pid, signal.SIGINT)
     process.communicate(timeout=60)
@@ -571,7 +572,7 @@ def test_in_a_notebook(workplace):
     ]
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(one) for one in cells])
     at = {"metadata": {"path": str(workplace)}}
-    nbclient.NotebookClient(notebook, timeout=60, kernel_name="python3", resources=at).execute()
+    nbclient.NotebookClient(notebook, timeout=600, startup_timeout=600, kernel_name="python3", resources=at).execute()
     third, second, first = trials()
     assert (first["status"], second["status"], third["status"]) == ("completed", "completed", "broken")
     assert first["command"] == ["jupyter"]

@@ -68,6 +68,7 @@ class Recorder(threading.Thread):
         self._told: set[str] = set()
         self._ending: Mapping[str, Any] | None = None
         self._away_since: float | None = None
+        self._noticing = threading.Lock()
         self._wait = 0.0
         self._retry_at = 0.0
         self._renewed = clock()
@@ -220,8 +221,11 @@ class Recorder(threading.Thread):
         return done
 
     def _went_away(self, error: Exception) -> None:
-        if self._away_since is None:
-            self._away_since = self._clock()
+        with self._noticing:  # two threads may at once, and it is said once
+            first = self._away_since is None
+            if first:
+                self._away_since = self._clock()
+        if first:
             self._say(f"{in_words(error)} (the run goes on; its records wait in the spool)")
         self._renewed = float("-inf")  # a turn that has nothing to send proves nothing; one that renews is answered
         self._wait = min(max(2 * self._wait, 0.5), LONGEST_WAIT)
