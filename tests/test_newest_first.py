@@ -22,7 +22,7 @@ from kleio.core.streams import LineStream, Source
 from kleio.core.values import dumps
 
 LOGGING = """
-import os, signal, sys
+import os, signal, sys, time
 from kleio.client.logger import kleio_logger as k
 for n in range(3):
     k.log_artifact("state", b"old %d" % n * 1000, n=n)
@@ -33,7 +33,7 @@ def asked(*_):
     sys.exit(int(len(sys.argv) > 1))
 signal.signal(signal.SIGTERM, asked)
 print("ready", flush=True)
-while True: signal.pause()
+while True: time.sleep(0.1)  # a signal that comes just before pause() would be waited for
 """
 # A store to which the old contents never get through: whatever sends one hangs until the launcher is killed.
 STUCK = """
