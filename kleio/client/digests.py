@@ -109,7 +109,7 @@ class Digests:
         temporary = f"{path}.{os.getpid()}.{os.urandom(4).hex()}.tmp"
         try:
             os.makedirs(os.path.dirname(path), 0o700, exist_ok=True)
-            with open(temporary, "x", encoding="ascii") as file:
+            with open(temporary, "x", encoding="utf-8") as file:
                 file.write(dumps({"format": FORMAT, "place": place, "files": files}, separators=(",", ":")))
             os.replace(temporary, path)
         except OSError:  # a full or read-only disk: it is computed again

@@ -454,6 +454,10 @@ class Logger:
 
 def _finish_imports() -> None:
     """A fork while another thread imports leaves the module locked in the child for ever: let none be on its way."""
+    import binascii
+    import datetime
+    import errno
+    import fcntl
     import hashlib
     import json
 
@@ -461,11 +465,16 @@ def _finish_imports() -> None:
     import kleio.client.loaded
     import kleio.client.refusals
     import kleio.core.artifact
+    import kleio.core.descriptors
     import kleio.core.retention
     import kleio.core.values
 
     lazily = kleio.client.artifacts, kleio.client.loaded, kleio.core.artifact, kleio.core.retention, kleio.core.values
-    assert all((hashlib, json, kleio.client.refusals, *lazily))
+    assert all((binascii, datetime, errno, fcntl, hashlib, json, kleio.client.refusals, kleio.core.descriptors, *lazily))
+    if "threading" in sys.modules:  # 1 ms, for scripts of which another thread may just begin a scope
+        import kleio.client.scope
+
+        assert kleio.client.scope
     if "kleio.client.resources" in sys.modules:  # 3 ms, for scripts that name what they read
         import zlib
 
@@ -491,8 +500,8 @@ def _report(directory: str) -> None:
             "prefix": sys.prefix,
         }
         temporary = f"{path}.{os.getpid()}.{os.urandom(4).hex()}"
-        with open(temporary, "x", encoding="ascii") as file:
-            file.write(dumps(told))
+        with open(temporary, "xb") as file:  # as text, Python would import how ASCII is written, see _finish_imports
+            file.write(dumps(told).encode())
         os.replace(temporary, path)
     except Exception:  # noqa: BLE001, S110 - the script matters more, and whatever is amiss shows with its first record
         pass
