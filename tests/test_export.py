@@ -44,7 +44,8 @@ def recorded(tmp_path_factory):
     top = tmp_path_factory.mktemp("recorded")
     work = top / "work"
     work.mkdir()
-    environment = {"KLEIO_HOME": str(top / "home"), "HOME": str(top), "KLEIO_JOURNAL": f"sqlite:///{top}/journal.db"}
+    environment = {"KLEIO_HOME": top / "home", "HOME": top, "KLEIO_JOURNAL": f"sqlite:///{top}/journal.db"}
+    environment["KLEIO_PATIENCE"] = 600  # it has no home of the tests' yet
     script(work, "print()\n", "train.py")
     git(work, "init", "-q")
     git(work, "add", ".")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import trackers
-from commands import kleio
+from commands import kleio, printed, read
 from experiments import journal, trials
 from hypothesis import given
 from hypothesis import strategies as st
@@ -110,8 +110,8 @@ def test_imported_twice_is_stored_once_and_what_has_grown_grows(journal_uri, wor
     assert [values for _, values in points(one["id"])] == [{"step": 1, "loss": 0.5}, {"step": 2, "loss": 0.25}]
     assert trial["summary"]["loss"] == {"last": 0.25, "min": 0.25, "max": 0.5, "mean": 0.375, "count": 2}
     assert trial["executions"][0]["ended"] == "2023-11-14T22:13:22.000000Z"
-    done = kleio("ls", "--where", "summary.loss.min < 0.3 and params == []", "--json", "--all-projects")
-    assert [found["id"] for found in json.loads(done.stdout)] == [one["id"]]
+    found = read("ls", "--where", "summary.loss.min < 0.3 and params == []", "--json", "--all-projects")
+    assert [trial["id"] for trial in found] == [one["id"]]
 
 
 def test_a_file_that_is_cut_off_is_read_up_to_there_and_a_damaged_one_is_named(workplace, capsys):
@@ -436,10 +436,10 @@ def test_an_imported_trial_cannot_be_run(workplace, capsys):
     (one,) = told(capsys)
     with pytest.raises(UsageError, match=r"was imported from csv .*a.csv.: kleio has no command to run for it"):
         call("run", one["id"])
-    page = kleio("info", one["id"]).stdout
+    page = printed("info", one["id"])
     assert f"imported   from csv, {workplace}/a.csv\n" in page
     assert "kleio run" not in page
-    assert json.loads(kleio("info", one["id"], "--json").stdout)["imported"] == {"from": "csv", "place": f"{workplace}/a.csv"}
+    assert read("info", one["id"], "--json")["imported"] == {"from": "csv", "place": f"{workplace}/a.csv"}
 
 
 def test_secrets_in_what_is_imported_are_not_recorded(workplace, capsys):
