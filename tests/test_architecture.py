@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import ast
 from pathlib import Path
-
-import pytest
+from typing import TYPE_CHECKING
 
 import kleio
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 ROOT = Path(kleio.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
@@ -80,50 +82,55 @@ def _imports(module: str) -> list[tuple[str, int, bool]]:
     return visitor.found
 
 
-@pytest.mark.parametrize("module", MODULES)
-def test_imports_run_one_way(module):
-    for name, line, _ in _imports(module):
-        where = f"{module}:{line} imports {name}"
+def _all_imports() -> Iterator[tuple[str, str, str]]:
+    """(module, what it imports, both in words with the line)."""
+    for module in MODULES:
+        for name, line, _ in _imports(module):
+            yield module, name, f"{module}:{line} imports {name}"
+
+
+def test_imports_run_one_way():
+    for module, name, where in _all_imports():
         if module.startswith("kleio.core"):
             assert not f"{name}.".startswith(("kleio.cli.", "kleio.client.")), where
         if module.startswith("kleio.client"):
             assert not f"{name}.".startswith("kleio.cli."), where
 
 
-@pytest.mark.parametrize("module", [name for name in MODULES if name.startswith("kleio.client")])
-def test_a_client_loads_only_the_spool_with_itself(module):
-    at_once = {name for name, _, top in _imports(module) if top and name.startswith("kleio.")}
+def test_a_client_loads_only_the_spool_with_itself():
+    own = {name for name in MODULES if name.startswith("kleio.client")}
     light = {"kleio.core.spool", "kleio.core.errors", "kleio.core.descriptors"}
-    assert at_once <= light | {name for name in TREES if name.startswith("kleio.client")}
+    assert own
+    for module in own:
+        at_once = {name for name, _, top in _imports(module) if top and name.startswith("kleio.")}
+        assert at_once <= light | own, module
 
 
-@pytest.mark.parametrize("module", [name for name in MODULES if name.rpartition(".")[2].rstrip("_") in COMMANDS])
-def test_no_command_imports_another(module):
-    others = {f"kleio.cli.{name}{end}" for name in COMMANDS for end in ("", "_")} - {module}
-    if module.startswith("kleio.cli."):
-        assert not others & {name for name, _, _ in _imports(module)}
+def test_no_command_imports_another():
+    commands = {f"kleio.cli.{name}{end}" for name in COMMANDS for end in ("", "_")}
+    for module, name, where in _all_imports():
+        assert module not in commands or name not in commands - {module}, where
 
 
-@pytest.mark.parametrize("module", MODULES)
-def test_third_parties_stay_where_they_belong(module):
-    for name, line, _ in _imports(module):
+def test_third_parties_stay_where_they_belong():
+    for module, name, where in _all_imports():
         allowed = ONLY_IN.get(name.partition(".")[0])
-        assert allowed is None or module.startswith(allowed), f"{module}:{line} imports {name}"
+        assert allowed is None or module.startswith(allowed), where
 
 
-@pytest.mark.parametrize("module", MODULES)
-def test_one_place_prints_and_one_place_exits(module):
-    for node in ast.walk(TREES[module]):
-        where = f"{module}:{getattr(node, 'lineno', 0)}"
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
-            assert node.func.id not in ("print", "exit", "quit") or module in PRINTERS, where
-        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
-            called = f"{node.value.id}.{node.attr}"
-            assert called != "sys.exit" or module == "kleio.cli.main", where
-            if called in ("sys.stdout", "sys.stderr"):
-                assert module in (*PRINTERS, *NO_LAUNCHER), where
-        if isinstance(node, ast.Name) and node.id == "SystemExit":  # an experiment looks whether its script exits
-            assert module in ("kleio.cli.main", "kleio.client.endings"), where
+def test_one_place_prints_and_one_place_exits():
+    for module in MODULES:
+        for node in ast.walk(TREES[module]):
+            where = f"{module}:{getattr(node, 'lineno', 0)}"
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+                assert node.func.id not in ("print", "exit", "quit") or module in PRINTERS, where
+            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+                called = f"{node.value.id}.{node.attr}"
+                assert called != "sys.exit" or module == "kleio.cli.main", where
+                if called in ("sys.stdout", "sys.stderr"):
+                    assert module in (*PRINTERS, *NO_LAUNCHER), where
+            if isinstance(node, ast.Name) and node.id == "SystemExit":  # an experiment looks whether its script exits
+                assert module in ("kleio.cli.main", "kleio.client.endings"), where
 
 
 def test_there_are_no_cycles():

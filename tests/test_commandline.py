@@ -222,24 +222,25 @@ MERGES = "a0: &a0 {x: 1}\n" + "".join(f"a{n}: &a{n} {{<<: [{', '.join([f'*a{n - 
     [
         ("a.json", "{"), ("a.toml", "= 1"), ("a.ini", "[a\n="), ("a.yaml", "a: [1"), ("a.yaml", "a: b: c"),
         ("a.json", "{" * 100_000),
-        ("a.yaml", "x: !!python/object/apply:os.system ['touch /tmp/kleio-was-here']"), ("a.yaml", "a: !include x"),
+        ("a.yaml", "x: !!python/object/apply:os.system ['touch was-here']"), ("a.yaml", "a: !include x"),
         ("a.json", '{"a":' * 50_000), ("a.yaml", "[" * 50_000), ("a.toml", "a=" + "[" * 50_000), ("a.yaml", MERGES),
         ("a.yaml", "x: 2024-99-99"), ("a.yaml", "a: 1\n" * 100_000), ("a.json", "\udcff"), ("a.toml", "a = " + "9" * 9000),
     ],
 )  # fmt: skip
-def test_what_cannot_be_parsed_is_said(name, text):
+def test_what_cannot_be_parsed_is_said(tmp_path, monkeypatch, name, text):
+    monkeypatch.chdir(tmp_path)
     said = []
-    started = time.perf_counter()
+    started = time.process_time()
     assert config_values(name, text.encode("utf-8", "surrogateescape"), said.append) == {}
     assert len(said) == 1
     assert said[0].startswith(f"the values in {name} are not among the parameters: ")
     assert len(said[0]) < 400
-    assert not os.path.exists("/tmp/kleio-was-here")
-    assert time.perf_counter() - started < 20
+    assert not os.path.exists("was-here")
+    assert time.process_time() - started < 20
 
 
 def test_values_are_few_and_short_whatever_the_file():
-    started = time.perf_counter()
+    started = time.process_time()
     assert len(config_values("a.yaml", LAUGHS.encode())) <= 1000
     assert len(config_values("a.json", ("{" + ",".join(f'"k{n}": 1' for n in range(50_000)) + "}").encode())) == 1000
     deep = config_values("a.json", ('{"a":' * 50 + "1" + "}" * 50).encode())
@@ -247,7 +248,7 @@ def test_values_are_few_and_short_whatever_the_file():
     (text,) = config_values("a.json", b'{"a": "' + b"x" * 5000 + b'"}').values()
     assert len(text) <= 200
     assert len(config_values("a.json", b'{"a": [' + b"1," * 5000 + b"1]}")["a"]) <= 100
-    assert time.perf_counter() - started < 20
+    assert time.process_time() - started < 20
 
 
 def test_the_command_line_wins_and_then_the_later_file():

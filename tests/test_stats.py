@@ -171,6 +171,7 @@ def test_on_a_terminal_times_are_local_and_no_more_than_ten_thousand_rows_are_sh
     local.log(trial, run, *[(0, {"n": n, "text": "\x1b[2J" + "漢" * 200}) for n in range(10_005)])
     monkeypatch.setattr(sys, "stdout", Terminal())
     monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "80")
     render_stats.rows(local.of(trial), pager=False)
     heading, *rows = sys.stdout.getvalue().splitlines()
     assert (heading.split(), len(rows)) == (["time", "n", "text"], 10_000)
