@@ -36,6 +36,7 @@ for name in [name for name in os.environ if name.startswith("GIT_")]:
     del os.environ[name]
 
 HOME_VARIABLES = ("XDG_DATA_HOME", "XDG_STATE_HOME", "XDG_CONFIG_HOME", "XDG_CACHE_HOME", "XDG_RUNTIME_DIR")
+TERMINAL_VARIABLES = ("COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR")  # of the one that the tests are started on
 
 
 @pytest.fixture(autouse=True)
@@ -52,7 +53,7 @@ def home(tmp_path, monkeypatch):
     """Tests never see or touch the user's journal, spool or settings."""
     for name in [name for name in os.environ if name.startswith("KLEIO_")]:
         monkeypatch.delenv(name)
-    for name in HOME_VARIABLES:
+    for name in (*HOME_VARIABLES, *TERMINAL_VARIABLES):
         monkeypatch.delenv(name, raising=False)
     directory = tmp_path / "home"
     directory.mkdir()
