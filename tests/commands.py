@@ -6,8 +6,6 @@ import contextlib
 import io
 import json
 import os
-import pty
-import select
 import signal
 import subprocess
 import sys
@@ -162,17 +160,10 @@ def script(directory: Path, text: str, name: str = "train.py") -> Path:
 
 def on_a_terminal(*words, columns=80, **environment):
     """What ``kleio WORDS`` prints on a terminal of that width."""
-    pid, fd = pty.fork()
-    if pid == 0:
-        os.environ |= {"COLUMNS": str(columns), "LINES": "24", "TERM": "xterm-256color"} | environment
-        os.execv(KLEIO[0], [*KLEIO, *words])
-    out = b""
-    while select.select([fd], [], [], 180)[0]:
-        try:
-            data = os.read(fd, 65536)
-        except OSError:
-            break
-        out += data
-    assert os.waitpid(pid, 0)[1] == 0, out
-    os.close(fd)
+    from processes import Terminal  # which has its words from here
+
+    size = {"COLUMNS": str(columns), "LINES": "24"}
+    with Terminal(*KLEIO, *words, size=(24, columns), env=size | environment) as terminal:
+        out = terminal.finish()
+    assert terminal.process.returncode == 0, out
     return out.decode().replace("\r\n", "\n")

@@ -175,7 +175,7 @@ def test_on_a_terminal_nothing_is_wider_than_it(local, count, columns):
         )
         for n in range(count)
     ]
-    page = on_a_terminal("compare", *made, columns=columns, NO_COLOR="1")
+    page = shown("compare", *made, columns=columns)
     assert "\x1b" not in page
     assert max(cell_len(line) for line in page.splitlines() if not line.startswith("kleio: ")) <= columns
     assert made[0][:7] in page
