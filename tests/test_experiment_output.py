@@ -75,7 +75,7 @@ with Experiment({"k": 1}):
     process = subprocess.Popen([PYTHON, path.name], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     process.stdout.read(100)
     process.stdout.close()
-    assert process.wait(60) == -signal.SIGPIPE
+    assert process.wait(180) == -signal.SIGPIPE
 
 
 def test_a_program_that_outlives_its_experiment_goes_on_printing():
@@ -130,7 +130,7 @@ def test_asking_on_the_terminal():
 @pytest.mark.parametrize("where", [">log", ">log 2>&1", ">&-", ">&- 2>&-", "| cat", ">/dev/null"])
 def test_wherever_output_goes(where, workplace):
     script(workplace, IMPORTS + "with Experiment({'k': 1}):\n    print('inside')\nprint('outside')\n")
-    done = subprocess.run(f"{PYTHON} train.py {where}", shell=True, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(f"{PYTHON} train.py {where}", shell=True, capture_output=True, text=True, timeout=180)
     assert done.returncode == 0, done.stderr
     said = "inside\noutside\n"
     if "log" in where:
@@ -203,8 +203,9 @@ def test_kept():
 """
     )
     done = subprocess.run(
-        [PYTHON, "-m", "pytest", "-p", "no:cacheprovider", f"--capture={capture}", "test_it.py"],
-        capture_output=True, text=True, timeout=60, env=os.environ | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
+        [PYTHON, "-m", "pytest", "-p", "no:cacheprovider", "--color=no", f"--capture={capture}", "test_it.py"],
+        capture_output=True, text=True, timeout=180,
+        env=os.environ | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_ADDOPTS": ""},
     )  # fmt: skip
     assert "2 failed, 2 passed" in done.stdout, done.stdout + done.stderr
     assert done.stdout.count("shown\n") == 1

@@ -16,7 +16,7 @@ from textwrap import dedent
 
 import numpy
 import pytest
-from commands import PYTHON, info, kleio, trials
+from commands import PYTHON, info, kleio, printed, read, trials
 from repositories import repository
 
 from kleio.cli.commands import COMMANDS
@@ -47,10 +47,16 @@ def project(tmp_path, monkeypatch, fonts):
     return root
 
 
+@pytest.fixture
+def journal(home, monkeypatch):
+    """One file: what these programs rely on is the same in every journal, of which the nine experiments are proof."""
+    monkeypatch.setenv("KLEIO_JOURNAL", f"sqlite:///{home}/journal.db")
+
+
 def alone(*words, check=0, **environment):
     """``python WORDS``, without the launcher."""
     done = subprocess.run(
-        [PYTHON, *words], capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=60, env=os.environ | environment
+        [PYTHON, *words], capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=180, env=os.environ | environment
     )
     assert done.returncode == check, done.stderr
     return done
@@ -70,7 +76,7 @@ def contents(trial):
 
 
 def traced(what):
-    return [one["id"] for one in json.loads(kleio("trace", "--json", what, check=0).stdout)]
+    return [one["id"] for one in read("trace", "--json", what)]
 
 
 # -- rigorous-recorder -----------------------------------------------------------------------------------------------
@@ -96,7 +102,7 @@ def averages(printed):
     return [float(line.split()[-1]) for line in printed.splitlines() if line.startswith("first ")]
 
 
-def test_rigorous_recorder_two_models_and_three_averages(journal_uri):
+def test_rigorous_recorder_two_models_and_three_averages(journal):
     done = kleio("python", "two_models.py", "--steps", "1000", check=0)
     logistic, hinge = losses_of_two_models(1000)
     wanted = [mean(logistic[:500] + hinge[:500]), mean(logistic[:500]), mean(hinge[:500])]
@@ -131,7 +137,7 @@ def test_meticulous_nine_experiments_of_one_script(journal_uri):
     from sklearn.datasets import load_iris
 
     alone("kmeans.py")
-    found = json.loads(kleio("ls", "--json", "--tag", "kmeans", check=0).stdout)[::-1]
+    found = read("ls", "--json", "--tag", "kmeans")[::-1]
     assert [one["params"] for one in found] == [{"k": k} for k in range(1, 10)]
     assert {one["status"] for one in found} == {"completed"}
     losses = [one["summary"]["loss"]["last"] for one in found]
@@ -147,12 +153,11 @@ def test_meticulous_nine_experiments_of_one_script(journal_uri):
         if one is third:
             assert centroids == pytest.approx(wanted.cluster_centers_)
 
-    listed = kleio("ls", check=0).stdout.splitlines()[1:]
+    listed = printed("ls").splitlines()[1:]
     assert [line.split("\t")[6] for line in listed[:2]] == ["python kmeans.py (k=9)", "python kmeans.py (k=8)"]
 
 
-def test_meticulous_arguments(home, monkeypatch):
-    monkeypatch.setenv("KLEIO_JOURNAL", f"sqlite:///{home}/journal.db")
+def test_meticulous_arguments(journal):
     done = alone("kmeans_arguments.py", "--k", "3", "--description", "as many as there are species")
     first = trials()[0]
     assert first["params"] == {"k": 3, "seed": 0, "init": "k-means++"}
@@ -170,7 +175,7 @@ def test_meticulous_arguments(home, monkeypatch):
 # -- LiteTracer ------------------------------------------------------------------------------------------------------
 
 
-def test_litetracer_a_path_leads_back_to_its_run(journal_uri, project):
+def test_litetracer_a_path_leads_back_to_its_run(journal, project):
     path = alone("tracked_results.py").stdout.strip()
     (unlaunched,) = traced(path)  # in the spool, so far
     launched = kleio("python", "tracked_results.py", "--optimizer", "exact", check=0).stdout.strip()
@@ -199,7 +204,7 @@ def test_litetracer_a_path_leads_back_to_its_run(journal_uri, project):
 # -- footsteps -------------------------------------------------------------------------------------------------------
 
 
-def test_footsteps_figures_that_say_what_drew_them(journal_uri, project):
+def test_footsteps_figures_that_say_what_drew_them(journal, project):
     from PIL import Image
 
     kleio("--name", "valley", "python", "footsteps_plot.py", check=0)
