@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 
 import pytest
+from commands import kleio as kleio_
+from commands import printed
 from recorded import Recorded
 
 import kleio
@@ -76,3 +79,57 @@ def test_statistics_that_cannot_be_unpacked(journal_uri, pair, found):
             with pytest.raises(Damaged, match=f"trial {bad[:7]} is damaged"):
                 look(read.trial(bad).statistics)
         assert len(read.trial(good).statistics["loss"]) == 50
+
+
+@pytest.mark.parametrize("what", ["event", "body"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        (), ("--columns", "id,summary.loss.count"), ("--where", "summary.loss.count == 50"), ("--sort", "duration"),
+        ("--group-by", "id"), ("--ids",), ("--json",),
+    ],
+)  # fmt: skip
+def test_trials_that_can_be_read_are_listed_without_those_that_cannot(journal_uri, workplace, pair, what, words, capfd):
+    bad, good = pair
+    damage(journal_uri, bad, what, "no json")
+    shown = printed("ls", "--all-projects", *words)
+    assert good[:7] in shown
+    assert bad[:7] not in shown
+    said = capfd.readouterr().err.splitlines()
+    assert said == [f"kleio: left out what cannot be read of 1 trial: {bad[:7]} (Expecting value: line 1 column 1 (char 0))"]
+
+
+def test_other_lists_leave_them_out_as_well(journal_uri, workplace, pair, capfd):
+    bad, good = pair
+    damage(journal_uri, bad, "body", "no json")
+    for words in (
+        ("tree", "--all-projects"), ("status", "--all-projects", "--where", "status == 'completed'"),
+        ("export", "--all-projects", "--where", "status == 'completed'", "--to", "csv", "out"), ("top",),
+    ):  # fmt: skip
+        printed(*words)
+        said = capfd.readouterr().err
+        assert f"left out what cannot be read of 1 trial: {bad[:7]} (" in said, words
+    for words in (("info", bad), ("export", bad, "--to", "csv", "out"), ("diff", bad, good)):
+        with pytest.raises(Damaged, match=f"trial {bad[:7]} is damaged"):
+            printed(*words)
+        assert capfd.readouterr().err == ""
+
+
+def test_a_summary_that_cannot_be_read_leaves_its_trial_listed(journal_uri, workplace, pair, capfd):
+    bad, good = pair
+    damage(journal_uri, bad, "summary", "no json")
+    found = {one["id"]: one["summary"] for one in json.loads(printed("ls", "--all-projects", "--json"))}
+    assert (found[bad], found[good]["loss"]["count"]) == ({}, 50)
+    assert capfd.readouterr().err.count(f"left out what cannot be read of 1 trial: {bad[:7]} (") == 1
+
+
+def test_many_are_counted_and_a_list_of_nothing_else_fails(journal_uri, workplace, tmp_path):
+    made = Recorded(journal_uri, tmp_path)
+    trials = [made.trial() for _ in range(5)]
+    made.close()
+    for trial in trials:
+        damage(journal_uri, trial, "body", "[1]")
+    (said,) = kleio_("ls", "--all-projects", check=1).stderr.splitlines()
+    assert said.startswith("kleio: left out what cannot be read of 5 trials: ")
+    assert said.endswith("), and 2 more")
+    assert sum(trial[:7] in said for trial in trials) == 3

@@ -73,14 +73,14 @@ SHOWN = 20
 @all_executions
 @as_json
 @reading
-def ls(with_: Reading, all_executions: bool, json: bool, **options: Any) -> None:
+def ls(with_: Reading, all_executions: bool, json: bool, **options: Any) -> int:
     """List trials, newest first: filtered, grouped, sorted and reduced to columns, in this order."""
     limit, export = _checked(options, json)
     asked = _listing(with_, options, limit)
     if options["watch"]:
         _watch(with_, asked, options, all_executions, json)
-        return
-    lister = Lister(with_.journal, asked, spool_root(with_.config))
+        return 0
+    lister = Lister(with_.listing(), asked, spool_root(with_.config))
     manner = {"precision": options["precision"], "header": not options["no_header"], "pager": not options["no_pager"]}
     found: Sequence[Any]
     if options["ids"]:
@@ -101,9 +101,10 @@ def ls(with_: Reading, all_executions: bool, json: bool, **options: Any) -> None
     if more and options["limit"] is None:
         render.complain(f"these are the first {SHOWN}; -n 0 lists all")
     if not json:
-        if not found:
+        if not found and not with_.journal.left_out:
             render.complain(_nothing(with_, options))
         render.waiting(spool_root(with_.config), with_.journal)
+    return 1 if with_.journal.left_out and not found else 0
 
 
 def _watch(with_: Reading, asked: Listing, options: dict[str, Any], all_executions: bool, json: bool) -> None:

@@ -129,12 +129,18 @@ class Reading:
 
         return open_journal(self.config["journal"], timeout=self.config["timeout"], writing=False)
 
+    def listing(self) -> Journal:
+        """The journal, for who lists trials: those that cannot be read are left out, and named in the end."""
+        if self.journal.left_out is None:
+            self.journal.left_out = {}
+        return self.journal
+
     def present(self) -> Journal:
         """The journal; opened anew if there was none the last time, or there is another, for who looks more than once."""
         if self.journal.absent or self.journal.gone:
             self.journal.close()
             del self.journal
-        return self.journal
+        return self.listing()
 
     def written(self, what: str, path: str) -> None:
         """Say what a file holds now, unless kleio is to be quiet."""
@@ -152,7 +158,13 @@ def reading(command: Callable[..., Any]) -> Callable[..., Any]:
         for number in (signal.SIGPIPE, signal.SIGINT):
             signal.signal(number, signal.SIG_DFL)  # a reader that is cut off ends without a word
         render.encodable()
-        return command(Reading(ctx), **rest)
+        with_ = Reading(ctx)
+        try:
+            return command(with_, **rest)
+        finally:
+            opened = with_.__dict__.get("journal")
+            if opened is not None and opened.left_out:
+                render.left_out(opened.left_out)
 
     return wrapped
 

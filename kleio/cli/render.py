@@ -18,9 +18,11 @@ if TYPE_CHECKING:
     from typing import Any
 
     from kleio.core.config import Value
+    from kleio.core.errors import Damaged
     from kleio.core.journal.base import Journal
     from kleio.core.recovery import Recovered
 
+NAMED = 3
 COLOURS = {
     "completed": "green", "running": "cyan", "reserved": "cyan", "broken": "red", "interrupted": "yellow",
     "suspended": "yellow", "failover": "magenta",
@@ -36,6 +38,16 @@ def complain(message: str) -> None:
         sys.stderr.flush()
     except (OSError, ValueError):
         pass  # nobody listens; the run goes on
+
+
+def left_out(damaged: Mapping[str, Damaged]) -> None:
+    """Name the trials that cannot be read, a few of many."""
+    from kleio.core.lookup import SHORT
+
+    named = [f"{trial[:SHORT]} ({error.why})" for trial, error in damaged.items()]
+    trials = "1 trial" if len(named) == 1 else f"{len(named):,} trials"
+    more = f", and {len(named) - NAMED:,} more" if len(named) > NAMED else ""
+    complain(f"left out what cannot be read of {trials}: {', '.join(named[:NAMED])}{more}")
 
 
 def encodable() -> None:

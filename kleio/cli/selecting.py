@@ -102,6 +102,7 @@ class Asked:
         UsageError where nothing is asked, UnknownTrial where nothing is found.
         """
         named = _of_ids(journal, config, prefixes)
+        journal.left_out = {} if journal.left_out is None else journal.left_out
         chosen = self._found(journal, config) if self.anything or not prefixes else []
         if not named and not chosen:
             raise self._none(journal, config)

@@ -46,6 +46,7 @@ def _counted(with_: Reading, options: Mapping[str, Any]) -> list[dict[str, int]]
     from kleio.core import choosing  # only who looks for something pays for it
 
     root = spool_root(with_.config)
-    found = choosing.entries(with_.journal, choosing.newest(with_.journal, choosing.Chosen(**options), root), root)
+    journal = with_.listing()
+    found = choosing.entries(journal, choosing.newest(journal, choosing.Chosen(**options), root), root)
     counted = Counter(entry.status.value for entry in found), Counter(tag for entry in found for tag in entry.tags)
     return [dict(sorted(one.items())) for one in counted]

@@ -29,6 +29,7 @@ def tree(with_: Reading, trial: str | None, asked: Asked, json: bool) -> None:
     """Draw which trial continues which, and what changed on each edge: the family of one, or all that have branches."""
     journal = with_.journal
     chosen = asked.one(journal, with_.config, trial) if trial or asked.anything else None
+    with_.listing()
     if chosen:
         found = family(journal, chosen)
     else:

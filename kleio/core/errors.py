@@ -68,7 +68,11 @@ class Scrubbed(JournalError):  # noqa: N818 - a state of the world, not a mistak
 
 
 class Damaged(JournalError):  # noqa: N818 - a state of the world, not a mistake
-    """Bytes in the journal are not those that were stored: their digest says so."""
+    """What lies in the journal is not what was stored. ``trial`` is whose it is, ``why`` what is wrong, where that is known."""
+
+    def __init__(self, message: str = "", trial: str = "", why: str = "") -> None:
+        super().__init__(message)
+        self.trial, self.why = trial, why
 
 
 class SpoolError(KleioError):

@@ -64,7 +64,8 @@ def valued(
     seen: Callable[[Sequence[Entry]], Sequence[Entry]] = list,
     all_executions: bool = False,
 ) -> list[list[Any]]:
-    """What is known by ``names`` of each of the trials that were found with ``where``, None where there is nothing.
+    """What is known by ``names`` of each of the trials that were found with ``where`` and can be read, None where there is
+    nothing.
 
     The index tells of many in a tenth of the time in which they could be looked at, but not of ``all_executions``.
     """
@@ -72,7 +73,7 @@ def valued(
     apart = all_executions or len(ids) <= BATCH or len(names) > MOST
     known: dict[str, Sequence[Any]] = {} if apart else search.indexed(names)
     known |= {one.trial: one.values for one in search.told([one for one in ids if one not in known], names)}
-    return [list(known.get(one, [None] * len(names))) for one in ids]
+    return [list(known[one]) for one in ids if one in known]
 
 
 def entries(journal: Journal, ids: Sequence[str]) -> list[Entry]:

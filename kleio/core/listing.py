@@ -75,7 +75,7 @@ class Lister:
         project = chosen.get("project") or chosen.get("here")
         selection = Selection(project=project, statuses=chosen.get("statuses", ()), tags=chosen.get("tags", ()))
         found = self._journal.entries(selection, self._most)
-        return list(self._seen(found[: asked.limit])), len(found) == self._most
+        return list(self._seen(found[: asked.limit])), len(found) + len(self._journal.left_out or ()) == self._most
 
     @property
     def _most(self) -> int | None:

@@ -30,7 +30,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
-    from typing import Any, BinaryIO, NamedTuple
+    from typing import Any, BinaryIO, NamedTuple, TypeVar
+
+    Row = TypeVar("Row")
+    Made = TypeVar("Made")
 
     from kleio.core.journal.cards import Card
     from kleio.core.journal.filters import Filter
@@ -119,6 +122,11 @@ class Journal(ABC):
 
     absent = False
     """Whether there is nothing at its address yet, where it was opened for reading."""
+
+    left_out: dict[str, Damaged] | None = None
+    """Given by who lists trials: what :meth:`entries` and :meth:`summaries` cannot read is left out of the answers, and why is
+    put there by the ids of the trials. Without it both raise Damaged, as :meth:`entry` always does.
+    """
 
     warning: str | None = None
     """What its user should know about the place where it lies, if anything."""
@@ -360,7 +368,18 @@ def restored(body: Any, trial: str) -> Trial:
 
 def damaged(trial: str, why: object) -> Damaged:
     """Of what a journal holds of a trial something is not what was put there."""
-    return Damaged(f"what the journal holds of trial {trial[:7]} is damaged ({why})")
+    return Damaged(f"what the journal holds of trial {trial[:7]} is damaged ({why})", trial, str(why))
+
+
+def readable(rows: Iterable[Row], make: Callable[[Row], Made], left_out: dict[str, Damaged] | None) -> Iterator[Made]:
+    """What is made of rows; those that are Damaged are put into ``left_out``, or raise."""
+    for row in rows:
+        try:
+            yield make(row)
+        except Damaged as error:
+            if left_out is None:
+                raise
+            left_out.setdefault(error.trial, error)
 
 
 def place(uri: str) -> str:

@@ -18,6 +18,7 @@ from kleio.core.journal.base import (
     contiguous,
     decoded,
     findable,
+    readable,
     restored,
     storable,
 )
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from typing import Any
 
+    from kleio.core.errors import Damaged
     from kleio.core.journal.base import Found, Selection
     from kleio.core.journal.cards import Card
     from kleio.core.journal.filters import Filter
@@ -97,7 +99,7 @@ class MongoJournal(MongoBlobs):
             raise JournalError(f"there is no trial {trial} {purpose}")
 
     def entry(self, trial: str) -> Entry | None:
-        found = self._entries([{"$match": {"_id": trial}}])
+        found = self._entries([{"$match": {"_id": trial}}], None)
         return found[0] if found else None
 
     def resolve(self, prefix: str, limit: int = 10) -> list[str]:
@@ -108,14 +110,15 @@ class MongoJournal(MongoBlobs):
     def entries(self, selection: Selection, limit: int | None = None) -> list[Entry]:
         newest: list[Document] = [{"$match": pipelines.selected(selection)}, {"$sort": {"created": -1, "_id": -1}}]
         if limit is None:
-            return self._entries(newest)
-        return self._entries([*newest, {"$limit": limit}]) if limit > 0 else []
+            return self._entries(newest, self.left_out)
+        return self._entries([*newest, {"$limit": limit}], self.left_out) if limit > 0 else []
 
-    def _entries(self, stages: list[Document]) -> list[Entry]:
+    def _entries(self, stages: list[Document], left_out: dict[str, Damaged] | None) -> list[Entry]:
         with self.told():
             found = list(self._db.trials.aggregate([*stages, {"$project": pipelines.ENTRY}]))
-        return [
-            Entry(
+
+        def made(one: Document) -> Entry:
+            return Entry(
                 restored(one["body"], one["_id"]),
                 tuple(Event(**(event | {"data": decoded(event["data"], one["_id"])})) for event in one["events"]),
                 one["holder"],
@@ -123,8 +126,8 @@ class MongoJournal(MongoBlobs):
                 one["token"],
                 None if one["left"] is None else one["left"] / 1000,
             )
-            for one in found
-        ]
+
+        return list(readable(found, made, left_out))
 
     def counts(self, selection: Selection) -> tuple[dict[str, int], dict[str, int]]:
         with self.told():
@@ -265,8 +268,8 @@ class MongoJournal(MongoBlobs):
     def summaries(self, trials: Sequence[str]) -> dict[str, list[Summary]]:
         found: dict[str, list[Summary]] = {}
         with self.told():
-            for one in self._db.summaries.find({"_id.trial": {"$in": list(trials)}}).sort("_id", 1):
-                summary = Summary(**one["_id"], end=one["end"], keys=decoded(one["keys"], one["_id"]["trial"]))
+            rows = self._db.summaries.find({"_id.trial": {"$in": list(trials)}}).sort("_id", 1)
+            for summary in readable(rows, _summary, self.left_out):
                 found.setdefault(summary.trial, []).append(summary)
         return found
 
@@ -341,6 +344,10 @@ class MongoJournal(MongoBlobs):
             unchanged = {"_id": trial, "events": {"$size": len(events)}}
             if self._db.trials.update_one(unchanged, {"$set": change}).matched_count:
                 return
+
+def _summary(one: Document) -> Summary:
+    return Summary(**one["_id"], end=one["end"], keys=decoded(one["keys"], one["_id"]["trial"]))
+
 
 def _key(one: Segment) -> Document:
     return {part: getattr(one, part) for part in pipelines.SEGMENT}

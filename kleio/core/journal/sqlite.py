@@ -14,6 +14,7 @@ from kleio.core.journal.base import (
     contiguous,
     decoded,
     findable,
+    readable,
     restored,
     storable,
 )
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from typing import Any, BinaryIO
 
+    from kleio.core.errors import Damaged
     from kleio.core.journal.base import Found, Selection
     from kleio.core.journal.cards import Card
     from kleio.core.journal.filters import Filter
@@ -101,7 +103,7 @@ class SqliteJournal(SqliteFile):
             _add(connection, trial, event)
 
     def entry(self, trial: str) -> Entry | None:
-        found = self._entries(f"SELECT {COLUMNS} FROM trials WHERE id = ?", [trial])
+        found = self._entries(f"SELECT {COLUMNS} FROM trials WHERE id = ?", [trial], None)
         return found[0] if found else None
 
     def resolve(self, prefix: str, limit: int = 10) -> list[str]:
@@ -111,9 +113,9 @@ class SqliteJournal(SqliteFile):
     def entries(self, selection: Selection, limit: int | None = None) -> list[Entry]:
         where, values = _where(selection)
         sql = f"SELECT {COLUMNS} FROM trials {where} ORDER BY created DESC, id DESC LIMIT ?"
-        return self._entries(sql, [*values, -1 if limit is None else limit])
+        return self._entries(sql, [*values, -1 if limit is None else limit], self.left_out)
 
-    def _entries(self, sql: str, values: list[Any]) -> list[Entry]:
+    def _entries(self, sql: str, values: list[Any], left_out: dict[str, Damaged] | None) -> list[Entry]:
         with self._mutex, self._told():
             self._connection.execute("BEGIN")  # one snapshot for the trials and their events
             try:
@@ -121,18 +123,22 @@ class SqliteJournal(SqliteFile):
                 events = self._events([row[0] for row in rows])
             finally:
                 self._connection.execute("ROLLBACK")
-        return [
-            Entry(restored(body, trial), tuple(events.get(trial, ())), holder, (left or 0) > 0, token, left)
-            for trial, body, holder, token, left in rows
-        ]
 
-    def _events(self, trials: list[str]) -> dict[str, list[Event]]:
-        found: dict[str, list[Event]] = {}
+        def made(row: tuple[Any, ...]) -> Entry:
+            trial, body, holder, token, left = row
+            happened = tuple(Event(*(*own, decoded(data, trial))) for *own, data in events.get(trial, ()))
+            return Entry(restored(body, trial), happened, holder, (left or 0) > 0, token, left)
+
+        return list(readable(rows, made, left_out))
+
+    def _events(self, trials: list[str]) -> dict[str, list[list[Any]]]:
+        """Those of each as they are stored."""
+        found: dict[str, list[list[Any]]] = {}
         for few in _fews(trials):
             marks = ", ".join("?" * len(few))
             sql = f"SELECT trial, id, kind, time, token, execution, data FROM events WHERE trial IN ({marks})"
-            for trial, *event, data in self._connection.execute(sql, few):
-                found.setdefault(trial, []).append(Event(*(*event, decoded(data, trial))))
+            for trial, *event in self._connection.execute(sql, few):
+                found.setdefault(trial, []).append(event)
         return found
 
     def counts(self, selection: Selection) -> tuple[dict[str, int], dict[str, int]]:
@@ -240,8 +246,9 @@ class SqliteJournal(SqliteFile):
         found: dict[str, list[Summary]] = {}
         for few in _fews(list(trials)):
             marks = ", ".join("?" * len(few))
-            for *key, keys in self._rows(f"SELECT * FROM summaries WHERE trial IN ({marks})", few):
-                found.setdefault(key[0], []).append(Summary(*(*key, decoded(keys, key[0]))))
+            rows = self._rows(f"SELECT * FROM summaries WHERE trial IN ({marks})", few)
+            for one in readable(rows, lambda row: Summary(*(*row[:-1], decoded(row[-1], row[0]))), self.left_out):
+                found.setdefault(one.trial, []).append(one)
         return found
 
     # -- traces --------------------------------------------------------------------------------------------------
