@@ -331,8 +331,8 @@ def test_it_ends_and_leaves_the_terminal_as_it_was(workplace, how):
 def test_a_terminal_that_goes_away(workplace):
     with Top(*TOP) as top:
         top.shows("nothing runs")
-        top.hang_up()
-        assert top.process.wait(SECONDS) == 0
+        top.hang_up()  # reading may end before SIGHUP comes, which then finds it on its way out
+        assert top.process.wait(SECONDS) in (0, -signal.SIGHUP)
 
 
 def test_it_is_stopped_and_goes_on(workplace):
