@@ -448,6 +448,7 @@ with Experiment({"k": 1}) as experiment:
     for _ in range(20000):
         print("afterwards")
     experiment.log_statistic(at=2)
+    module._presence.pause()  # it has been said by then
 with Experiment({"k": 2}) as experiment:
     print("again")
 """

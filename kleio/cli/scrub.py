@@ -43,6 +43,7 @@ def scrub(
     trial, pattern = choice.with_word(words, "PATTERN")
     looked_for = Pattern(_typed() if pattern == "-" else pattern, regex)
     journal = open_journal(config["journal"], timeout=config["timeout"], writing=not dry_run)
+    ctx.call_on_close(journal.close)
     entry = choice.one(journal, config, trial)
     scrubbing.refuse(journal, entry, spool_root(config))
     asked = not (dry_run or yes)

@@ -23,6 +23,7 @@ def sync(ctx: click.Context, /, json: bool, instead_of: str | None, **_: Any) ->
     """Ship what waits in this machine's spool: of runs that were offline, cut short, or killed with their launcher."""
     config = Config(given(ctx))
     journal = open_journal(config["journal"], timeout=config["timeout"])
+    ctx.call_on_close(journal.close)
     gone = place(instead_of) if instead_of else None
     found = list(recover_all(spool_root(config), journal, config["lease"], instead_of=gone))
     if json:
