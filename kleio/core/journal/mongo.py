@@ -345,6 +345,7 @@ class MongoJournal(MongoBlobs):
             if self._db.trials.update_one(unchanged, {"$set": change}).matched_count:
                 return
 
+
 def _summary(one: Document) -> Summary:
     return Summary(**one["_id"], end=one["end"], keys=decoded(one["keys"], one["_id"]["trial"]))
 
