@@ -149,7 +149,7 @@ class _Piece:
             packed = self._packed = Packed(segment.payload)
             times = integers(packed.times, packed.count)
         self._key, self._scopes = key, scopes
-        kept = np.ones(packed.count, bool)
+        kept: NDArray[Any] = np.ones(packed.count, bool)
         if segment.start < covered:
             kept = integers(packed.offsets, packed.count) >= covered
         if limit is not None:

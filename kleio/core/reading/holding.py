@@ -108,6 +108,7 @@ def _quick(node: Comparison | Truth, frame: Frame) -> NDArray[Any] | None:
     if field.name == f"{ROW}time":
         return _at_times(np.asarray(frame.times) / 1e9, node, field, value)
     typed = frame.column(field.name).typed()
+    told: NDArray[Any] | None
     if isinstance(node, Comparison) and value is None:
         told = np.ones(len(typed.values), bool) if node.operator == "!=" else None
     elif isinstance(node, Truth):

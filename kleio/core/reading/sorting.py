@@ -55,6 +55,8 @@ def _by_numbers(frame: Frame, name: str, among: Rows | None, reverse: bool) -> N
     import numpy as np
 
     rows = np.arange(frame.count) if among is None else np.asarray(among, np.int64)
+    values: NDArray[Any]
+    have: NDArray[Any]
     if name == f"{ROW}time":
         values, have = np.asarray(frame.times)[rows], np.ones(len(rows), bool)
     elif name.startswith(ROW):
@@ -70,4 +72,4 @@ def _by_numbers(frame: Frame, name: str, among: Rows | None, reverse: bool) -> N
         have[np.flatnonzero(have)[~numbers]] = False
         values = values[numbers]
     order = len(values) - 1 - np.argsort(values[::-1], kind="stable")[::-1] if reverse else np.argsort(values, kind="stable")
-    return np.concatenate([rows[have][order], rows[~have]])
+    return np.asarray(np.concatenate([rows[have][order], rows[~have]]))

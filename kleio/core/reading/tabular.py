@@ -46,7 +46,7 @@ class Selected:
         if self.rows is None:
             if typed.rows is None:
                 return typed.values, None, typed.zone
-            have = np.zeros(self.count, bool)
+            have: NDArray[Any] = np.zeros(self.count, bool)
             have[typed.rows] = True
             return typed.values, have, typed.zone
         found, have = places(typed.rows, self.rows)
