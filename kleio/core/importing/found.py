@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 
@@ -12,6 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from typing import Any
 
+_FRACTION = re.compile(r"(?<=:\d\d)\.(\d+)")
+"""Of a second; of which Python 3.10 reads six digits, or three."""
 STEPS = ("step", "global_step", "iteration")
 """What the number of a statistic is called: the first of them that is not the name of a value itself."""
 
@@ -110,7 +113,8 @@ def seconds(text: Any) -> float | None:
         moment = text
     else:
         try:
-            moment = datetime.datetime.fromisoformat(str(text).strip().replace("Z", "+00:00"))
+            written = _FRACTION.sub(lambda digits: f".{digits[1]:0<6.6}", str(text).strip())
+            moment = datetime.datetime.fromisoformat(written.replace("Z", "+00:00"))
         except ValueError:
             return None
     if moment.tzinfo is None:
