@@ -18,8 +18,7 @@ from kleio.cli import render
 from kleio.cli.commands import COMMANDS
 from kleio.cli.options import Several, own_words, run_options
 from kleio.cli.suggesting import programs
-from kleio.core.config import Config
-from kleio.core.errors import KleioError
+from kleio.core.config import patience
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -161,7 +160,7 @@ def completion(shell: str) -> None:
 
 def answer() -> int:
     """What a shell in which somebody presses TAB is told, on stdout: no complaints, and nothing at all after a while."""
-    late = threading.Timer(PATIENCE * _patience(), os._exit, (0,))
+    late = threading.Timer(PATIENCE * patience(), os._exit, (0,))
     late.daemon = True
     late.start()
     os.dup2(os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC), 2)
@@ -173,13 +172,6 @@ def answer() -> int:
         told = [shell.format_completion(item) for item in items(shell, words, incomplete)]
         render.raw("".join(f"{line}\n" for line in told).encode())
     return 0
-
-
-def _patience() -> float:
-    try:
-        return float(Config()["patience"])
-    except (KleioError, OSError):
-        return 1.0
 
 
 def items(shell: _Bash | _Zsh | _Fish, words: list[str], incomplete: str) -> list[Item]:

@@ -45,9 +45,8 @@ def left_out(damaged: Mapping[str, Damaged]) -> None:
     from kleio.core.lookup import SHORT
 
     named = [f"{trial[:SHORT]} ({error.why})" for trial, error in damaged.items()]
-    trials = "1 trial" if len(named) == 1 else f"{len(named):,} trials"
     more = f", and {len(named) - NAMED:,} more" if len(named) > NAMED else ""
-    complain(f"left out what cannot be read of {trials}: {', '.join(named[:NAMED])}{more}")
+    complain(f"left out what cannot be read of {wording.several(len(named), 'trial')}: {', '.join(named[:NAMED])}{more}")
 
 
 def encodable() -> None:

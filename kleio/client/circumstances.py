@@ -6,7 +6,7 @@ import os
 import sys
 import time
 
-from kleio.core.errors import KleioError, in_words
+from kleio.core.errors import in_words
 from kleio.core.spool import Spool
 
 TYPE_CHECKING = False
@@ -121,6 +121,7 @@ def _packages() -> str:
 
 def _uncommitted(here: str) -> Iterator[str]:
     """What of the work tree differs from its commit, as a patch, and which files git does not know."""
+    from kleio.core.config import patience
     from kleio.core.repository import Repository
 
     repository = Repository.around(here)
@@ -128,9 +129,9 @@ def _uncommitted(here: str) -> Iterator[str]:
         return
     how = ("--no-ext-diff", "--no-textconv", "--no-color", "--src-prefix=a/", "--dst-prefix=b/")
     diff, names = repository.start("diff", "HEAD", *how), repository.start("ls-files", "--others", "--exclude-standard", "-z")
-    patience = _patience()
-    patch, ended = diff.printed(patience)
-    others = [os.fsdecode(name) for name in (names.wait(patience) or b"").split(b"\0") if name]
+    seconds = PATIENCE * patience()
+    patch, ended = diff.printed(seconds)
+    others = [os.fsdecode(name) for name in (names.wait(seconds) or b"").split(b"\0") if name]
     if others:
         more = f"  and {len(others) - MOST_NAMES:,} more\n" if len(others) > MOST_NAMES else ""
         yield "\nfiles that git does not know\n" + "".join(f"  {name}\n" for name in others[:MOST_NAMES]) + more
@@ -139,15 +140,6 @@ def _uncommitted(here: str) -> Iterator[str]:
         yield from _without_secrets(patch[:LARGEST_PATCH].decode(errors="replace"))
         if ended is None or len(patch) > LARGEST_PATCH:
             yield "\n(cut off here)\n"
-
-
-def _patience() -> float:
-    from kleio.core.config import Config
-
-    try:
-        return PATIENCE * float(Config()["patience"])
-    except KleioError:  # settings that make no sense are told of by those who must have them
-        return PATIENCE
 
 
 def _without_secrets(patch: str) -> Iterator[str]:

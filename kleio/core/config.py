@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
-from kleio.core.errors import UsageError
+from kleio.core.errors import KleioError, UsageError
 from kleio.core.repository import working_directory
 
 TYPE_CHECKING = False
@@ -325,6 +325,14 @@ def hooked(environment: Mapping[str, str], wanted: bool) -> dict[str, str]:
         if not others:
             del given["PYTHONPATH"]
     return given
+
+
+def patience() -> float:
+    """The setting, or the usual where the settings make no sense: that is told by those who must have them."""
+    try:
+        return float(Config()["patience"])
+    except (KleioError, OSError):
+        return 1.0
 
 
 def spool_root(config: Config) -> str:
