@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import subprocess
 
 import pytest
@@ -15,6 +16,7 @@ KEYS = [
     "name", "note", "parent", "cut", "previous", "within", "code", "environment", "executions", "created", "summary",
 ]  # fmt: skip
 BEYOND = ["artifacts", "resources", "branches", "imported", "inner", "followers"]
+WAITS = "open('go').read()"
 EXECUTION_KEYS = ["id", "number", "host", "user", "pid", "started", "ended", "exit_code", "signal", "reason"]
 
 
@@ -168,6 +170,32 @@ def test_following_shows_new_output_soon(project, journal_uri):
     process.communicate()
     following.communicate()
     assert following.returncode == 0
+
+
+@pytest.mark.parametrize("journal_uri", ["sqlite"], indirect=True)
+def test_who_follows_for_somebody_that_reads_no_more_ends_though_nothing_new_comes(project, journal_uri):
+    os.mkfifo("go")
+    program = f"from kleio.client.logger import kleio_logger as k; k.log_statistic(loss=1); print('one', flush=True); {WAITS}"
+    process = start(PYTHON, "-c", program)
+    assert process.stdout.readline() == "one\n"
+    trial = until(lambda: [one for one in trials() if one["status"] == "running"])[0]["id"]
+    following = [["tail", "-f", trial], ["ls", "--watch", "600"], ["plot", "--follow", trial, "loss"]]
+    for words in (*following, ["plot", "--follow", "--json", trial, "loss"]):
+        reader = start(*words)
+        if words[0] != "plot":
+            assert reader.stdout.readline()
+        reader.stdout.close()
+        assert reader.wait(timeout=300) == -signal.SIGPIPE
+        assert reader.stderr.read() == ""
+        reader.stderr.close()
+    drawing = start("plot", "--follow", "-o", "loss.svg", trial, "loss")  # prints nothing, and is for nobody who reads
+    drawing.stdout.close()
+    until((project / "loss.svg").exists)
+    with open("go", "w"):
+        pass
+    process.communicate()
+    assert drawing.wait(timeout=300) == 0
+    drawing.stderr.close()
 
 
 def test_ctrl_c_ends_tail_without_a_word(project):

@@ -24,7 +24,7 @@ from kleio.core.plotting.curves import picture
 from kleio.core.trial import HELD
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from kleio.cli.options import Reading
     from kleio.cli.selecting import Asked
@@ -135,6 +135,10 @@ class _Shown:
     @property
     def on_terminal(self) -> bool:
         return not self._json and self._output is None
+
+    @property
+    def prints(self) -> bool:
+        return self._json or self._output is None
 
     def once(self, told: bool = False) -> None:
         """As it is now. With ``told`` it says which statistics these are. Raises KleioError where nothing is to be seen."""
@@ -248,7 +252,7 @@ def _follow(with_: Reading, chart: Chart, shown: _Shown) -> None:
             watching.watch(followed.look, followed.frame, INTERVAL, over=lambda found: not found[0])
             live = followed.last()
         else:
-            live = _elsewhere(followed, shown)
+            live = _elsewhere(followed, shown, watching.pause if shown.prints else time.sleep)
     except KeyboardInterrupt:
         live = True
     curves = chart.curves()
@@ -258,7 +262,7 @@ def _follow(with_: Reading, chart: Chart, shown: _Shown) -> None:
         shown.once()
 
 
-def _elsewhere(followed: _Followed, shown: _Shown) -> bool:
+def _elsewhere(followed: _Followed, shown: _Shown, pause: Callable[[float], None]) -> bool:
     live = True
     while live:
         started = time.monotonic()
@@ -266,5 +270,5 @@ def _elsewhere(followed: _Followed, shown: _Shown) -> bool:
         if followed.news():
             shown.again()
         if live:
-            time.sleep(max(INTERVAL, SHARE * (time.monotonic() - started)))
+            pause(max(INTERVAL, SHARE * (time.monotonic() - started)))
     return live

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
 import click
 
-from kleio.cli import render
+from kleio.cli import render, watching
 from kleio.cli.options import reading
 from kleio.cli.selecting import one_trial
 from kleio.core import view
@@ -41,4 +40,4 @@ def tail(with_: Reading, entry: Entry, follow: bool, lines: int, json: bool) -> 
             render.followed(entry.id, stream, data, json)
         if entry.status not in HELD:
             return
-        time.sleep(INTERVAL)
+        watching.pause(INTERVAL)

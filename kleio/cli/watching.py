@@ -197,7 +197,7 @@ def follow(show: Callable[[], object], every: float = EVERY) -> None:
     show()
     while True:
         flush()
-        time.sleep(every)
+        pause(every)
         try:
             show()
             wrong = False
@@ -205,3 +205,11 @@ def follow(show: Callable[[], object], every: float = EVERY) -> None:
             if not wrong:
                 render.complain(in_words(error))
             wrong = True
+
+
+def pause(seconds: float) -> None:
+    """Wait so long between two looks. Who prints for somebody that reads no more ends there, as at a write: without a word."""
+    reader = select.poll()
+    reader.register(1, 0)  # its errors alone: a pipe that nobody reads any more, a terminal that is gone
+    if reader.poll(seconds * 1000):
+        signal.raise_signal(signal.SIGPIPE)
