@@ -287,6 +287,35 @@ print("outside")
             assert artifact(one["id"], "k") == str(one["params"]["k"]).encode()
 
 
+def test_threads_that_begin_at_the_same_moment_all_begin():
+    """The first that is about to watch the recorder waits for the next to be about to, unless that is held up."""
+    done = run(
+        """
+import threading, types
+from kleio.client import connection
+system, next_one, threads = connection.os, threading.Event(), []
+def pipe():
+    threads.append(threading.get_ident())
+    if len(threads) == 1:
+        next_one.wait(1)
+    next_one.set()
+    return system.pipe()
+connection.os = types.ModuleType("os")
+connection.os.__dict__.update(vars(system), pipe=pipe)
+began = threading.Barrier(3)
+def one(k):
+    with Experiment({"k": k}):
+        began.wait(100)
+running = [threading.Thread(target=one, args=(k,)) for k in range(3)]
+[thread.start() for thread in running]
+[thread.join() for thread in running]
+print(len(threads), began.broken)
+"""
+    )
+    assert done.stdout == "1 False\n"
+    assert [one["status"] for one in trials()] == ["completed"] * 3
+
+
 def test_a_fork_beside_threads_closes_nothing_twice():
     script(
         Path.cwd(),
@@ -317,6 +346,31 @@ kleio_logger.log_statistic(launcher=1)
     assert "Exception" not in done.stderr
     counts = {one["params"].get("k"): one["summary"].get("k", {}).get("count") for one in trials()}
     assert counts == {0: 4, 1: 2, 2: 2, None: None}
+
+
+def test_threads_that_fork_at_once_are_all_watched_afterwards():
+    run(
+        """
+import os, threading
+from kleio.client import opened
+together = threading.Barrier(4)
+def forks():
+    together.wait(100)
+    for _ in range(25):
+        child = os.fork()
+        if not child:
+            with opened._changing:  # as if it opened an experiment
+                os._exit(0)
+        assert os.waitpid(child, 0)[1] == 0
+with Experiment({"k": 1}):
+    threads = [threading.Thread(target=forks) for _ in range(4)]
+    [thread.start() for thread in threads]
+    [thread.join() for thread in threads]
+    assert opened._presence.pause(), "nobody would hear that the recorder is gone"
+    opened._presence.watch()
+"""
+    )
+    assert [one["status"] for one in trials()] == ["completed"]
 
 
 def test_a_thread_that_logs_all_the_time_is_recorded_once():

@@ -40,7 +40,10 @@ main(3)
 
 
 class Presence:
-    """That this process is there: watched by the recorder, and watching it. Ends with the process, and is not inherited."""
+    """That this process is there: watched by the recorder, and watching it. Ends with the process, and is not inherited.
+
+    One thread at a time may begin or end to watch.
+    """
 
     def __init__(self, path: str, alarm: Callable[[bool], None]) -> None:
         """``alarm`` is called, in a thread of its own, when the recorder has gone, or with False when nobody takes what this
@@ -61,13 +64,24 @@ class Presence:
         self.lost = False
         self._stop = -1
         self._stopped = _thread.allocate_lock()
+        self._stopped.acquire()
 
     def watch(self) -> None:
-        """Begin to watch the recorder. Not with threading: neither the end of the script nor its count of threads changes."""
+        """Begin to watch the recorder. Not with threading: neither the end of the script nor its count of threads changes.
+
+        Raises OSError where it has been let go already, and RuntimeError where there can be no more threads.
+        """
+        if self._connection.fileno() < 0:
+            raise OSError("the recorder process has gone")
         if self._stop < 0:
-            reading, self._stop = map(clear, os.pipe())
-            self._stopped.acquire()
-            beside(self._watch, reading)
+            reading, stop = map(clear, os.pipe())
+            try:
+                beside(self._watch, reading)
+            except RuntimeError:
+                os.close(reading)
+                os.close(stop)
+                raise
+            self._stop = stop
 
     def pause(self) -> bool:
         """Watch no more, and return when the thread is gone; whether there was one."""
@@ -75,7 +89,6 @@ class Presence:
             return False
         os.close(self._stop)
         self._stopped.acquire()
-        self._stopped.release()
         self._stop = -1
         return True
 

@@ -163,6 +163,12 @@ def present(anew: bool = False) -> Presence:
         return _presence
 
 
+def watch(presence: Presence) -> None:
+    """Hear when the recorder has gone. Raises what :meth:`Presence.watch` does."""
+    with _changing:
+        presence.watch()
+
+
 def _alarmed(lost: bool) -> None:
     from kleio.client.redirection import abandon_all
 
@@ -174,26 +180,32 @@ def _alarmed(lost: bool) -> None:
 def prepare() -> None:
     """Once a process tree: what happens at a fork, and at the end."""
     global _prepared  # noqa: PLW0603
-    if _prepared:
-        return
-    _prepared = True
     import atexit
 
     from kleio.client.logger import _finish_imports as finish_imports
 
-    os.register_at_fork(before=finish_imports)
-    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_forked)
-    atexit.register(_end_all)
+    with _changing:
+        if _prepared:
+            return
+        _prepared = True
+        os.register_at_fork(before=finish_imports)
+        os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_forked)
+        atexit.register(_end_all)
 
 
 def _before_fork() -> None:
+    """No other thread opens or ends anything, or forks, until this fork is done: the child finds all of it in order."""
     global _watched  # noqa: PLW0603
+    _changing.acquire()
     _watched = _presence is not None and _presence.pid == os.getpid() and _presence.pause()
 
 
 def _after_fork() -> None:
-    if _watched and _presence is not None and not _presence.lost:
-        _presence.watch()
+    try:
+        if _watched and _presence is not None and not _presence.lost:
+            _presence.watch()
+    finally:
+        _changing.release()
 
 
 def _forked() -> None:
@@ -217,5 +229,6 @@ def _end_all() -> None:
     for one in reversed(list(_open)):
         one.again = 0
         one.end(error)
-    if _presence is not None and _presence.pid == os.getpid():
-        _presence.close()
+    with _changing:
+        if _presence is not None and _presence.pid == os.getpid():
+            _presence.close()

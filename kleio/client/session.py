@@ -81,10 +81,10 @@ class Session:
         from kleio.client.redirection import Redirection
 
         try:
-            presence.watch()
+            opened.watch(presence)
             self._redirection = Redirection(channels, self._descriptors[1:])
             del self._descriptors[1:]
-        except OSError as error:
+        except (OSError, RuntimeError) as error:
             self._close_all_but(1)
             self._logger.tell(f"what is printed is not recorded: {in_words(error)}")
 
