@@ -10,6 +10,7 @@ import socket
 import sys
 
 import kleio
+from kleio.client.origin import variables
 from kleio.core.descriptors import clear, far
 from kleio.core.errors import KleioError, SpoolError
 from kleio.core.spool import hold
@@ -64,7 +65,6 @@ class Presence:
         self.lost = False
         self._stop = -1
         self._stopped = _thread.allocate_lock()
-        self._stopped.acquire()
 
     def watch(self) -> None:
         """Begin to watch the recorder. Not with threading: neither the end of the script nor its count of threads changes.
@@ -75,24 +75,31 @@ class Presence:
             raise OSError("the recorder process has gone")
         if self._stop < 0:
             reading, stop = map(clear, os.pipe())
+            stopped = _thread.allocate_lock()
+            stopped.acquire()
             try:
-                beside(self._watch, reading)
+                beside(self._watch, reading, stopped)
             except RuntimeError:
                 os.close(reading)
                 os.close(stop)
                 raise
-            self._stop = stop
+            self._stop, self._stopped = stop, stopped
 
     def pause(self) -> bool:
         """Watch no more, and return when the thread is gone; whether there was one."""
         if self._stop < 0:
             return False
-        os.close(self._stop)
+        stop, self._stop = self._stop, -1  # Ctrl-C may end the wait, and the number be some other file's by then
+        os.close(stop)
         self._stopped.acquire()
-        self._stop = -1
         return True
 
-    def _watch(self, stop: int) -> None:
+    @property
+    def watching(self) -> bool:
+        """Whether a thread watches the recorder, or did until that was lost."""
+        return self._stop >= 0
+
+    def _watch(self, stop: int, stopped: _thread.LockType) -> None:
         try:
             both = select.poll()
             both.register(self._connection, select.POLLIN)
@@ -105,7 +112,7 @@ class Presence:
                         break
         finally:
             os.close(stop)
-            self._stopped.release()
+            stopped.release()
 
     def _heard(self) -> bool:
         try:
@@ -211,7 +218,7 @@ def _start(path: str, package: str) -> None:
             started = os.posix_spawn(
                 sys.executable,
                 [sys.executable, "-I", "-c", program],
-                {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")},
+                {name: value for name, value in variables().items() if not name.startswith("PYTHON")},
                 file_actions=[
                     (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
                     (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0),

@@ -87,7 +87,7 @@ class Digests:
         """Keep what was learnt; with ``every`` false only where it is worth writing a file anew."""
         for place, new in list(self._new.items()):
             if every or 8 * len(new) >= len(self._known[place]):
-                del self._new[place]
+                self._new.pop(place, None)  # another thread may have been quicker
                 self._write(place, {**self._load(place), **new})
 
     def _load(self, place: str) -> Known:

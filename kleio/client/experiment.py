@@ -76,6 +76,8 @@ class Experiment:
         """Of a command line that was parsed by ``kleio.client.argparse``."""
         self.logger = Recorder(self.strict)
         self._state = "new"
+        self._ends = ["its only one"]
+        """Taken by the thread that ends it."""
         self.again = 0
         """How often it was begun once more while it was open."""
         self._pid = self.thread = self.task = 0
@@ -100,18 +102,18 @@ class Experiment:
             return self
         self._pid, self.thread, self.task, self._state = os.getpid(), get_ident(), opened.task(), "open"
         try:
-            if not self.norecord:
-                self._begin()
-        except Exception as error:  # noqa: BLE001 - whatever it is, the script goes on
-            self._let_go()
-            if self.strict:
-                self._state = "over"
-            self._refuse(error)
-        except BaseException:
-            self._let_go()
+            try:
+                if not self.norecord:
+                    self._begin()
+            except Exception as error:  # noqa: BLE001 - whatever it is, the script goes on
+                self._let_go()
+                self._refuse(error)
+            opened.enter(self)
+        except BaseException:  # Ctrl-C, say, while another thread is at it
             self._state = "over"
+            opened.leave(self)
+            self._let_go()
             raise
-        opened.enter(self)
         return self
 
     def __enter__(self) -> Experiment:
@@ -124,6 +126,10 @@ class Experiment:
         if self.again:
             self.again -= 1
             return
+        try:
+            self._ends.pop()
+        except IndexError:
+            return  # another thread ends it just now
         self._state = "over"
         failed: list[BaseException] = []
         for step in self._last_steps():
@@ -175,6 +181,7 @@ class Experiment:
             yield session.give_back
             yield session.tell_end
             yield session.let_go
+        yield lambda _: opened.leave(self)  # Ctrl-C may have kept it from that
 
     def _let_go(self) -> None:
         if self._session is not None:

@@ -89,7 +89,7 @@ class LoggedArtifact:
         """Write its bytes to ``path``, whole or not at all."""
         import shutil
 
-        temporary = f"{os.fspath(path)}.{os.getpid()}.tmp"
+        temporary = f"{os.fspath(path)}.{os.getpid()}-{os.urandom(4).hex()}.tmp"
         try:
             with self.open() as source, open(temporary, "wb") as file:
                 shutil.copyfileobj(source, file, 1 << 20)

@@ -42,7 +42,8 @@ class Logger:
         self._keys: dict[str, str] = {}
         self._said: set[str] = set()
         self._append: Callable[[str], None] | None = None
-        self._outside: Scope | None = None
+        self._outside: list[Scope] = []
+        """The first is the one, where threads come to begin it at once."""
         self._refusals: Refusals | None = None
         if spool and not on_this_host(spool):
             self._say("the launcher's spool is not on this host, or gone; nothing is recorded")
@@ -124,11 +125,12 @@ class Logger:
     @property
     def _around(self) -> Scope:
         """What is outside of all scopes."""
-        if self._outside is None:
+        outside = self._outside
+        if not outside:
             from kleio.client.scope import Scope
 
-            self._outside = Scope(self, None, {})
-        return self._outside
+            outside.append(Scope(self, None, {}))
+        return outside[0]
 
     @forgiving
     def log_artifact(
@@ -155,17 +157,18 @@ class Logger:
         self, filename: str, artifact: Any, meta: Mapping[str, Any], wait: bool, keep_last: int | None, keep_best: str | None
     ) -> None:
         """The same, whatever the names in ``meta``."""
-        if not self._directory:
+        own = self._as_it_is()
+        if not own._directory:
             return
         from kleio.client.artifacts import log
 
         try:
-            log(self, str(filename), artifact, meta, keep_last, keep_best)
+            log(own, str(filename), artifact, meta, keep_last, keep_best)
         except Exception as error:  # noqa: BLE001 - as above: a file-like object may raise anything
-            self._refuse(error, f"artifact {filename!r} is not recorded", "artifacts")
+            own._refuse(error, f"artifact {filename!r} is not recorded", "artifacts")
             return
         if wait:
-            self.flush()
+            own.flush()
 
     @forgiving
     def log_config(self, config: Any) -> None:
@@ -240,13 +243,14 @@ class Logger:
 
         ``timeout`` is in seconds; without one it waits for as long as the launcher lives.
         """
-        if not self._directory or not self._writers:
+        own = self._as_it_is()
+        if not own._directory or not own._writers:
             return True
-        extents = [[writer.name, stream, writer.end()] for stream, writer in self._writers.items()]
+        extents = [[writer.name, stream, writer.end()] for stream, writer in list(own._writers.items())]
         try:
-            return bool(self.ask({"op": "flush", "extents": extents}, timeout).get("flushed"))
-        except KleioError as error:
-            self._refuse(error, "not everything is in the journal")
+            return bool(own.ask({"op": "flush", "extents": extents}, timeout).get("flushed"))
+        except (KleioError, OSError) as error:
+            own._refuse(error, "not everything is in the journal")
             return False
 
     # -- reading -------------------------------------------------------------------------------------------------
@@ -347,6 +351,7 @@ class Logger:
         spool.write(os.path.join("requests", name), request)
         spool.wake()
         path = os.path.join("answers", name)
+        there = True
         while True:
             answer = spool.read(path)
             if answer is not None:
@@ -356,32 +361,40 @@ class Logger:
                 return answer
             if timeout is not None and time.monotonic() - started > timeout:
                 raise KleioError(f"no answer within {timeout} s")
-            if not is_held(spool.file("recorder.lock")):
+            if not there:
                 raise KleioError("the launcher has gone; what was logged is in its spool, kleio sync will ship it")
+            there = is_held(spool.file("recorder.lock"))
+            if not there:
+                continue  # it may have answered just before
             time.sleep(pause)
             pause = min(2 * pause, _PATIENCE)
 
     # -- inside --------------------------------------------------------------------------------------------------
 
+    # ``kleio_logger`` may become another experiment's logger while one of its calls is at work in another thread. So what
+    # takes several steps takes them with one and the same state.
+
+    def _as_it_is(self) -> Logger:
+        """This very logger, whatever ``kleio_logger`` becomes meanwhile."""
+        same = object.__new__(type(self))
+        same.__dict__ = self.__dict__
+        return same
+
     def _begin(self) -> Callable[[str], None]:
         """Open this process's file with its first record, so that an import costs nothing."""
-        if not self._directory:
-            self._append = _print
-        else:
+        state = self.__dict__
+        begun: Callable[[str], None] = _print
+        if state["_directory"]:
             try:
-                self._append = self._writer("statistics").append
+                begun = _writer_of(state, "statistics").append
             except OSError as error:
                 self._refuse(error)
                 return _ignore
-        return self._append
+        state["_append"] = begun
+        return begun
 
     def _writer(self, stream: str) -> Writer:
-        writer = self._writers.get(stream)
-        if writer is None:
-            if not self._writers:
-                _report(self._directory)
-            writer = self._writers[stream] = Writer(self._directory, stream)
-        return writer
+        return _writer_of(self.__dict__, stream)
 
     def _forked(self) -> None:
         for writer in self._writers.values():
@@ -505,6 +518,20 @@ def _report(directory: str) -> None:
         os.replace(temporary, path)
     except Exception:  # noqa: BLE001, S110 - the script matters more, and whatever is amiss shows with its first record
         pass
+
+
+def _writer_of(state: dict[str, Any], stream: str) -> Writer:
+    """That of a logger whose attributes are ``state``; of threads that come to be the first one at once all get the same."""
+    writers: dict[str, Writer] = state["_writers"]
+    writer = writers.get(stream)
+    if writer is None:
+        if not writers:
+            _report(state["_directory"])
+        made = Writer(state["_directory"], stream)
+        writer = writers.setdefault(stream, made)
+        if writer is not made:
+            made.close()
+    return writer
 
 
 def _print(line: str) -> None:

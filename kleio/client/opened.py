@@ -92,7 +92,8 @@ def current_logger() -> Logger:
 
 def variables_outside() -> dict[str, str]:
     """Those of ``CHILD_VARIABLES`` that this process had before any experiment."""
-    return _before if _open else {name: os.environ[name] for name in CHILD_VARIABLES if name in os.environ}
+    with _changing:
+        return _before if _open else {name: os.environ[name] for name in CHILD_VARIABLES if name in os.environ}
 
 
 def enter(experiment: Experiment) -> None:
@@ -112,6 +113,9 @@ def enter(experiment: Experiment) -> None:
 
 
 def leave(experiment: Experiment) -> None:
+    """Once or more often."""
+    if experiment not in _open:
+        return
     with _changing:
         _open.remove(experiment)
         if _innermost is not None and _innermost.get() is experiment:
@@ -173,8 +177,8 @@ def _alarmed(lost: bool) -> None:
     from kleio.client.redirection import abandon_all
 
     abandon_all(lost)
-    if lost and _open:
-        _open[-1].logger.tell("the recorder process was killed; logging goes on, and what is printed is not recorded any more")
+    for one in _open[-1:] if lost else ():
+        one.logger.tell("the recorder process was killed; logging goes on, and what is printed is not recorded any more")
 
 
 def prepare() -> None:
@@ -197,7 +201,9 @@ def _before_fork() -> None:
     """No other thread opens or ends anything, or forks, until this fork is done: the child finds all of it in order."""
     global _watched  # noqa: PLW0603
     _changing.acquire()
-    _watched = _presence is not None and _presence.pid == os.getpid() and _presence.pause()
+    _watched = _presence is not None and _presence.pid == os.getpid() and _presence.watching
+    if _watched and _presence is not None:
+        _presence.pause()
 
 
 def _after_fork() -> None:

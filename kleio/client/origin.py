@@ -29,6 +29,12 @@ def words() -> list[str]:
     return [interpreter, *typed[1:]]
 
 
+def variables() -> dict[str, str]:
+    """The variables as they are, whatever other threads set and take away meanwhile."""
+    found = ((name, os.environ.get(name)) for name in list(os.environ))
+    return {name: value for name, value in found if value is not None}
+
+
 def cells() -> list[str] | None:
     """The cells that ran, in their order, or what was typed into IPython; None elsewhere."""
     shell = _shell()

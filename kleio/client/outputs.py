@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
-from _thread import allocate_lock
+from _thread import RLock
 
 from kleio.client.logger import Logger, kleio_logger
 from kleio.core.errors import KleioError, in_words
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     output_dir: OutputDirectory
 
-_BEING_MADE = allocate_lock()
+_being_made = RLock()
 _made: dict[str, OutputDirectory] = {}
 """By the trial that they belong to; that of no trial is the process's own."""
 
@@ -47,11 +47,28 @@ def __getattr__(name: str) -> object:
 
 def directory() -> OutputDirectory:
     """What ``output_dir`` is: the same for every thread, made by the first, and in an ``Experiment`` that one's own."""
-    with _BEING_MADE:
+    with _being_made:
         trial = os.environ.get("KLEIO_TRIAL_ID", "")
         if trial not in _made:
             _made[trial] = _find(trial)
         return _made[trial]
+
+
+def _before_fork() -> None:
+    """A fork waits for a directory that another thread makes: the child has the same."""
+    _being_made.acquire()
+
+
+def _after_fork() -> None:
+    _being_made.release()
+
+
+def _forked() -> None:
+    global _being_made  # noqa: PLW0603
+    _being_made = RLock()
+
+
+os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_forked)
 
 
 def _find(trial: str) -> OutputDirectory:

@@ -10,7 +10,7 @@ import _thread
 import os
 import sys
 
-from kleio.core.descriptors import far
+from kleio.core.descriptors import far, retire
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -205,8 +205,8 @@ class Tee:
 
     def _close(self) -> None:
         if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
+            descriptor, self._descriptor = self._descriptor, -1
+            retire(descriptor)
 
     def stop(self) -> None:
         if self._descriptor >= 0 and self._held:
@@ -262,6 +262,8 @@ def flush() -> None:
     try:
         import ctypes
 
-        ctypes.CDLL(None).fflush(None)
-    except (ImportError, OSError, AttributeError):
+        c = ctypes.CDLL(None)
+        for name in ("stdout", "stderr"):  # not all that are open: what a thread reads from is locked until there is a line
+            c.fflush(ctypes.c_void_p.in_dll(c, name))
+    except (ImportError, OSError, AttributeError, ValueError):
         pass

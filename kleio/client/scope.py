@@ -90,13 +90,15 @@ class Scope:
         """Begin a statistic, or add to the one that this thread or task has begun; :meth:`commit` records it."""
         if not _unfinished:
             _watch()
-        self._added.setdefault(_who(), {}).update(values)
+        who = _who()
+        self._added.setdefault(who, {}).update(values)
         _unfinished[id(self)] = self
 
     @forgiving
     def commit(self, /, **values: Any) -> None:
         """Record as one statistic what this thread or task has added, and ``values``; nothing if there is neither."""
-        added = self._added.pop(_who(), {})
+        who = _who()
+        added = self._added.pop(who, {})
         if not self._added:
             _unfinished.pop(id(self), None)
             if self._added:  # another thread has just begun one
@@ -140,7 +142,7 @@ class Scope:
         """Keep apart what this process has added in it and not committed."""
         _unfinished.pop(id(self), None)
         added, self._added = self._added, {}
-        for who, values in added.items():
+        for who, values in [(who, dict(values)) for who, values in list(added.items())]:  # other threads go on adding
             line = self._logger.line(values) if who[0] == os.getpid() and self._logger.active else None
             if line is not None:
                 mark = self.mark()

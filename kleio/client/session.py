@@ -84,6 +84,8 @@ class Session:
             opened.watch(presence)
             self._redirection = Redirection(channels, self._descriptors[1:])
             del self._descriptors[1:]
+            if presence.lost:  # while there was nothing to be abandoned yet
+                self._redirection.abandon(lost=True)
         except (OSError, RuntimeError) as error:
             self._close_all_but(1)
             self._logger.tell(f"what is printed is not recorded: {in_words(error)}")
@@ -138,11 +140,14 @@ class Session:
         self.forget()
 
     def forget(self) -> None:
-        """In a child after a fork: the streams are the parent's to give back."""
+        """In a child after a fork: the streams are the parent's to give back.
+
+        The lock first: when the connection is closed, the recorder looks whether anybody holds it.
+        """
+        self._close_all_but(0)
         if self._connection is not None:
             self._connection.close()
             self._connection = None
-        self._close_all_but(0)
 
     def _close_all_but(self, kept: int) -> None:
         while len(self._descriptors) > kept:
@@ -157,7 +162,7 @@ def _request(experiment: Experiment) -> tuple[dict[str, Any], list[int]]:
     _check(experiment.params)
     experiment.outer = opened.current()
     around = experiment.outer.variables if experiment.outer is not None else opened.variables_outside()
-    environment = {name: value for name, value in os.environ.items() if name not in opened.CHILD_VARIABLES} | around
+    environment = {name: value for name, value in origin.variables().items() if name not in opened.CHILD_VARIABLES} | around
     fds, tees = wanted() if experiment.capture else ([], [])
     names = {1: "stdout", 2: "stderr"}
     passed = [(names[fd], fd) for fd in fds]

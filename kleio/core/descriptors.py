@@ -10,6 +10,8 @@ import os
 STANDARD = (0, 1, 2)
 _FAR = (200, 60, 20, 3)
 """The lowest number to be had, as far as the limit of open files allows."""
+_MOST_RETIRED = 8
+_retired: list[int] = []
 
 
 def clear(fd: int) -> int:
@@ -35,6 +37,20 @@ def far(fd: int, inherited: bool = False) -> int:
         except OSError:
             continue
     return fcntl.fcntl(fd, command, _FAR[-1])
+
+
+def retire(fd: int) -> None:
+    """Close it, but not at once: another thread may be about to write, to a number that would be some other file's by then."""
+    try:
+        nothing = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
+    except OSError:  # too many files are open
+        os.close(fd)
+        return
+    os.dup2(nothing, fd, inheritable=False)
+    os.close(nothing)
+    _retired.append(fd)
+    if len(_retired) > _MOST_RETIRED:
+        os.close(_retired.pop(0))
 
 
 def opener(path: str, flags: int) -> int:

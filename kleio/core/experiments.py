@@ -59,10 +59,12 @@ class Gatherer(gathering.Gatherer):
 
         chosen = tuple(sorted((name, value) for name, value in self.environ.items() if not name.startswith("KLEIO_")))
         key = (self.program, chosen, environment.age(self.program))
-        if key not in self.known:
+        known = self.known.get(key)
+        if known is None:
+            known = environment.capture(self.program, self._variables(), over=self._over, environ=self.environ)
             self.known.clear()
-            self.known[key] = environment.capture(self.program, self._variables(), over=self._over, environ=self.environ)
-        self._leave_environment("environment", self.known[key])
+            self.known[key] = known
+        self._leave_environment("environment", known)
 
 
 class Recording:

@@ -142,7 +142,7 @@ class Spool:
         from kleio.core.values import dumps
 
         path = self.file(f"{name}.json")
-        temporary = f"{path}.{os.getpid()}.tmp"
+        temporary = f"{path}.{os.getpid()}-{os.urandom(4).hex()}.tmp"  # threads write the same document, too
         with open(temporary, "w", encoding="utf-8") as file:
             file.write(dumps(document))
         os.replace(temporary, path)
