@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import threading
 
 import pytest
 from journal_suite import JournalContract, test_what_covers_from_the_beginning  # noqa: F401 - collected here
 
 from kleio.core.errors import JournalError
 from kleio.core.journal import open_journal
+from kleio.core.journal.sqlite_file import CHECKPOINT, PATIENCE
 
 
 class TestSqlite(JournalContract):
@@ -26,6 +28,26 @@ class TestSqlite(JournalContract):
     def assert_stored_once(self, uri, digest, size):
         blobs = os.path.join(os.path.dirname(uri.removeprefix("sqlite:///")), "blobs")
         assert [name for _, _, names in os.walk(blobs) for name in names] == [digest]
+
+    def test_a_reader_that_is_stopped_holds_up_nobody(self, uri, journal):
+        log, large = f"{uri.removeprefix('sqlite:///')}-wal", {"large": "a" * (5 << 20)}
+        journal.put_document("0" * 64, {})
+        reader = open_journal(uri, writing=False)
+        reader._connection.execute("BEGIN")
+        assert reader.document("0" * 64) == {}
+
+        def write():
+            for number in range(1, 4):
+                journal.put_document(f"{number:064}", large)
+
+        writing = threading.Thread(target=write, daemon=True)
+        writing.start()
+        writing.join(1.5 * PATIENCE)
+        assert not writing.is_alive()
+        assert os.path.getsize(log) > CHECKPOINT
+        reader.close()
+        journal.put_document("f" * 64, {})
+        assert os.path.getsize(log) < CHECKPOINT
 
     def test_a_journal_that_is_made_while_it_is_opened(self, uri, monkeypatch):
         path = uri.removeprefix("sqlite:///")

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 APPLICATION_ID = 0x4B4C4549  # "KLEI", in the file's header
 CHECKPOINT = 4 << 20  # bytes of WAL
+PATIENCE = 60  # seconds for what another connection is about to do
 MISNAMED = (errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP)
 """What says that there can be no journal by this name, and not that it cannot be written now."""
 
@@ -132,7 +133,7 @@ class SqliteFile(Journal):
     def _connect(self, how: str) -> sqlite3.Connection:
         quoted = self.path.replace("%", "%25").replace("?", "%3f").replace("#", "%23")
         return sqlite3.connect(
-            f"file:{quoted}?{how}", uri=True, timeout=60, isolation_level=None, check_same_thread=False
+            f"file:{quoted}?{how}", uri=True, timeout=PATIENCE, isolation_level=None, check_same_thread=False
         )
 
     def _prepare_to_read(self) -> None:
@@ -255,9 +256,17 @@ class SqliteFile(Journal):
                         self._connection.execute("ROLLBACK")
                     raise
                 if size_of(f"{self.path}-wal") > CHECKPOINT:
-                    self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+                    self._checkpoint()
             finally:
                 fcntl.flock(self._lock, fcntl.LOCK_UN)
+
+    def _checkpoint(self) -> None:
+        """As far as readers allow: one that was stopped as it read would hold up every writer, for as long as it is."""
+        self._connection.execute("PRAGMA busy_timeout = 0")
+        try:
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        finally:
+            self._connection.execute(f"PRAGMA busy_timeout = {PATIENCE * 1000}")
 
     def _check_place(self) -> None:
         """Who deletes or moves the file takes it from all but those who have it open: what they write nobody finds."""
