@@ -9,7 +9,9 @@ import pytest
 from commands import PYTHON, kleio, script, trials, until
 
 from kleio.core.config import Config, spool_root
-from kleio.core.spool import spools
+from kleio.core.journal import open_journal
+from kleio.core.recovery import recover_all
+from kleio.core.spool import Spool, spools
 
 TRAIN = """
 import os
@@ -75,6 +77,23 @@ def test_killed_and_run_again_it_goes_on_with_what_waits_here(tmp_path, journal_
     kleio("sync", check=0)
     found = [[one["status"] for one in trial["executions"]] for trial in trials()]
     assert found == [["completed"], ["failover", "completed"], ["completed"]]
+
+
+@pytest.mark.parametrize("step", ["read", "alive"])
+def test_what_another_kleio_ships_meanwhile_is_no_trouble(train, monkeypatch, step):
+    train(1, "--offline")
+    look, quicker = getattr(Spool, step), [lambda: kleio("sync", check=0)]
+
+    def late(spool, *names):
+        if quicker:
+            quicker.pop()()
+        return look(spool, *names)
+
+    monkeypatch.setattr(Spool, step, late)
+    journal = open_journal(Config()["journal"])
+    assert list(recover_all(spool_root(Config()), journal, 60.0)) == []
+    journal.close()
+    assert [trial["status"] for trial in trials()] == ["completed"]
 
 
 def test_what_was_broken_offline_is_resumed_once_the_journal_is_there(train):

@@ -55,27 +55,34 @@ class Recovered:
     path: str = ""
 
 
-def recover(spool: Spool, journal: Journal, lease: float, instead_of: str | None = None) -> Fate:
-    """Ship everything that the journal does not have yet, record the end, and delete the spool.
+def recover(spool: Spool, journal: Journal, lease: float, instead_of: str | None = None) -> Fate | None:
+    """Ship everything that the journal does not have yet, record the end, and delete the spool. None where another kleio,
+    perhaps its own, was quicker and it is gone.
 
     What was meant for the journal at ``instead_of``, which is gone, is shipped to this one as well. Raises JournalError; then
     everything is still there, and the next call goes on where this one stopped.
     """
     launch = spool.read("launch")
+    if launch is None and not os.path.isdir(spool.path):
+        return None
     if launch is None or "trial" not in launch:
         return Fate.UNREADABLE
     if launch["journal"] not in (journal.uri, instead_of):
         return Fate.ELSEWHERE
     if spool.alive():
         return Fate.RUNNING
-    lock = hold(spool.file("recorder.lock"))
+    try:
+        lock = hold(spool.file("recorder.lock"))
+    except FileNotFoundError:
+        return None
     if lock is None:
         return Fate.BUSY
     try:
-        if spool.has("launch"):  # another kleio may have been quicker
-            _ship(spool, journal, launch, lease)
-            journal.settle()
-            spool.delete()
+        if not spool.has("launch"):
+            return None
+        _ship(spool, journal, launch, lease)
+        journal.settle()
+        spool.delete()
         return Fate.SHIPPED
     finally:
         os.close(lock)
@@ -141,14 +148,15 @@ def recover_all(
     for spool, launch in launched(root):
         if launch is None or wanted(launch):
             trial, meant = (launch["trial"]["id"], launch["journal"]) if launch else (None, None)
-            reason = None
+            fate, reason = None, None
             try:
                 fate = recover(spool, journal, lease, instead_of)
             except JournalUnreachable:
                 raise
             except Exception as error:  # noqa: BLE001 - one spool's trouble is not the others'
                 fate, reason = Fate.REFUSED, in_words(error)
-            yield Recovered(spool.execution, trial, meant, fate, reason, spool.path)
+            if fate is not None:
+                yield Recovered(spool.execution, trial, meant, fate, reason, spool.path)
 
 
 def clear_abandoned(root: str) -> None:
