@@ -218,7 +218,9 @@ class Pump(threading.Thread):
             try:
                 view = view[os.write(self._onward, view) :]
             except BlockingIOError:  # whoever we share it with made it non-blocking
-                select.select([], [self._onward], [])
+                taken = select.poll()
+                taken.register(self._onward, select.POLLOUT)
+                taken.poll()
             except OSError as error:
                 if error.errno not in (errno.EPIPE, errno.EIO):  # nobody reads, or the terminal is gone
                     self.failed = error.strerror or str(error)

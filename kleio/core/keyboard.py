@@ -84,8 +84,10 @@ class Keyboard:
 
     def _pass_on_typing(self) -> None:
         """Until the program has put its modes back, or gone."""
+        typed = select.poll()
+        typed.register(self._terminal, select.POLLIN)
         while self._wanted():
-            ready = select.select([self._terminal], [], [], LOOK)[0]
+            ready = typed.poll(LOOK * 1000)
             try:
                 if ready and self._wanted() and os.tcgetpgrp(self._terminal) == os.getpgrp():
                     os.write(self._master, os.read(self._terminal, 4096))

@@ -156,8 +156,10 @@ class Recorder(threading.Thread):
     def _sleep(self) -> None:
         """Until somebody wakes us or it is time for the next turn; meanwhile look when lines without a time are written."""
         over = self._clock() + (self._journal.interval if self._journal else PAUSE)
+        wake = select.poll()  # which takes any descriptor: a recorder process has hundreds open
+        wake.register(self._fifo, select.POLLIN)
         while (left := over - self._clock()) > 0:
-            woken = select.select([self._fifo], [], [], min(left, CLOSE_LOOK if self._clock() < self._growing else PAUSE))[0]
+            woken = wake.poll(1000 * min(left, CLOSE_LOOK if self._clock() < self._growing else PAUSE))
             try:
                 if self._times.look():
                     self._growing = self._clock() + GROWING

@@ -72,6 +72,7 @@ class Server:
         self._listener.setblocking(False)
         while self._accept():
             pass
+        self._listener.close()  # who is later still is refused, and starts the next one
         while self._in_use():
             time.sleep(LINGER / 2)
         lock = hold(f"{path}.lock")
@@ -119,13 +120,15 @@ class Server:
 
     def _watch(self, connection: socket.socket, pid: int) -> None:
         """A process is there: tell it who we are, and wait until it is gone."""
-        messages.send(connection, {"version": messages.VERSION, "pid": os.getpid()})
-        self._here[pid] = connection
+        with self._lock:  # an experiment that it opens as soon as it is answered finds it here
+            messages.send(connection, {"version": messages.VERSION, "pid": os.getpid()})
+            self._here[pid] = connection
         try:
             connection.recv(1)
         finally:
-            if self._here.get(pid) is connection:
-                del self._here[pid]
+            with self._lock:
+                if self._here.get(pid) is connection:
+                    del self._here[pid]
 
     def _record(self, connection: socket.socket, pid: int, request: dict[str, Any], descriptors: list[int]) -> None:
         from kleio.core.experiments import Recording
@@ -190,10 +193,11 @@ class Server:
 
     def _output_broken(self, pid: int) -> None:
         """Nobody takes the output of a script any more: it is to meet that itself, as it would without us."""
-        try:
-            self._here[pid].send(b"!")
-        except (KeyError, OSError):
-            pass
+        with self._lock:
+            connection = self._here.get(pid)
+        if connection is not None:
+            with suppress(OSError):
+                connection.send(b"!")
 
 
 class _Life:
