@@ -192,6 +192,31 @@ def test_stopped_and_continued(prefix):
         assert told(process) == []
 
 
+@with_and_without
+def test_continued_before_the_command_is(prefix):
+    """Who continues process by process is held up after the first, or means that one alone."""
+    with counting(*(prefix and with_times(ANSWER=0.1, LOOK=0.1))) as process:
+        assert line(process) == "ready"
+        os.killpg(process.pid, signal.SIGSTOP)
+        until(lambda: all(state(pid) == "T" for pid in [process.pid, *children_of(process.pid)]), "all to stop")
+        os.kill(process.pid, signal.SIGCONT)
+        assert line(process) == "SIGCONT"
+        os.kill(process.pid, signal.SIGUSR2)
+        assert told(process) == []
+
+
+@with_and_without
+def test_a_user_who_may_have_no_more_signals_waiting(prefix):
+    limited = "import os, resource, sys; resource.setrlimit(resource.RLIMIT_SIGPENDING, (0, 0)); os.execvp(sys.argv[1], "
+    with counting(*python(f"{limited} sys.argv[1:])"), *prefix) as process:
+        assert line(process) == "ready"
+        for name in ("SIGTERM", "SIGUSR1"):
+            os.kill(process.pid, number_of(name))
+            assert line(process) == name
+        os.kill(process.pid, signal.SIGUSR2)
+        assert told(process) == []
+
+
 def test_the_command_that_stops_itself_stops_kleio():
     with started(*QUIET, "sh", "-c", "kill -STOP $$; echo resumed") as process:
         until(lambda: state(process.pid) == "T", "kleio to stop")

@@ -131,10 +131,16 @@ class Signals:
         return True
 
     def stop_like(self, number: int) -> None:
-        """Stop this process as the child was stopped, so that the shell sees its job stop; returns when continued."""
+        """Stop this process as the child was stopped, so that the shell sees its job stop; returns when continued.
+
+        At once if it has been continued since: who continues a job process by process may not have come to the child yet, and
+        would not come again to us.
+        """
         if number not in (signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU):
             number = signal.SIGSTOP
         with self.busy:
+            if signal.SIGCONT in signal.sigpending():
+                return
             os.kill(os.getpid(), number)  # while it is blocked: it is then one with the terminal's, which may still wait
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {number})
             signal.pthread_sigmask(signal.SIG_BLOCK, {number} & self.watched)
@@ -223,7 +229,7 @@ def _watch(reporting: int, launcher: int) -> None:
     while not gone.poll(0):
         info = signal.sigwaitinfo(awaited)
         report = (info.si_signo, info.si_pid)
-        if report == (_PING, launcher):
+        if report in ((_PING, launcher), (_PING, 0)):  # of whom it comes is lost where the user has no room for more signals
             report = _PONG
         elif info.si_code == SI_KERNEL and info.si_signo != signal.SIGHUP:
             continue
