@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import subprocess
 import time
 
 import pytest
-from commands import PYTHON, printed, trials
+from commands import KLEIO, PYTHON, printed, trials
 from processes import QUIET, SECONDS, children_of, line, lines, python, run, started, state, until, with_and_without
 
+from kleio.core.config import Config, spool_root
 from kleio.core.signals import name_of, number_of
+from kleio.core.spool import spools
 
 # Says each signal it handles, counted where the handler runs, and ends with the status in its argument at SIGUSR2.
 COUNTING = """
@@ -215,6 +218,47 @@ def test_a_user_who_may_have_no_more_signals_waiting(prefix):
             assert line(process) == name
         os.kill(process.pid, signal.SIGUSR2)
         assert told(process) == []
+
+
+@pytest.fixture
+def writer_that_is_stopped(here):
+    """Takes the lock of the journal, as a kleio does that is stopped as it writes; called again it goes on."""
+    assert run(*QUIET, "true").returncode == 0
+    with open(f"{Config()['journal'].removeprefix('sqlite:///')}.lock", "rb") as lock:
+        yield lambda: fcntl.flock(lock, fcntl.LOCK_EX), lambda: fcntl.flock(lock, fcntl.LOCK_UN)
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_asked_to_end_while_it_waits_for_the_journal_before_the_command(writer_that_is_stopped, name):
+    stop, _ = writer_that_is_stopped
+    stop()
+    with counting(*QUIET) as process:
+        until(lambda: children_of(process.pid), "signals to be kept")
+        os.kill(process.pid, number_of(name))
+        assert lines(process) == []
+        assert process.wait(SECONDS) == -number_of(name)
+    assert list(spools(spool_root(Config()))) == []
+
+
+def test_asked_to_end_twice_while_it_waits_for_the_journal_after_the_command(writer_that_is_stopped):
+    stop, go_on = writer_that_is_stopped
+    with started(*KLEIO, *python(COUNTING), "0", stderr=subprocess.PIPE) as process:
+        assert line(process) == "ready"
+        stop()
+        os.kill(process.pid, signal.SIGUSR2)
+        assert line(process) == "end"
+        until(lambda: not children_of(process.pid), "the command to be over")
+
+        def ended():
+            os.kill(process.pid, signal.SIGINT)
+            return process.poll() is not None
+
+        until(ended, "kleio to end")
+        assert b"kleio sync" in process.communicate()[1]
+        assert process.returncode == 0
+    go_on()
+    assert run(*KLEIO, "sync").returncode == 0
+    assert trials()[0]["status"] == "completed"
 
 
 def test_the_command_that_stops_itself_stops_kleio():

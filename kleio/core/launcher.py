@@ -23,7 +23,7 @@ from kleio.core.output import OutputWriter
 from kleio.core.plan import Action
 from kleio.core.repository import Repository
 from kleio.core.reserving import Reserver, writing
-from kleio.core.signals import ENDING, name_of, number_of
+from kleio.core.signals import ENDING, AskedToEnd, name_of, number_of
 from kleio.core.spool import COMPLETE, SHARED, Spool, locks, scratch
 from kleio.core.survey import Survey, runner
 from kleio.core.trial import Ending, Status, Trial, verdict
@@ -45,6 +45,8 @@ if TYPE_CHECKING:
 
 NAMED = 3
 """Files with uncommitted changes that are named."""
+ASKED_AGAIN = 1.0
+"""Seconds after which another signal is another request: many send the same to a process and to its group."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +117,7 @@ class Launcher:
                 reserved = self._reserve(decision)
                 if reserved is not None:
                     return self._execute(reserved)
-        except Interrupted as interrupted:
+        except (Interrupted, AskedToEnd) as interrupted:
             return Outcome(128 + interrupted.number, interrupted.number)
         finally:
             self._signals.close()
@@ -170,6 +172,7 @@ class Launcher:
             return
         if self._journal.busy:
             self._signals.busy = self._journal.busy
+        self._journal.waiting = self._signals.heeded
         if self._journal.warning:
             self._say(self._journal.warning)
 
@@ -329,6 +332,8 @@ class Launcher:
 
     def _execute(self, reserved: Reserved) -> Outcome:
         self._executed = True
+        if self._journal is not None:
+            self._journal.waiting = None  # from now on signals are the command's
         trial, spool, token = reserved.trial, reserved.spool, reserved.token
         try:
             writers = self._writers(spool)
@@ -453,23 +458,34 @@ class Launcher:
         return document
 
     def _finish(self, recorder: Recorder, spool: Spool, ending: dict[str, Any], lock: int) -> None:
-        """Ship the rest; Ctrl-C or SIGTERM now means: later. Until the end is in the journal we count as alive."""
-        finishing = _beside(recorder.finish, self._config["drain"], ending)
+        """Ship the rest; Ctrl-C or SIGTERM now means: later. Until the end is in the journal we count as alive.
+
+        Asked again we wait no longer for a journal that does not let us go on: who writes it may have been stopped.
+        """
+        finishing = _beside(self._ship_rest, recorder, ending)
         with suppress(OSError):
             os.unlink(spool.file("journal"))  # nobody is left who might need the address
+        asked = float("inf")
         while finishing.is_alive():
             finishing.join(0.1)
-            if self._signals.pending_end() is not None and finishing.is_alive():
-                self._signals.take(0)
+            info = self._signals.take(0) if self._signals.pending_end() is not None and finishing.is_alive() else None
+            if info is not None and info.si_signo in ENDING:
+                if time.monotonic() - asked > ASKED_AGAIN:
+                    break
                 recorder.abandon()
+                asked = min(asked, time.monotonic())
         os.close(lock)
         if self._journal is None:
             return
-        if not recorder.settled():
+        if finishing.is_alive() or not recorder.complete:
             self._say("not everything is in the journal yet; what is missing waits here, ship it with: kleio sync")
             return
         if not spool.alive():  # else something in the background goes on logging: a later kleio ships that
             spool.delete()
+
+    def _ship_rest(self, recorder: Recorder, ending: dict[str, Any]) -> None:
+        if recorder.finish(self._config["drain"], ending):
+            recorder.settled()
 
 
 def _policy(config: Config) -> plan.Policy:

@@ -14,10 +14,11 @@ import select
 import signal
 import struct
 import time
+from contextlib import contextmanager
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
     from contextlib import AbstractContextManager
 
 SI_KERNEL = 0x80
@@ -53,6 +54,14 @@ def number_of(name: str) -> int:
     return int(found) if found is not None else int(name[3:])
 
 
+class AskedToEnd(BaseException):
+    """A signal that asks to end came while :meth:`Signals.heeded`. No error, so that nobody goes on because it is one."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(name_of(number))
+        self.number = number
+
+
 class Signals:
     """The signals of this process from now on, to its end: all blocked and taken one by one.
 
@@ -83,6 +92,19 @@ class Signals:
         if timeout is None:
             return signal.sigwaitinfo(self.watched)
         return signal.sigtimedwait(self.watched, max(timeout, 0.0))
+
+    @contextmanager
+    def heeded(self) -> Iterator[None]:
+        """Meanwhile one that asks to end, also one that has come already, raises AskedToEnd. For the main thread."""
+        ours = ENDING & self.watched
+        before = {number: signal.signal(number, _raise) for number in ours}
+        try:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, ours)
+            yield
+        finally:
+            signal.pthread_sigmask(signal.SIG_BLOCK, ours)
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
     def early(self) -> list[int]:
         """What came before there is a child: it cannot have it yet, whoever else has."""
@@ -152,6 +174,10 @@ class Signals:
             os.waitpid(self._sentinel, 0)
             os.close(self._reports)
             self._sentinel = 0
+
+
+def _raise(number: int, _: object) -> None:
+    raise AskedToEnd(number)
 
 
 class _Never:

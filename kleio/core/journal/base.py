@@ -120,6 +120,11 @@ class Journal(ABC):
     busy: AbstractContextManager[object] | None = None
     """Held by a thread while other processes wait for what it does; nobody should stop this process then."""
 
+    waiting: Callable[[], AbstractContextManager[object]] | None = None
+    """Gives what is held while this process waits for others, however long: they may have been stopped. What is raised in it
+    goes through.
+    """
+
     absent = False
     """Whether there is nothing at its address yet, where it was opened for reading."""
 

@@ -244,7 +244,7 @@ class SqliteFile(Journal):
         if self._lock is None:
             raise JournalError(f"{self.path} was opened for reading only")
         with self._mutex, self._told():
-            fcntl.flock(self._lock, fcntl.LOCK_EX)
+            self._wait_for_turn(self._lock)
             try:
                 self._check_place()
                 self._connection.execute("BEGIN IMMEDIATE")
@@ -259,6 +259,17 @@ class SqliteFile(Journal):
                     self._checkpoint()
             finally:
                 fcntl.flock(self._lock, fcntl.LOCK_UN)
+
+    def _wait_for_turn(self, lock: int) -> None:
+        """Take the lock under which all write."""
+        if self.waiting:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                with self.waiting():
+                    fcntl.flock(lock, fcntl.LOCK_EX)
+        else:
+            fcntl.flock(lock, fcntl.LOCK_EX)
 
     def _checkpoint(self) -> None:
         """As far as readers allow: one that was stopped as it read would hold up every writer, for as long as it is."""
