@@ -289,7 +289,7 @@ class Recording:
 
     def _wait_for(self, entry: Entry) -> None:
         assert self._journal is not None
-        self.say(f"waiting for trial {entry.id[:SHORT]}, which runs on {runner(entry)}")
+        self.say(f"waiting for trial {entry.id[:SHORT]}, which runs on {runner(entry)}", now=True)
         while (again := self._journal.entry(entry.id)) is not None and self._survey.alive(again):
             time.sleep(WAIT)
             if self._gone():
@@ -434,11 +434,13 @@ class Recording:
         """Whether somebody goes on printing through us."""
         return self._relays.busy
 
-    def say(self, message: str) -> None:
-        """To the script's user: with the next answer, or at once where its messages go to a file of its own."""
+    def say(self, message: str, now: bool = False) -> None:
+        """To the script's user: with the next answer, or where its messages go to a file of its own at once, while it runs or
+        where the answer is long in coming, which is ``now``.
+        """
         if self._quiet:
             return
-        if self._open and "messages" in self._descriptors:
+        if (self._open or now) and "messages" in self._descriptors:
             try:
                 os.write(self._descriptors["messages"], f"kleio: {message}\n".encode())
             except OSError:
