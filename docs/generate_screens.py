@@ -82,7 +82,7 @@ def run(project: Path) -> None:
 def _run(project: Path, words: list[str]) -> None:
     command = [sys.executable, "-m", "kleio", "run", "./python", *words]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
-    environment["KLEIO_PATIENCE"] = "600"  # all at once they are slow, and what git did not say in time would be missing
+    environment |= {"KLEIO_PATIENCE": "600", "KLEIO_DRAIN": "600"}  # all at once they are slow, and nothing may be missing
     subprocess.run(command, cwd=project, env=environment, capture_output=True, check=False)
 
 

@@ -20,7 +20,7 @@ KLEIO = [sys.executable, "-m", "kleio"]
 PYTHON = sys.executable
 
 
-def kleio(*words, cwd=None, check=None, input=None, timeout=180, **environment):
+def kleio(*words, cwd=None, check=None, input=None, timeout=600, **environment):
     """Run ``kleio WORDS``; ``check`` is the exit status that is expected. Output as text."""
     done = subprocess.run(
         [*KLEIO, *map(os.fspath, words)],
@@ -143,7 +143,7 @@ def called(*words):
             signal.signal(number, handler)
 
 
-def until(condition, seconds=120.0):
+def until(condition, seconds=600.0):
     """The first true value of ``condition``; fails when it never comes."""
     deadline = time.monotonic() + seconds
     while not (value := condition()):

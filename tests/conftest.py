@@ -26,15 +26,18 @@ hypothesis.settings.load_profile("kleio")
 pytest.register_assert_rewrite("journal_suite")
 
 # A shell gives what it starts in the background these to ignore, and so would everything that a test starts; a handler, which
-# does nothing, is not inherited.
+# does nothing, is not inherited. That of SIGINT is Python's own, to which nbclient sets it back.
 for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
     if signal.getsignal(number) == signal.SIG_IGN:
-        signal.signal(number, lambda *_: None)
+        signal.signal(number, signal.default_int_handler if number == signal.SIGINT else lambda *_: None)
 
 # A hook of git, and whoever likes other settings of it than the usual ones, sets these for repositories that are not ours.
 for name in [name for name in os.environ if name.startswith("GIT_")]:
     del os.environ[name]
 
+# A busy machine is slow, and stands still at times: what git did not say in time would be missing, what was not shipped in time
+# would wait for the next kleio, and who was silent for too long would be taken for dead.
+PATIENT = {"KLEIO_PATIENCE": "600", "KLEIO_DRAIN": "600", "KLEIO_LEASE": "600"}
 HOME_VARIABLES = ("XDG_DATA_HOME", "XDG_STATE_HOME", "XDG_CONFIG_HOME", "XDG_CACHE_HOME", "XDG_RUNTIME_DIR")
 TERMINAL_VARIABLES = ("COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR")  # of the one that the tests are started on
 
@@ -59,7 +62,8 @@ def home(tmp_path, monkeypatch):
     directory.mkdir()
     monkeypatch.setenv("HOME", str(directory))
     monkeypatch.setenv("KLEIO_HOME", str(directory / "kleio"))
-    monkeypatch.setenv("KLEIO_PATIENCE", "600")  # a busy machine is slow: what git did not say in time would be missing
+    for name, value in PATIENT.items():
+        monkeypatch.setenv(name, value)
     return directory / "kleio"
 
 
@@ -182,7 +186,7 @@ def mongo_client(mongod_uri):
     """The tests' own connection to it, to look behind the journal."""
     from pymongo import MongoClient
 
-    with MongoClient(mongod_uri, w="majority", journal=True) as client:
+    with MongoClient(patient(mongod_uri), w="majority", journal=True) as client:
         yield client
 
 
@@ -220,9 +224,9 @@ def mongod_with_users():
     from pymongo import MongoClient
 
     with _server("--auth") as server:
-        with MongoClient(f"mongodb://{server.address}/") as first:  # nobody is there yet: one user may be made
+        with MongoClient(patient(f"mongodb://{server.address}/")) as first:  # nobody is there yet: one user may be made
             first.admin.command("createUser", "root", pwd="root", roles=["root"])
-        with MongoClient(f"mongodb://root:root@{server.address}/") as client:
+        with MongoClient(patient(f"mongodb://root:root@{server.address}/")) as client:
             yield server, client
 
 

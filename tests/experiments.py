@@ -27,7 +27,7 @@ def run(text, *words, check=0, name="train.py", apart=False, **environment):
         [PYTHON, path.name, *words],
         capture_output=True,
         text=True,
-        timeout=180,
+        timeout=600,
         env=os.environ | environment,
         stdin=subprocess.DEVNULL,
         start_new_session=apart,

@@ -21,7 +21,7 @@ from kleio.core.trial import Event, Trial
 PIECE = 16
 TIMEOUT = 60.0
 """Seconds: a server that is busy is there."""
-RACING = 120.0
+RACING = 300.0
 """Seconds for which who releases may take to come to it."""
 
 

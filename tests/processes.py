@@ -18,7 +18,7 @@ from commands import KLEIO, PYTHON, trials
 
 PLAIN: list[str] = []
 QUIET = [*KLEIO, "-q", "--"]
-SECONDS = 180.0
+SECONDS = 600.0
 
 with_and_without = pytest.mark.parametrize("prefix", [PLAIN, QUIET], ids=["plain", "kleio"])
 """What a test asserts of a command must hold without kleio too, or it asserts the wrong thing."""

@@ -218,7 +218,7 @@ def test_negative_times_in_variables_are_refused():
 @pytest.mark.parametrize("words", [["ls"], ["status", "--json"], ["cat", "last"]])
 def test_no_standard_output(tmp_path, words):
     done = subprocess.run(
-        ["sh", "-c", '"$@" >&-', "sh", *KLEIO, *words], cwd=tmp_path, capture_output=True, text=True, timeout=180, check=False
+        ["sh", "-c", '"$@" >&-', "sh", *KLEIO, *words], cwd=tmp_path, capture_output=True, text=True, timeout=600, check=False
     )
     assert done.returncode == 1
     one_line(done, "there is no standard output to write to")

@@ -245,6 +245,6 @@ def test_a_script_in_the_background_can_be_read_while_it_runs(tmp_path, journal_
     until(lambda: trials()[0]["summary"].get("x"))
     assert trials()[0]["status"] == "running"
     (tmp_path / "go").write_text("")
-    process.communicate(timeout=180)
+    process.communicate(timeout=600)
     assert trials()[0]["status"] == "completed"
     assert json.dumps(trials())

@@ -466,7 +466,7 @@ def time_of_hanging(monkeypatch, tmp_path):
 
 
 @pytest.mark.usefixtures("time_of_hanging")
-@pytest.mark.parametrize("does", [HANGS + "sleep 50", "exit 3", "echo x; exit 3"], ids=["hangs", "fails", "prints and fails"])
+@pytest.mark.parametrize("does", [HANGS + "sleep 999", "exit 3", "echo x; exit 3"], ids=["hangs", "fails", "prints and fails"])
 @pytest.mark.parametrize("words", [[" status "], [" hash-object "], [" ls-files "], [" status ", " hash-object ", " ls-files"]])
 def test_what_git_does_not_say_is_no_change(does, words, root, capture, ill):
     (root / "pkg").mkdir()
@@ -489,7 +489,7 @@ def test_what_git_does_not_say_is_no_change(does, words, root, capture, ill):
 def test_who_has_more_patience_waits_for_a_slow_git(root, capture, ill, monkeypatch):
     ill("sleep 1.5", " status ")
     assert not capture().uncertain
-    ill("exec sleep 50", " status ")
+    ill("exec sleep 999", " status ")
     monkeypatch.setenv("KLEIO_PATIENCE", "0.1")
     assert capture().uncertain
 
@@ -498,7 +498,7 @@ def test_who_has_more_patience_waits_for_a_slow_git(root, capture, ill, monkeypa
 def test_untracked_files_that_were_not_looked_at_make_it_uncertain(root, capture, ill):
     (root / "new.py").write_text("x\n")
     assert capture().uncertain is None
-    ill(HANGS + "exec sleep 50", " --untracked-files=all")
+    ill(HANGS + "exec sleep 999", " --untracked-files=all")
     version = capture()
     assert "untracked" in version.uncertain
     assert "were not looked at" in version.remarks[0]
@@ -510,7 +510,7 @@ def test_untracked_files_that_were_not_looked_at_make_it_uncertain(root, capture
 def test_a_filter_that_hangs_makes_it_uncertain(root, capture):
     (root / ".gitattributes").write_text("new.py filter=slow\n")
     commands(root, "git add -A && git commit -qm attributes")
-    git(root, "config", "filter.slow.clean", HANGS + "sleep 50; cat")
+    git(root, "config", "filter.slow.clean", HANGS + "sleep 999; cat")
     (root / "new.py").write_text("x\n")
     version = capture()
     assert "new.py" in version.uncertain
@@ -541,7 +541,7 @@ def test_an_index_is_read_without_git_whatever_its_kind(root, capture, ill):
     assert len(set(wells)) == 1
 
 
-SILENT = ["exec sleep 50", "sleep 50", "exec yes", "exec >&- 2>&-; sleep 50"]
+SILENT = ["exec sleep 999", "sleep 999", "exec yes", "exec >&- 2>&-; sleep 999"]
 
 
 @pytest.mark.parametrize("does", SILENT)
@@ -557,7 +557,7 @@ def test_a_git_that_goes_on_for_ever_is_stopped(does, root, ill):
 @pytest.mark.parametrize(
     ("does", "words", "said"),
     [
-        (f"{HANGS}exec sleep 50", [" config "], "how the repository in"), (f"{HANGS}exec sleep 50", [" rev-list "], "began"),
+        (f"{HANGS}exec sleep 999", [" config "], "how the repository in"), (f"{HANGS}exec sleep 999", [" rev-list "], "began"),
         ("exit 128", [" rev-list "], "began"), ("exit 128", [""], "could not tell"),
         *((HANGS + does, [""], "did not tell in time") for does in SILENT),
     ],

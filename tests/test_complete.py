@@ -30,7 +30,7 @@ def test_who_is_asked_to_end_and_was_done(tmp_path, home, said, name, code):
     process = start(PYTHON, script(tmp_path, ENDING), said, str(code), cwd=tmp_path)
     assert process.stdout.readline() == "ready\n"
     process.send_signal(getattr(signal, name))
-    process.communicate(timeout=60)
+    process.communicate(timeout=600)
     assert process.returncode == code
     execution = info("last")["executions"][0]
     completed = code == 0 and (said == "complete" or name == "SIGUSR1")
@@ -70,7 +70,7 @@ def test_an_offline_run_whose_launcher_was_killed_counts_as_done_here(tmp_path, 
     monkeypatch.setenv("KLEIO_OFFLINE", "1")
     text = "from kleio.client.logger import kleio_logger as k\nk.complete()\nimport os, signal\nos.kill(os.getppid(), 9)\n"
     process = start(PYTHON, script(tmp_path, text), cwd=tmp_path)
-    process.communicate(timeout=60)
+    process.communicate(timeout=600)
     (spool,) = spools(spool_root(Config()))
     until(lambda: not spool.alive())
     done = kleio("--once", PYTHON, "train.py", cwd=tmp_path, check=0)

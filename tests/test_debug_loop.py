@@ -119,7 +119,7 @@ def run(project, one):
     lines = [process.stdout.readline().strip() for _ in range(2)]
     assert lines[1] == "waiting"
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does
-    process.communicate(timeout=60)
+    process.communicate(timeout=600)
     assert process.returncode == -signal.SIGINT
     return lines
 

@@ -184,15 +184,26 @@ def ended(pid):
         return True
 
 
-def test_a_tool_that_hangs_is_given_up_with_all_that_it_began(tmp_path, monkeypatch):
+def test_a_tool_that_hangs_is_given_up_with_all_that_it_began(tmp_path, monkeypatch, clock):
     smi(tmp_path, monkeypatch, "sleep 600 &\necho $! > \"$0.pid\"\nwait")
-    pid, clock = tmp_path / "bin" / "nvidia-smi.pid", time.monotonic
-    monkeypatch.setattr(hardware, "time", SimpleNamespace(monotonic=lambda: clock() + (1000 if begun(pid) else 0)))
+    pid = tmp_path / "bin" / "nvidia-smi.pid"
+    clock(pid)
     found = capture(sys.executable, (), root=str(tmp_path), patience=500)
     assert found["unanswered"] == ["nvidia-smi"]
     assert "gpus" not in found
     assert changes(found | {"gpus": [{"name": "T4", "driver": "5"}]}, found, (), ("gpu",)) == []
     until(lambda: ended(begun(pid)))
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """A function that has all time pass for those who ask tools as soon as one has begun that writes its process there."""
+
+    def passes(pid):
+        now = time.monotonic
+        monkeypatch.setattr(hardware, "time", SimpleNamespace(monotonic=lambda: now() + (1000 if begun(pid) else 0)))
+
+    return passes
 
 
 def test_what_the_driver_tells_counts_where_nvidia_smi_hangs(tmp_path, monkeypatch):
@@ -227,12 +238,13 @@ def test_nobody_waits_for_nvidia_smi_when_the_command_is_over(tmp_path, monkeypa
 def test_a_run_does_not_wait_for_a_tool_that_hangs(tmp_path, monkeypatch):
     smi(tmp_path, monkeypatch, 'echo $$ > "$0.pid"\nexec sleep 600')
     until(lambda: "nvidia-smi" not in kleio("true", cwd=tmp_path, check=0).stderr)  # it had no time to show that it hangs
-    pid = tmp_path / "bin" / "nvidia-smi.pid"
-    pid.unlink(missing_ok=True)
-    asked = f"until [ -s {pid} ]; do sleep 0.1; done"
-    hangs = f"while grep -qs 'State:.[^XZ]' /proc/$(cat {pid})/status; do sleep 0.1; done"
-    said = kleio("sh", "-c", f"{asked}; {hangs}", cwd=tmp_path, check=0).stderr
-    assert said.count("nvidia-smi did not answer in time") == 1
+    left = 'until ls "$KLEIO_SPOOL" | grep -q ^finding-environment; do sleep 0.1; done'
+
+    def said():  # nothing, where all the time had passed before it was asked
+        return kleio("sh", "-c", left, cwd=tmp_path, check=0).stderr.count("nvidia-smi did not answer in time")
+
+    assert until(said) == 1
+    assert ended(begun(tmp_path / "bin" / "nvidia-smi.pid"))
 
 
 def test_a_python_is_waited_for_though_the_command_is_over(tmp_path):
@@ -242,10 +254,11 @@ def test_a_python_is_waited_for_though_the_command_is_over(tmp_path):
     assert asked(python, (), over=over)["python"]["version"] == "3.8.1"
 
 
-def test_the_version_of_a_python_that_hangs_is_unknown(tmp_path, monkeypatch):
+def test_the_version_of_a_python_that_hangs_is_unknown(tmp_path, monkeypatch, clock):
     smi(tmp_path, monkeypatch, 'touch "$0.asked"')
-    python = executable(tmp_path / "bin" / "python", "#!/bin/sh\nsleep 600\n")
-    found = capture(python, (), patience=0.3)
+    python = executable(tmp_path / "bin" / "python", '#!/bin/sh\necho $$ > "$0.pid"\nsleep 600\n')
+    clock(tmp_path / "bin" / "python.pid")
+    found = capture(python, (), patience=500)
     assert found["python"] == {"executable": python, "version": None}
     assert found["unanswered"] == ["python"]
     assert not (tmp_path / "bin" / "nvidia-smi.asked").exists()  # the time is spent

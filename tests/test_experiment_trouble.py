@@ -18,7 +18,7 @@ from kleio.core.serving import _is_exiting
 from kleio.core.spool import spools
 
 pytestmark = pytest.mark.usefixtures("workplace")
-TIME = 120.0
+TIME = 600.0
 """Seconds for a process to end."""
 on_both_journals = pytest.mark.usefixtures("journal_uri")
 
@@ -114,7 +114,8 @@ except KeyboardInterrupt:
 """
     )
     assert done.stdout.split() == ["inside", "interrupted", "early", "strict"]
-    until(lambda: trials()[2]["status"] in ("suspended", "broken"))  # the recorder waits a moment whether the script is there
+    until(lambda: not {"reserved", "running"} & {*statuses()})  # the recorder waits a moment whether the script is there
+    assert trials()[2]["status"] in ("suspended", "broken")
     assert statuses() == ["completed", trials()[2]["status"], "broken", "completed"]
     assert trials()[1]["executions"][0]["reason"] == "ValueError: two"
     own, _ = said(done)

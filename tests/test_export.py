@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from commands import kleio, script
+from conftest import PATIENT
 from experiments import journal
 from repositories import git
 from trackers import artifacts, by_name, call, points, told
@@ -45,7 +46,7 @@ def recorded(tmp_path_factory):
     work = top / "work"
     work.mkdir()
     environment = {"KLEIO_HOME": top / "home", "HOME": top, "KLEIO_JOURNAL": f"sqlite:///{top}/journal.db"}
-    environment["KLEIO_PATIENCE"] = 600  # it has no home of the tests' yet
+    environment |= PATIENT  # it has no home of the tests' yet
     script(work, "print()\n", "train.py")
     git(work, "init", "-q")
     git(work, "add", ".")
@@ -169,7 +170,7 @@ def test_who_is_killed_while_he_writes_leaves_what_the_next_takes_away(trial, wo
 def test_who_is_asked_to_end_while_he_writes_leaves_nothing(trial, workplace, target):
     code = ("import os, signal, sys, time; from kleio.core.exports import folder, csv, tables, material\n"
             "signal.signal(signal.SIGTERM, signal.SIG_DFL); signal.pthread_sigmask(signal.SIG_SETMASK, [])\n"
-            "def end(*_): os.kill(os.getpid(), signal.SIGTERM); time.sleep(5)\n"
+            "def end(*_): os.kill(os.getpid(), signal.SIGTERM); time.sleep(600)\n"
             "material.Material.save = tables.write_csv = end\n"
             "from kleio.cli.main import main; main()")  # fmt: skip
     done = subprocess.run([sys.executable, "-c", code, "export", trial, "--to", target, "out"])

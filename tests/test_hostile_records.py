@@ -190,7 +190,7 @@ def test_a_file_truncated_by_mistake_goes_on_being_read(tmp_path):
     until(lambda: trials() and trials()[0]["summary"].get("n"))
     with open(tmp_path / "go", "w") as go:
         go.write("\n")
-    process.communicate(timeout=180)
+    process.communicate(timeout=600)
     assert trials()[0]["summary"]["n"] == {"last": 2, "min": 1, "max": 2, "mean": 1.5, "count": 2}
 
 

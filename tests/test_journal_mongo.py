@@ -104,7 +104,7 @@ class TestMongo(JournalContract):
             lambda journal, trial, big: journal.summarise(Summary(trial, "e", "w", 1, {"k": {"last": big}})),
             lambda journal, trial, big: journal.append([Segment("t", "e", "w", "out", 0, len(big), big.encode())]),
             lambda journal, trial, big: journal.append([Segment("t", "e", "w", "out", 2**63, 2**63 + 1, b"")]),
-            lambda journal, trial, big: journal.claim(trial, "e", {"text": big}, 60),
+            lambda journal, trial, big: journal.claim(trial, "e", {"text": big}, 600),
             lambda journal, trial, big: [
                 journal.record(trial, Event(str(half), "annotated", 1.0, data={"text": big[: len(big) // 2]}))
                 for half in range(2)
@@ -178,10 +178,10 @@ class TestMongo(JournalContract):
     def test_a_claim_whose_reply_is_lost(self, journal, trial, failing):
         failing("findAndModify", **UNKNOWN)
         with pytest.raises(JournalUnreachable):
-            journal.claim(trial.id, "e1", {"pid": 1}, 60)
+            journal.claim(trial.id, "e1", {"pid": 1}, 600)
         assert journal.entry(trial.id).holder == "e1"
-        assert journal.claim(trial.id, "e2", {}, 60) is None
-        assert journal.claim(trial.id, "e1", {"pid": 1}, 60).token == 1
+        assert journal.claim(trial.id, "e2", {}, 600) is None
+        assert journal.claim(trial.id, "e1", {"pid": 1}, 600).token == 1
         assert len(journal.entry(trial.id).events) == 1
 
     @pytest.mark.parametrize("failure", [UNKNOWN, {"closeConnection": True}, {"errorCode": 112}, {"errorCode": 50}])
@@ -191,8 +191,8 @@ class TestMongo(JournalContract):
         segment = Segment("t", "e", "w", "out", 0, 3, b"abc")
         for command, write in (
             ("update", lambda: journal.create(a_trial(id="9" * 32))),
-            ("findAndModify", lambda: journal.claim(trial.id, "e1", {}, 60)),
-            ("update", lambda: journal.renew(trial.id, "e1", 60)),
+            ("findAndModify", lambda: journal.claim(trial.id, "e1", {}, 600)),
+            ("update", lambda: journal.renew(trial.id, "e1", 600)),
             ("update", lambda: journal.record(trial.id, event)),
             ("update", lambda: journal.append([segment])),
             ("update", lambda: journal.summarise(Summary(trial.id, "e", "w", 3, {}))),
@@ -215,7 +215,7 @@ class TestMongo(JournalContract):
     def test_a_refusal_is_no_outage(self, journal, trial, failing):
         failing("update", errorCode=14031)  # OutOfDiskSpace
         with pytest.raises(JournalError, match=r"the journal mongodb://.* failed") as told:
-            journal.renew(trial.id, "e", 60)
+            journal.renew(trial.id, "e", 600)
         assert not isinstance(told.value, JournalUnreachable)
 
 
@@ -317,7 +317,7 @@ def test_a_role_that_may_read_suffices_for_reading(users, tmp_path):
     trial = a_trial()
     (tmp_path / "file").write_bytes(b"bytes")
     writer.create(trial)
-    writer.claim(trial.id, "e", {}, 60)
+    writer.claim(trial.id, "e", {}, 600)
     writer.append([Segment(trial.id, "e", "w", "out", 0, 3, b"abc")])
     writer.summarise(Summary(trial.id, "e", "w", 3, {}))
     writer.put_document("d", AWKWARD)

@@ -57,7 +57,7 @@ def running(project, *options):
 
 def finish(process, fifo):
     fifo.write_text("go\n")
-    process.communicate(timeout=180)
+    process.communicate(timeout=600)
     return process.returncode
 
 
@@ -183,7 +183,7 @@ def test_waiting_for_a_live_trial_runs_after_it(project):
     waiting = start("--if-running=wait", "--once", "sh", "-c", "echo ready; read line < ../go; echo done", cwd=project)
     assert "waiting" in waiting.stderr.readline()
     assert finish(process, fifo) == 0
-    out, _ = waiting.communicate(timeout=180)
+    out, _ = waiting.communicate(timeout=600)
     assert (waiting.returncode, out) == (0, "")  # --once: it was completed while we waited
     assert len(trials()) == 1
 
@@ -193,7 +193,7 @@ def test_waiting_can_be_interrupted(project):
     waiting = start("--if-running=wait", "sh", "-c", "echo ready; read line < ../go; echo done", cwd=project)
     assert "waiting" in waiting.stderr.readline()
     waiting.send_signal(signal.SIGINT)
-    waiting.communicate(timeout=180)
+    waiting.communicate(timeout=600)
     assert waiting.returncode == -signal.SIGINT
     assert finish(process, fifo) == 0
     assert len(trials()) == 1
@@ -202,7 +202,7 @@ def test_waiting_can_be_interrupted(project):
 def test_a_killed_run_is_resumed_at_once_on_its_own_machine(project):
     process, _ = running(project)
     os.killpg(process.pid, signal.SIGKILL)
-    process.communicate(timeout=180)
+    process.communicate(timeout=600)
     until(lambda: not lives(process.pid))
     again, fifo = running(project)
     assert finish(again, fifo) == 0
@@ -220,7 +220,7 @@ def test_while_the_child_of_a_killed_launcher_lives_the_trial_is_running(project
     assert pathlib.Path(f"/proc/{child}/cmdline").read_text().startswith("sh\0-c\0echo ready")
     fifo.write_text("go\n")
     until(lambda: not lives(process.pid))
-    process.communicate(timeout=180)
+    process.communicate(timeout=600)
 
 
 # -- by id -----------------------------------------------------------------------------------------------------------
@@ -513,7 +513,7 @@ def test_the_same_command_many_times_at_once_runs_once(project, journal_uri):
     fifo.write_text("go\n")
     statuses = []
     for one in many:
-        one.communicate(timeout=180)
+        one.communicate(timeout=600)
         statuses.append(one.returncode)
     assert sorted(statuses) == [0] + [75] * 4
     assert len(trials()) == 1

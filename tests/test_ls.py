@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import pytest
 from commands import PYTHON, kleio, read, script, start, trials, until
-from conftest import with_database
+from conftest import PATIENT, with_database
 
 SWEEP = """
 import sys
@@ -31,7 +31,7 @@ def runs(request, tmp_path_factory):
     script(place, SWEEP)
     for lr, opt in ((0.1, "sgd"), (0.1, "adam"), (0.5, "sgd"), (0.01, "adam")):
         words = ("--tag", opt, PYTHON, "train.py", "--lr", str(lr), "--opt", opt)
-        kleio(*words, cwd=place, check=0, **variables, KLEIO_PATIENCE=600)
+        kleio(*words, cwd=place, check=0, **variables, **PATIENT)
     yield place, variables
     if request.param == "mongo":
         client.drop_database(uri.rpartition("/")[2].partition("?")[0])

@@ -85,7 +85,7 @@ def test_an_outage_is_said_once_and_its_end_once_and_nothing_is_lost(tmp_path, s
     assert "is back" in back
     (tmp_path / "go").write_text("")
     assert (process.stdout.read(), process.stderr.read()) == ("logged 3000\n", "")
-    process.communicate(timeout=60)
+    process.communicate(timeout=600)
     assert process.returncode == 0
     complete(trials()[0]["id"])
     assert trials()[0]["status"] == "completed"
@@ -101,7 +101,7 @@ def test_a_journal_that_stays_away_leaves_the_rest_to_sync(tmp_path, server):
         (tmp_path / "go").write_text("")
         process.stdout.readline()
     assert "kleio sync" in process.stderr.read()
-    process.communicate(timeout=60)
+    process.communicate(timeout=600)
     assert process.returncode == 0
     until(server.restart)
     kleio("sync", check=0)
@@ -126,7 +126,7 @@ def test_a_killed_launcher_loses_nothing(tmp_path, journal_uri, both):
         process.wait()
         assert "still running" in kleio("sync", check=0).stdout
         (tmp_path / "go").write_text("")
-        process.communicate(timeout=60)
+        process.communicate(timeout=600)
     until(lambda: "still running" not in kleio("sync", check=0).stdout)  # who is killed lives for another moment
     (trial,) = trials()
     assert trial["status"] == "failover"
@@ -163,7 +163,7 @@ def test_two_syncs_at_once_ship_everything_once(tmp_path, journal_uri):
         kleio("--offline", "sh", "-c", f"echo {n}", cwd=tmp_path, check=0)
     both = [start("sync") for _ in range(3)]
     for one in both:
-        one.communicate(timeout=60)
+        one.communicate(timeout=600)
     kleio("sync", check=0)
     found = trials()
     assert len(found) == 3
@@ -209,8 +209,8 @@ def test_a_launcher_that_fell_silent_is_taken_over_and_keeps_its_own_record(tmp_
     until(lambda: [one["status"] for one in trials()[0]["executions"]] == ["failover", "running"])
     for name in ("one", "two"):
         (tmp_path / f"{name}.go").write_text("")
-    first.communicate(timeout=60)
-    second.communicate(timeout=60)
+    first.communicate(timeout=600)
+    second.communicate(timeout=600)
     (trial,) = trials()
     assert [one["status"] for one in trial["executions"]] == ["completed", "completed"]
     assert kleio("cat", trial["id"], check=0).stdout == f"{tmp_path}/one\nend\n{tmp_path}/two\nend\n"
@@ -223,7 +223,7 @@ def taking_over(tmp_path, text):
     if "reserved" in said:
         return process
     assert "running already" in said
-    process.communicate(timeout=60)
+    process.communicate(timeout=600)
     assert process.returncode == 75
     return None
 
@@ -331,7 +331,7 @@ def test_a_file_that_goes_away_is_an_outage(sqlite_journal, logging, lose):
     process, go = logging
     lose(sqlite_journal)
     go("logged 2000\n", "logged 3000\n")
-    said = process.communicate(timeout=60)[1]
+    said = process.communicate(timeout=600)[1]
     assert process.returncode == 0
     assert re.search("has been (deleted or moved|replaced)", said)
     assert said.count("wait in the spool") == 1
@@ -351,7 +351,7 @@ def test_a_file_that_comes_back_is_gone_on_with(sqlite_journal, logging):
     moved.rename(sqlite_journal)
     assert "is back" in process.stderr.readline()
     go("logged 3000\n")
-    assert process.communicate(timeout=60)[1] == ""
+    assert process.communicate(timeout=600)[1] == ""
     complete(trials()[0]["id"])
     assert list(spools(spool_root(Config()))) == []
 

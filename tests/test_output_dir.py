@@ -35,7 +35,7 @@ def project(tmp_path, monkeypatch):
 def alone(*words, check=0, **environment):
     """A script without the launcher: what it printed, and what was said."""
     done = subprocess.run(
-        [PYTHON, *map(os.fspath, words)], capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=180,
+        [PYTHON, *map(os.fspath, words)], capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=600,
         env=os.environ | {name: str(value) for name, value in environment.items()},
     )  # fmt: skip
     assert done.returncode == check, done.stderr
@@ -220,7 +220,7 @@ def test_shell_scripts_of_one_name_at_once_have_one_each(project):
     running = [subprocess.Popen(one, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for one in words]
     told = {one.stdout.readline().strip() for one in running}
     for one in running:
-        one.communicate("go\n", timeout=180)
+        one.communicate("go\n", timeout=600)
     assert told == {f"{project}/results/{name}" for name in ("same", "same-1", "same-2", "same-3")}
     assert sorted(artifacts(newest=number)[0]["output/x"] for number in range(4)) == [b"0\n", b"1\n", b"2\n", b"3\n"]
 
@@ -245,7 +245,7 @@ def test_ranks_of_a_trial_share_one_and_trials_never_do(project):
     running = [start("--name", "same", PYTHON, "ranks.py", str(number)) for number in range(3)]
     found = []
     for one in running:
-        out, err = one.communicate(timeout=180)
+        out, err = one.communicate(timeout=600)
         assert one.returncode == 0, err
         found.append(set(re.findall(r"/results/(.+?)/", out)))
     assert all(len(paths) == 1 for paths in found), found
@@ -322,7 +322,7 @@ def test_of_many_that_claim_at_once_each_gets_its_own(tmp_path):
     for one in running:
         one.stdin.write("go\n")
         one.stdin.flush()
-    made = [one.communicate(timeout=180)[0].strip() for one in running]
+    made = [one.communicate(timeout=600)[0].strip() for one in running]
     assert {trial: {path for own, path in zip(trials_, made, strict=True) if own == trial} for trial in set(trials_)} == {
         trial: {made[trials_.index(trial)]} for trial in set(trials_)
     }
@@ -557,7 +557,7 @@ def test_a_run_that_is_told_to_end_keeps_them(project):
     running = start(PYTHON, "waits.py")
     assert running.stdout.readline() == "up\n"
     running.terminate()
-    running.communicate(timeout=180)
+    running.communicate(timeout=600)
     assert "output/x" in artifacts()[0]
     assert trials()[0]["status"] == "interrupted"
 

@@ -450,7 +450,7 @@ def test_they_are_shown_while_it_runs(tmp_path, journal_uri):
         assert until(lambda: "lr" in (found := told(trials()[0])) and found)["lr"] == (3.0, LINE, 0.1)
         assert trials()[0]["status"] == "running"
         file.write("go on\n")
-    process.communicate(timeout=60)
+    process.communicate(timeout=600)
     assert process.returncode == 0
 
 

@@ -20,7 +20,7 @@ from uuid import uuid4
 import pytest
 from commands import kleio as run_kleio
 from commands import printed, read, script
-from conftest import with_database
+from conftest import PATIENT, with_database
 from recorded import Recorded
 
 import kleio
@@ -58,7 +58,7 @@ def recorded(request, tmp_path_factory):
         uri = with_database(request.getfixturevalue("mongod_uri"), f"kleio_test_{uuid4().hex[:12]}")
     path = f"{os.path.dirname(sys.executable)}:{os.environ['PATH']}"
     variables = {"KLEIO_HOME": place / "home", "HOME": place, "KLEIO_JOURNAL": uri, "PATH": path}
-    variables |= {"KLEIO_PATIENCE": 600, "KLEIO_TIMEOUT": 60}
+    variables |= {**PATIENT, "KLEIO_TIMEOUT": 60}
     project = place / "project"
     project.mkdir()
     subprocess.run(["git", "init", "-q", project], check=True)
@@ -163,7 +163,7 @@ def test_a_trial_is_as_it_was_when_it_was_read(journal_uri):
     with kleio.connect() as journal:
         trial = journal.trial("aaa")
         assert (trial.status, trial.executions, trial.environment, trial.ended) == ("new", (), None, None)
-        writing.claim(own.id, "e", {"host": "h", "pid": 1, "machine": "elsewhere"}, 60)
+        writing.claim(own.id, "e", {"host": "h", "pid": 1, "machine": "elsewhere"}, 600)
         assert trial.status == "new"
         now = trial.refresh()
         assert (now.status, now.is_alive, trial.is_alive, now == trial) == ("reserved", True, False, True)
@@ -233,7 +233,7 @@ def printing(uri, *pieces):
     writing = open_journal(uri)
     own = Trial("c" * 32, "b" * 32, "p", ("true",), ".", 1.7e9)
     writing.create(own)
-    writing.claim(own.id, "e", {}, 60)
+    writing.claim(own.id, "e", {}, 600)
     at = 0
     for piece in pieces:
         segment = Segment(own.id, "e", "launcher", "output", at, at + len(piece), output.pack(piece, [(at, 1)]))
@@ -286,7 +286,7 @@ def logging(uri, name, content):
     writing = open_journal(uri)
     own = Trial("d" * 32, "b" * 32, "p", ("true",), ".", 1.7e9)
     writing.create(own)
-    writing.claim(own.id, "e", {}, 60)
+    writing.claim(own.id, "e", {}, 600)
     digest = hashlib.sha256(content).hexdigest()
     Path("blob").write_bytes(content)
     writing.put_blob(digest, "blob")

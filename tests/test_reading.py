@@ -185,7 +185,7 @@ def test_who_follows_for_somebody_that_reads_no_more_ends_though_nothing_new_com
         if words[0] != "plot":
             assert reader.stdout.readline()
         reader.stdout.close()
-        assert reader.wait(timeout=300) == -signal.SIGPIPE
+        assert reader.wait(timeout=600) == -signal.SIGPIPE
         assert reader.stderr.read() == ""
         reader.stderr.close()
     drawing = start("plot", "--follow", "-o", "loss.svg", trial, "loss")  # prints nothing, and is for nobody who reads
@@ -194,7 +194,7 @@ def test_who_follows_for_somebody_that_reads_no_more_ends_though_nothing_new_com
     with open("go", "w"):
         pass
     process.communicate()
-    assert drawing.wait(timeout=300) == 0
+    assert drawing.wait(timeout=600) == 0
     drawing.stderr.close()
 
 
@@ -247,6 +247,7 @@ def test_config_shows_where_every_value_came_from(project, home, monkeypatch):
     (project / "pyproject.toml").write_text('[tool.kleio]\ntag = ["a", "b"]\nonce = true\n')
     home.mkdir(parents=True, exist_ok=True)
     (home / "config.toml").write_text('note = "n"\nonce = false\nlease = 5\n')
+    monkeypatch.delenv("KLEIO_LEASE")
     found = json.loads(kleio("--journal", "mongodb://u:secret@h/d", "config", "--json", check=0, KLEIO_NAME="x").stdout)
     assert found["journal"] == {"value": "mongodb://u:<redacted>@h/d", "source": "--journal"}
     assert found["name"] == {"value": "x", "source": "KLEIO_NAME"}

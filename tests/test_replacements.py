@@ -56,7 +56,7 @@ def journal(home, monkeypatch):
 def alone(*words, check=0, **environment):
     """``python WORDS``, without the launcher."""
     done = subprocess.run(
-        [PYTHON, *words], capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=180, env=os.environ | environment
+        [PYTHON, *words], capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=600, env=os.environ | environment
     )
     assert done.returncode == check, done.stderr
     return done

@@ -38,7 +38,7 @@ def trial(journal):
         executions = executions or ([],)
         for streams in executions:
             execution = os.urandom(16).hex()
-            assert journal.claim(name, execution, {"started": 1.0}, 60)
+            assert journal.claim(name, execution, {"started": 1.0}, 600)
             for records in streams:
                 append(journal, name, execution, "statistics", records, next(numbers), piece)
             kept = [{"name": one[0], "sha256": one[1], "size": one[2], "meta": {}} for one in artifacts]

@@ -10,6 +10,7 @@ import sys
 import pytest
 from commands import PYTHON, kleio, printed, script, trials, until
 from experiments import journal, run
+from processes import SECONDS
 
 from kleio.core import lineage, statistics
 from kleio.core.config import Config, spool_root
@@ -129,7 +130,7 @@ def test_processes_that_come_and_go(obedient, tmp_path):
 
 def test_who_outlives_his_parent_is_still_followed_and_the_dead_are_not_counted(obedient):
     seen = Tree(obedient.process.pid)
-    obedient("one = child(); tell(one, 'two = subprocess.Popen([\"sleep\", \"100\"])')")
+    obedient("one = child(); tell(one, 'two = subprocess.Popen([\"sleep\", \"1000\"])')")
     assert seen.sample(1.0)["system.processes"] == 3
     obedient("one.kill(); os.waitid(os.P_PID, one.pid, os.WEXITED | os.WNOWAIT)")  # a zombie
     sample = seen.sample(1.0)
@@ -234,7 +235,7 @@ def test_a_sampler_that_finds_nothing_ends_without_a_word(tmp_path, capfd):
     (tmp_path / "spool").mkdir()
     sampler = Sampler(Spool(str(tmp_path / "spool")), 1 << 30, 0.01, None)
     sampler.start()
-    sampler.join(120)
+    sampler.join(SECONDS)
     assert not sampler.is_alive()
     assert not list((tmp_path / "spool").iterdir())
     assert capfd.readouterr() == ("", "")

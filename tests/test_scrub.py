@@ -406,7 +406,7 @@ def test_statistics_numbers_and_names(journal, trial):
 def test_states_ids_and_digests_stay(journal, journal_uri):
     trial = a_trial(work_key="completed", command=("completed",), params={"pid": 77, "n": 77})
     journal.create(trial)
-    journal.claim(trial.id, "e", {"pid": 77, "host": "completed"}, 60)
+    journal.claim(trial.id, "e", {"pid": 77, "host": "completed"}, 600)
     journal.record(trial.id, Event("ended-e", "ended", 9.0, 1, "e", {"status": "completed", "reason": "completed"}))
     scrubbed(journal, trial, "completed")
     scrubbed(journal, trial, "77")

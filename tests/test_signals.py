@@ -54,9 +54,9 @@ def told(process):
     return rest
 
 
-def with_times(**seconds):
-    """kleio that takes others than the usual ones for signals."""
-    text = f"import kleio.core.signals as signals; vars(signals).update({seconds}); from kleio.cli.main import main; main()"
+def with_times(module="signals", **seconds):
+    """kleio that takes others than the usual ones, of a module of its core."""
+    text = f"import kleio.core.{module} as module; vars(module).update({seconds}); from kleio.cli.main import main; main()"
     return [PYTHON, "-c", text, "-q", "--"]
 
 
@@ -301,7 +301,7 @@ os.execvp(sys.argv[1], sys.argv[1:])
     ],
 )
 def test_the_status_after_a_signal_that_the_command_survived(name, exits, status, reason):
-    with counting(*QUIET, status=exits) as process:
+    with counting(*with_times("trial", SOON=SECONDS), status=exits) as process:
         assert line(process) == "ready"
         os.killpg(process.pid, number_of(name))
         assert line(process) == name

@@ -31,7 +31,7 @@ def both(*words, cwd=None, check=0, **environment):
     path = [HOOK, *([given["PYTHONPATH"]] if "PYTHONPATH" in given else [])]
     found = []
     for one in (given, given | {"PYTHONPATH": os.pathsep.join(path), "KLEIO_SPOOL": "/nowhere"}):
-        done = subprocess.run([*map(os.fspath, words)], env=one, cwd=cwd, capture_output=True, text=True, timeout=180)
+        done = subprocess.run([*map(os.fspath, words)], env=one, cwd=cwd, capture_output=True, text=True, timeout=600)
         assert done.returncode == check, done.stderr
         found.append((done.stdout, done.stderr))
     return found
@@ -44,7 +44,7 @@ def exceptions(trial=None):
 def launch(*words, cwd, check=1, **environment):
     """As ``kleio -q WORDS``; a traceback of the script is nothing bad here."""
     command = [*KLEIO, "-q", *map(os.fspath, words)]
-    done = subprocess.run(command, cwd=cwd, env=os.environ | environment, capture_output=True, text=True, timeout=180)
+    done = subprocess.run(command, cwd=cwd, env=os.environ | environment, capture_output=True, text=True, timeout=600)
     assert done.returncode == check, done.stderr
     return done
 
@@ -399,7 +399,7 @@ def test_where_ctrl_c_found_it(tmp_path):
     process = start(PYTHON, script(tmp_path, text), cwd=tmp_path)
     assert process.stdout.readline() == "ready\n"
     os.killpg(process.pid, signal.SIGINT)
-    process.communicate(timeout=180)
+    process.communicate(timeout=600)
     assert [one["type"] for one in exceptions()] == ["KeyboardInterrupt"]
     assert trials()[0]["status"] == "suspended"
 

@@ -100,7 +100,7 @@ CASES = [
 
 
 def ran(*command, cwd, **environment):
-    done = subprocess.run([*map(os.fspath, command)], cwd=cwd, env=os.environ | environment, capture_output=True, timeout=180)
+    done = subprocess.run([*map(os.fspath, command)], cwd=cwd, env=os.environ | environment, capture_output=True, timeout=600)
     return done.returncode, done.stdout.decode(), done.stderr.decode()
 
 

@@ -9,7 +9,7 @@ import subprocess
 
 import pytest
 from commands import KLEIO, trials
-from processes import PLAIN, QUIET, both, children_of, gone, line, python, recorded, run, started, until
+from processes import PLAIN, QUIET, SECONDS, both, children_of, gone, line, python, recorded, run, started, until
 
 from kleio.core.channels import channels
 
@@ -147,7 +147,7 @@ def test_a_writer_in_the_background_that_never_stops_does_not_hang_it(here):
     with subprocess.Popen(python(SLOW), stdin=subprocess.PIPE) as reader:
         run(*QUIET, "sh", "-c", "echo its own; (echo y; echo > begun; exec yes) & read x < begun", stdout=reader.stdin)
         reader.stdin.close()
-        assert reader.wait(60) == 0
+        assert reader.wait(SECONDS) == 0
     assert recorded().startswith(b"its own\ny\n")
 
 
@@ -387,7 +387,7 @@ def test_while_nobody_reads_a_signal_ends_it_as_it_would_have_ended_the_command(
         child = int(line(process))
         until(lambda: gone(child), "the child to end")  # while kleio holds what it printed
         os.kill(process.pid, signal.SIGTERM)
-        assert process.wait(60) == -signal.SIGTERM
+        assert process.wait(SECONDS) == -signal.SIGTERM
     assert trials()[0]["status"] == "interrupted"
 
 
