@@ -19,7 +19,7 @@ from kleio.core import capturing, code, leaving_out, redact
 from kleio.core.config import Config
 from kleio.core.filechanges import changed_files
 from kleio.core.journal import open_journal
-from kleio.core.repository import GRACE, Patience, Repository
+from kleio.core.repository import GRACE, Patience, Repository, Running
 from kleio.core.restore import restore
 from kleio.core.sourcefiles import Version
 
@@ -34,6 +34,12 @@ def capture(root, tmp_path):
     """Captures ``root`` or another place: a function of that, of the command and of settings."""
     count = iter(range(1000))
     return lambda place=None, **how: captured(place or root, tmp_path / f"scratch{next(count)}" / "x", **how)
+
+
+def test_an_answer_that_is_there_counts_however_late_it_is_read():
+    running = Running(["echo", "answer"], os.environ, None)
+    os.waitid(os.P_PID, running._pid, os.WEXITED | os.WNOWAIT)
+    assert running.printed(0.0) == (b"answer\n", 0)
 
 
 def content(version, path):

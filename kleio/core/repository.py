@@ -121,14 +121,14 @@ class Running:
             if not piece:
                 whole = True
                 break
-            out += piece
-            if len(out) > MOST_PRINTED or (deadline and time.monotonic() > deadline):
+            out += piece  # also when it is late: it may be we who were held up
+            if len(out) > MOST_PRINTED:
                 break
         os.close(self._printed)
         if not whole:
             self.stop()
             return bytes(out), None
-        return bytes(out), self._exit_status(deadline)
+        return bytes(out), self._exit_status(None if deadline is None else max(deadline, time.monotonic() + GRACE))
 
     def _exit_status(self, deadline: float | None) -> int | None:
         """Its exit status; None if it goes on after the deadline, though it will print no more."""
