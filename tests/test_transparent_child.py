@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import signal
 import subprocess
 
 import pytest
-from commands import KLEIO, trials
+from commands import KLEIO, PYTHON, trials
 from processes import PLAIN, QUIET, SECONDS, both, children_of, gone, line, python, recorded, run, started, until
 
-from kleio.core.channels import channels
+from kleio.core.channels import _write_to_one_place, channels
 
 ALTERNATING = """
 import os
@@ -92,6 +93,45 @@ def test_one_file_opened_twice_is_two_streams(here):
     """Each goes its own way through the file, so that one channel would show what nobody would have seen."""
     shell('"$@" > log 2> log', *QUIET, "sh", "-c", "echo long line on stdout; echo err >&2")
     assert (recorded(), recorded("--stderr")) == (b"long line on stdout\n", b"err\n")
+
+
+# Stops where it has said something of the file that others see.
+HELD_UP = """
+import fcntl, sys
+from kleio.core import channels
+asked = fcntl.fcntl
+def held_up(*words):
+    found = asked(*words)
+    if words[1] in (fcntl.F_SETFL, fcntl.F_SETOWN):
+        print("held up", flush=True)
+        sys.stdin.readline()
+    return found
+fcntl.fcntl = held_up
+print(channels._write_to_one_place(int(sys.argv[1]), int(sys.argv[2])))
+"""
+
+
+def test_another_kleio_that_looks_at_the_same_file_is_held_up_in_the_middle(tmp_path, monkeypatch):
+    others, ask = [], fcntl.fcntl
+
+    def asked(*words):
+        found = ask(*words)
+        if words[1] in (fcntl.F_SETFL, fcntl.F_SETOWN) and not others:
+            others.append(
+                subprocess.Popen(
+                    [PYTHON, "-c", HELD_UP, str(out), str(err)], pass_fds=(out, err), text=True,
+                    stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                )
+            )  # fmt: skip
+            assert others[0].stdout.readline() == "held up\n"
+        return found
+
+    with open(tmp_path / "log", "wb") as file:
+        out, err = file.fileno(), os.dup(file.fileno())
+        monkeypatch.setattr(fcntl, "fcntl", asked)
+        assert _write_to_one_place(out, err)
+        assert others[0].communicate("\n" * 9)[0].splitlines()[-1] == "True"
+        os.close(err)
 
 
 def test_a_file_opened_twice_for_appending_is_one_stream(here):
@@ -350,6 +390,13 @@ def test_what_cannot_be_executed_has_the_shells_status_and_leaves_no_trial(here,
     assert ours.stderr.startswith(b"kleio: ")
     assert ours.stderr.count(b"\n") == 1
     assert trials() == []
+
+
+def test_a_pipe_cannot_be_executed_and_nobody_waits_for_its_writer(here):
+    os.mkfifo(here / "pipe")
+    (here / "pipe").chmod(0o755)
+    given = [run(*prefix, "./pipe").returncode for prefix in (["env"], KLEIO)]
+    assert (given, trials()) == ([126, 126], [])
 
 
 def test_an_empty_command_is_not_found():

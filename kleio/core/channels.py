@@ -73,17 +73,19 @@ def _open_file(fd: int) -> tuple[int, ...] | None:
 def _write_to_one_place(out: int, err: int) -> bool:
     """Whether stdout and stderr, the same file as it seems, go on one behind the other: ``2>&1``, not ``2>log``.
 
-    Two that were opened apart have a position each and write over each other. Whether they share it shows in a flag
-    that they would share too; this one means nothing for files.
+    Two that were opened apart have a position each and write over each other. Whether they share it shows in an owner that
+    they would share too, which means nothing for files. Another kleio with the same stdout may ask in the same moment.
     """
-    flags = fcntl.fcntl(out, fcntl.F_GETFL)
-    if not stat.S_ISREG(os.fstat(out).st_mode) or flags & os.O_APPEND:
+    if not stat.S_ISREG(os.fstat(out).st_mode) or fcntl.fcntl(out, fcntl.F_GETFL) & os.O_APPEND:
         return True
-    fcntl.fcntl(out, fcntl.F_SETFL, flags ^ os.O_NONBLOCK)
+    own, seen = os.getpid(), None
     try:
-        return fcntl.fcntl(err, fcntl.F_GETFL) & os.O_NONBLOCK != flags & os.O_NONBLOCK
+        while seen is None or fcntl.fcntl(out, fcntl.F_GETOWN) != own:
+            fcntl.fcntl(out, fcntl.F_SETOWN, own)
+            seen = fcntl.fcntl(err, fcntl.F_GETOWN)
     finally:
-        fcntl.fcntl(out, fcntl.F_SETFL, flags)
+        fcntl.fcntl(out, fcntl.F_SETOWN, 0)
+    return seen == own
 
 
 def open_channel(channel: Channel) -> tuple[int, int]:
@@ -156,11 +158,13 @@ class Pump(threading.Thread):
                 self._linger()
         finally:
             self._is_terminal = False
-            if self._keyboard:
-                self._keyboard.close()
-            os.close(self._source)  # the next write of whoever still writes fails as it would without us
-            self.done = True
-            os.kill(os.getpid(), signal.SIGCHLD)
+            try:
+                if self._keyboard:
+                    self._keyboard.close()
+            finally:
+                os.close(self._source)  # the next write of whoever still writes fails as it would without us
+                self.done = True
+                os.kill(os.getpid(), signal.SIGCHLD)
 
     def _while_it_lives(self) -> bool:
         """Move bytes until the child has ended; False once there is nobody left to move them from or to."""

@@ -29,6 +29,7 @@ class Keyboard:
 
     def __init__(self, master: int, terminal: int) -> None:
         self._master, self._terminal = master, terminal
+        self._typing = -1
         (number,) = struct.unpack("i", fcntl.ioctl(master, TIOCGPTN, bytes(4)))
         self._name = f"/dev/pts/{number}"
         self._looking = threading.RLock()
@@ -53,16 +54,21 @@ class Keyboard:
             self._before = termios.tcgetattr(self._terminal)
         self._imitate()
         if self._relay is None and opened_by_name(self._name):
+            if self._typing < 0:
+                self._typing = _opened_apart(self._terminal)
             self._relay = threading.Thread(target=self._pass_on_typing, name="kleio-keyboard", daemon=True)
             self._relay.start()
 
     def close(self) -> None:
         """The program has gone: give the terminal back as it was."""
         self._over = True
-        if self._relay is not None:
-            self._relay.join()
+        while (relay := self._relay) is not None:  # it may just be ending by itself, and another begin
+            relay.join()
         with self._looking:
             self._restore()
+            if self._typing >= 0:
+                os.close(self._typing)
+                self._typing = -1
 
     def _imitate(self) -> None:
         """Input modes and control characters of the pseudo-terminal; output stays the real one's affair."""
@@ -90,12 +96,22 @@ class Keyboard:
             ready = typed.poll(LOOK * 1000)
             try:
                 if ready and self._wanted() and os.tcgetpgrp(self._terminal) == os.getpgrp():
-                    os.write(self._master, os.read(self._terminal, 4096))
+                    os.write(self._master, os.read(self._typing, 4096))
+            except BlockingIOError:
+                continue  # another program was quicker to read it
             except OSError:
                 break
         self._relay = None
         if not self._over:
             self.attend()
+
+
+def _opened_apart(terminal: int) -> int:
+    """Of our own, so that reading what another takes just then does not wait, though for all others it does."""
+    try:
+        return os.open(f"/proc/self/fd/{terminal}", os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    except OSError:  # it is another user's, as after su
+        return os.dup(terminal)
 
 
 def _modes(fd: int) -> tuple[int, int] | None:

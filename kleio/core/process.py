@@ -56,6 +56,8 @@ def find_program(word: str) -> str:
             continue
         if stat.S_ISDIR(mode):
             refused = refused or (f"cannot execute {path}: it is a directory" if "/" in word else None)
+        elif not stat.S_ISREG(mode):  # one must not wait for who writes to a pipe
+            refused = refused or (f"cannot execute {path}: it is no file" if "/" in word else None)
         elif os.access(path, os.X_OK):
             _check_interpreter(path)
             return path
