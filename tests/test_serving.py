@@ -12,7 +12,9 @@ from commands import until
 
 from kleio.core import messages
 from kleio.core.channels import Channel, Pump
+from kleio.core.experiments import Recording
 from kleio.core.journal import open_journal
+from kleio.core.journals import Journals
 from kleio.core.recorder import Recorder
 from kleio.core.serving import Server
 from kleio.core.spool import Spool
@@ -71,6 +73,27 @@ def test_who_comes_when_the_recorder_is_leaving_is_not_left_without_an_answer(li
     leaving.join(SECONDS)
     assert not leaving.is_alive()
 
+
+
+def test_what_is_said_while_the_experiment_ends_does_not_go_elsewhere():
+    class Late(dict):
+        """The thread that speaks is held up when it has looked, and the experiment ends."""
+
+        def __contains__(self, name):
+            found = super().__contains__(name)
+            if ending.ident is None:
+                ending.start()
+                ending.join(0.5)  # time to do wrong
+            return found
+
+    script, ours = os.pipe()
+    recording = Recording({"descriptors": ["messages"]}, [ours], Journals(), {}, bool, bool)
+    recording._open, recording._descriptors = True, Late(recording._descriptors)
+    ending = threading.Thread(target=recording._let_go, args=("messages",))
+    recording.say("said")
+    ending.join(SECONDS)
+    with open(script, "rb") as told:
+        assert told.read() == b"kleio: said\n"
 
 
 @pytest.fixture

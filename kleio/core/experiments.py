@@ -9,7 +9,9 @@ from __future__ import annotations
 import errno
 import json
 import os
+import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from kleio.core import cells, channels, code, commandline, gathering, identity, plan, redact, values
@@ -83,6 +85,7 @@ class Recording:
         self._request, self._journals, self._environments = request, journals, environments
         self._gone = gone
         self._descriptors = dict(zip(request["descriptors"], descriptors, strict=False))
+        self._letting_go = threading.Lock()
         self._execution = os.urandom(16).hex()
         self.said: list[str] = []
         self._quiet = self._open = False
@@ -416,9 +419,10 @@ class Recording:
 
     def _let_go(self, *names: str) -> None:
         """Close descriptors of the script's: who reads what it prints waits for its end, and not for ours."""
-        for name in names:
-            if name in self._descriptors:
-                os.close(self._descriptors.pop(name))
+        with self._letting_go:
+            for name in names:
+                if name in self._descriptors:
+                    os.close(self._descriptors.pop(name))
 
     def recover_others(self) -> None:
         """Ship what other runs left here, now that nobody waits."""
@@ -440,13 +444,19 @@ class Recording:
         """
         if self._quiet:
             return
-        if (self._open or now) and "messages" in self._descriptors:
-            try:
-                os.write(self._descriptors["messages"], f"kleio: {message}\n".encode())
-            except OSError:
-                pass
-        else:
+        own = -1  # a copy: while this thread speaks another may let go, and the number is another file's then
+        with self._letting_go, suppress(OSError):
+            if (self._open or now) and "messages" in self._descriptors:
+                own = os.dup(self._descriptors["messages"])
+        if own < 0:
             self.said.append(message)
+            return
+        try:
+            os.write(own, f"kleio: {message}\n".encode())
+        except OSError:
+            pass
+        finally:
+            os.close(own)
 
 
 def _config(request: Mapping[str, Any]) -> Config:
