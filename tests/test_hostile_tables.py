@@ -14,6 +14,7 @@ from processes import Terminal, until
 from rich.cells import cell_len
 
 from kleio.cli import render_table, render_trials
+from kleio.cli.render_pager import page
 from kleio.core.journal import open_journal
 from kleio.core.table import Table
 from kleio.core.trial import Trial
@@ -146,6 +147,13 @@ def test_a_pager_is_left(listed):
         terminal.finish()
         assert terminal.process.returncode == 0
     assert shown("-n", "0", PAGER="true") == []  # left before anything was read
+
+
+def test_a_pager_for_which_nothing_can_be_made_is_not_waited_for(monkeypatch):
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("KLEIO_PAGER", "sh -c 'cat >&2'")
+    with pytest.raises(ZeroDivisionError):
+        page(lambda: [str(1 // 0)])
 
 
 SLOW = """

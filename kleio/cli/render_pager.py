@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from contextlib import suppress
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,10 +33,8 @@ def page(lines: Callable[[], Sequence[str]]) -> bool:
     # Ctrl-C is the pager's, and its end is not ours: it would leave a terminal behind that somebody has to repair.
     before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGPIPE)}
     try:
-        process.stdin.write("".join(f"{line}\n" for line in lines()).encode("utf-8", "replace"))
-        process.stdin.close()
-    except BrokenPipeError:
-        pass  # left before the end
+        with suppress(BrokenPipeError), process.stdin as written:  # left before the end; closed, or it would wait for more
+            written.write("".join(f"{line}\n" for line in lines()).encode("utf-8", "replace"))
     finally:
         process.wait()
         for number, handler in before.items():
