@@ -182,6 +182,24 @@ def test_nohup(prefix, here):
         assert process.wait(SECONDS) == 0
 
 
+MEANWHILE = """
+import os, signal
+from kleio.core import process
+opening = process.open_channel
+def held_up(channel):
+    os.killpg(0, signal.SIGTERM)
+    return opening(channel)
+process.open_channel = held_up
+from kleio.cli.main import main
+main()
+"""
+
+
+def test_a_signal_to_the_group_while_the_command_is_made_ready_reaches_it():
+    with started(PYTHON, "-c", MEANWHILE, "-q", "--", "sleep", "1000") as process:
+        assert process.wait(SECONDS) == -signal.SIGTERM
+
+
 @with_and_without
 def test_stopped_and_continued(prefix):
     """Without a shell that looks after jobs: the command and whoever waits for it stop and go on together."""

@@ -104,8 +104,6 @@ class Child:
         """Start it. ``records`` gives for each channel where to keep what is read; ``lock`` is inherited."""
         self._signals = signals
         self._ended, self._ending = os.pipe()
-        early = signals.early()
-        self._received = [(name_of(number), time.monotonic()) for number in early]
         self._pumps: list[Pump] = []
         theirs: dict[int, int] = {}
         for channel, record in records.items():
@@ -113,6 +111,8 @@ class Child:
             self._pumps.append(Pump(channel, ours, record, self._ended))
             theirs |= dict.fromkeys(channel.fds, child_end)
         inherited = [] if lock is None else [far(lock, inherited=True)]
+        early = signals.early()  # at the last moment: what comes later is taken to reach it too
+        self._received = [(name_of(number), time.monotonic()) for number in early]
         try:
             self.pid = _spawn(program, argv, environment, theirs, signals)
         finally:
