@@ -235,6 +235,75 @@ with Experiment({"k": 1}):
     assert statuses() == ["completed"], done.stderr
 
 
+@pytest.mark.parametrize("module", ["kleio.client.recorder", "kleio.client.session", "atexit"])
+def test_a_fork_while_another_thread_imports_for_its_first_experiment_does_not_hang_the_child(module):
+    run(
+        f"""
+import os, signal, sys, threading
+forking, importing, forked = threading.Event(), threading.Event(), threading.Event()
+class Slow:
+    def find_spec(self, name, path=None, target=None):
+        if name == {module!r}:
+            importing.set()
+            forking.wait(100)
+            forked.wait(1)  # it does not get that far
+sys.modules.pop({module!r}, None)
+sys.meta_path.insert(0, Slow())
+def one(k):
+    with Experiment({{"k": k}}):
+        raise ValueError
+thread = threading.Thread(target=one, args=(1,))
+thread.start()
+importing.wait(100)
+os.register_at_fork(before=forking.set)
+child = os.fork()
+if not child:
+    signal.alarm(60)
+    one(2)
+    os._exit(0)
+forked.set()
+assert os.waitpid(child, 0)[1] == 0
+thread.join()
+""",
+    )
+    assert statuses() == ["broken"] * 2
+
+
+def test_a_fork_that_has_begun_waits_for_an_experiment_that_another_thread_begins_meanwhile():
+    """As for the lock of ``tempfile``, which is asked for a directory then."""
+    run(
+        """
+import os, signal, threading
+from kleio.core import messages
+directory, lock, inside, forked = messages.directory, threading.Lock(), threading.Event(), threading.Event()
+def locked():
+    with lock:
+        inside.set()
+        forked.wait(1)  # it does not get that far
+        return directory()
+messages.directory = locked
+def one(k):
+    with Experiment({"k": k}):
+        pass
+def begins():
+    if not inside.is_set():
+        thread.start()
+        inside.wait(100)
+thread = threading.Thread(target=one, args=(1,))
+os.register_at_fork(before=begins)
+child = os.fork()
+if not child:
+    signal.alarm(60)
+    one(2)
+    os._exit(0)
+forked.set()
+assert os.waitpid(child, 0)[1] == 0
+thread.join()
+"""
+    )
+    assert statuses() == ["completed"] * 2
+
+
 def test_a_fork_while_another_thread_makes_the_output_directory_shares_it():
     script(
         Path.cwd(),

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import os
 import sys
+from _thread import RLock
 
 from kleio.core.errors import KleioError, UsageError, in_words
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from kleio.client.session import Session
 
 # The rest of the client is loaded with the first Experiment that is made, or begins: scripts import this that may not make any.
+_loading = RLock()
 
 
 class Experiment:
@@ -56,7 +58,8 @@ class Experiment:
         capture: bool = True,
         journal: str | None = None,
     ) -> None:
-        from kleio.client.recorder import Recorder
+        with _loading:
+            from kleio.client.recorder import Recorder
 
         self.params, self._mistake = _named(params)
         self.name, self.tags, self.description = name, tags, description
@@ -94,6 +97,7 @@ class Experiment:
         """Begin it, where a ``with`` is not at hand: in a notebook, say."""
         from _thread import get_ident
 
+        _load(self.capture)
         from kleio.client import opened
 
         if self._state != "new":
@@ -131,6 +135,8 @@ class Experiment:
         except IndexError:
             return  # another thread ends it just now
         self._state = "over"
+        if error is not None:
+            _load_for_failures()
         failed: list[BaseException] = []
         for step in self._last_steps():
             try:
@@ -150,6 +156,7 @@ class Experiment:
         if error is None or not isinstance(error, Exception) or self.reraise:
             self.end(error)
             return False
+        _load_for_failures()
         from kleio.client.exceptions import shown
 
         shown(error)
@@ -302,6 +309,79 @@ class Experiment:
         from kleio.client.parsing import from_parser
 
         return from_parser(cls, parser, args, options)
+
+
+def _load(capture: bool) -> None:
+    """Import what an experiment needs, from its beginning to its end.
+
+    A fork while another thread imports leaves the module locked in the child for ever: it waits until none is on its way.
+    """
+    with _loading:
+        import atexit
+        import contextvars
+        import fcntl
+        import hashlib
+        import tempfile
+        import threading
+
+        import kleio.client.connection
+        import kleio.client.endings
+        import kleio.client.opened
+        import kleio.client.session
+        import kleio.core.messages
+        import kleio.core.repository
+        import kleio.core.values
+
+        client = kleio.client.connection, kleio.client.endings, kleio.client.session
+        core = kleio.core.messages, kleio.core.repository, kleio.core.values
+        assert all((atexit, contextvars, fcntl, hashlib, tempfile, threading, *client, *core))
+        if capture:
+            import ctypes
+
+            import kleio.client.redirection
+
+            assert all((ctypes, kleio.client.redirection))
+
+
+def _load_for_failures() -> None:
+    with _loading:
+        import traceback
+
+        import kleio.client.tracebacks
+        import kleio.core.redact
+
+        assert all((traceback, kleio.client.tracebacks, kleio.core.redact))
+
+
+# From the beginning: a fork that has begun does not see what another thread registers meanwhile. While it has the lock nobody
+# loads :mod:`kleio.client.opened`, which is whole where it is there.
+
+
+def _before_fork() -> None:
+    _loading.acquire()
+    opened = sys.modules.get("kleio.client.opened")
+    if opened is not None:
+        opened.before_fork()
+
+
+def _after_fork() -> None:
+    try:
+        opened = sys.modules.get("kleio.client.opened")
+        if opened is not None:
+            opened.after_fork()
+    finally:
+        _loading.release()
+
+
+def _forked() -> None:
+    global _loading  # noqa: PLW0603
+    _loading = RLock()
+    opened = sys.modules.get("kleio.client.opened")
+    if opened is not None:
+        opened.forked()
+
+
+os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_forked)
 
 
 def _named(params: Any) -> tuple[dict[str, Any], UsageError | None]:

@@ -6,7 +6,7 @@ import _thread
 import os
 import sys
 
-from kleio.client.logger import Logger, kleio_logger
+from kleio.client.logger import Logger, _finish_imports, kleio_logger
 from kleio.client.recorder import Recorder
 from kleio.core import errors
 
@@ -182,31 +182,28 @@ def _alarmed(lost: bool) -> None:
 
 
 def prepare() -> None:
-    """Once a process tree: what happens at a fork, and at the end."""
+    """Once a process tree: what happens at the end."""
     global _prepared  # noqa: PLW0603
     import atexit
 
-    from kleio.client.logger import _finish_imports as finish_imports
-
     with _changing:
-        if _prepared:
-            return
-        _prepared = True
-        os.register_at_fork(before=finish_imports)
-        os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_forked)
-        atexit.register(_end_all)
+        if not _prepared:
+            _prepared = True
+            atexit.register(_end_all)
 
 
-def _before_fork() -> None:
+def before_fork() -> None:
     """No other thread opens or ends anything, or forks, until this fork is done: the child finds all of it in order."""
     global _watched  # noqa: PLW0603
+    _finish_imports()
     _changing.acquire()
     _watched = _presence is not None and _presence.pid == os.getpid() and _presence.watching
     if _watched and _presence is not None:
         _presence.pause()
 
 
-def _after_fork() -> None:
+def after_fork() -> None:
+    """In the process that forked."""
     try:
         if _watched and _presence is not None and not _presence.lost:
             _presence.watch()
@@ -214,7 +211,8 @@ def _after_fork() -> None:
         _changing.release()
 
 
-def _forked() -> None:
+def forked() -> None:
+    """In the child: what is open is the parent's."""
     global _presence, _changing  # noqa: PLW0603
     _changing = _thread.RLock()
     redirection = sys.modules.get("kleio.client.redirection")
