@@ -11,7 +11,7 @@ import pytest
 
 from kleio.core.keyboard import Keyboard
 
-SECONDS = 60.0
+SECONDS = 600.0
 
 
 @pytest.fixture

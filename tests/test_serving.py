@@ -21,7 +21,7 @@ from kleio.core.spool import Spool
 from kleio.core.streams import Source
 from kleio.core.trial import Status, Trial
 
-SECONDS = 60.0
+SECONDS = 600.0
 
 
 @pytest.fixture
@@ -113,10 +113,10 @@ def test_an_experiment_beside_a_hundred_others_is_recorded(tmp_path):
     journal = open_journal(f"sqlite:///{tmp_path}/journal.db")
     trial = Trial(id="a" * 32, work_key="w", project="p", command=("python",), cwd=".", created=0.0)
     journal.create(trial)
-    journal.claim(trial.id, "e" * 32, {}, 60.0)
+    journal.claim(trial.id, "e" * 32, {}, SECONDS)
     launch = {"trial": trial.as_dict(), "execution": {}, "number": 1, "started": 0.0}
     spool, *locks = Spool.create(str(tmp_path / "spool"), "e" * 32, launch)
-    recorder = Recorder(Source(spool, trial.id, spool.execution), journal, 1, 60.0, pytest.fail)
+    recorder = Recorder(Source(spool, trial.id, spool.execution), journal, 1, SECONDS, pytest.fail)
     recorder.start()
     assert recorder.finish(SECONDS, {"time": 1.0, "data": {"status": "completed", "exit_code": 0}})
     recorder.close()

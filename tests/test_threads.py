@@ -42,7 +42,7 @@ def abandon(lost):
 def killed(presence):
     watch(presence)
     os.kill(presence.recorder, signal.SIGKILL)
-    over.wait(100)
+    over.wait(300)
 opened.watch, redirection.abandon_all = killed, abandon
 with Experiment({"k": 1}):
     print("x" * 300_000)
@@ -105,7 +105,7 @@ class Slow:
         return getattr(connection, name)
     def close(self):
         connection.close()
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 300
         while os.path.exists(spool):
             assert time.monotonic() < deadline, "it stays"
             time.sleep(0.01)
@@ -163,7 +163,7 @@ def holds():
         held.set()
         time.sleep(0.2)
         os.kill(os.getpid(), signal.SIGINT)
-        over.wait(100)
+        over.wait(300)
 usual = opened.{step}
 def interrupted(experiment):
     opened.{step} = usual
@@ -205,7 +205,7 @@ closing, go = threading.Event(), threading.Event()
 def close(fd):
     if threading.get_ident() != main and not closing.is_set():
         closing.set()
-        go.wait(100)
+        go.wait(300)
     os.close(fd)
 main = threading.get_ident()
 connection.os = types.ModuleType("os")
@@ -216,7 +216,7 @@ def fork():
         os._exit(0)
     assert os.waitpid(child, 0)[1] == 0
 def interrupts():
-    closing.wait(100)
+    closing.wait(300)
     os.kill(os.getpid(), signal.SIGINT)
     time.sleep(0.2)
     go.set()
@@ -245,7 +245,7 @@ class Slow:
     def find_spec(self, name, path=None, target=None):
         if name == {module!r}:
             importing.set()
-            forking.wait(100)
+            forking.wait(300)
             forked.wait(1)  # it does not get that far
 sys.modules.pop({module!r}, None)
 sys.meta_path.insert(0, Slow())
@@ -254,11 +254,11 @@ def one(k):
         raise ValueError
 thread = threading.Thread(target=one, args=(1,))
 thread.start()
-importing.wait(100)
+importing.wait(300)
 os.register_at_fork(before=forking.set)
 child = os.fork()
 if not child:
-    signal.alarm(60)
+    signal.alarm(300)
     one(2)
     os._exit(0)
 forked.set()
@@ -288,12 +288,12 @@ def one(k):
 def begins():
     if not inside.is_set():
         thread.start()
-        inside.wait(100)
+        inside.wait(300)
 thread = threading.Thread(target=one, args=(1,))
 os.register_at_fork(before=begins)
 child = os.fork()
 if not child:
-    signal.alarm(60)
+    signal.alarm(300)
     one(2)
     os._exit(0)
 forked.set()
@@ -313,16 +313,16 @@ from kleio.client import outputs
 find, inside, forking = outputs._find, threading.Event(), threading.Event()
 def slowly(trial):
     inside.set()
-    forking.wait(100)
+    forking.wait(300)
     return find(trial)
 outputs._find = slowly
 thread = threading.Thread(target=outputs.directory)
 thread.start()
-inside.wait(100)
+inside.wait(300)
 os.register_at_fork(before=forking.set)
 child = os.fork()
 if not child:
-    signal.alarm(60)
+    signal.alarm(300)
     print(outputs.directory(), flush=True)
     os._exit(0)
 assert os.waitpid(child, 0)[1] == 0
@@ -330,7 +330,7 @@ thread.join()
 print(outputs.directory())
 """,
     )
-    done = subprocess.run([PYTHON, "train.py"], capture_output=True, text=True, timeout=180, check=True)
+    done = subprocess.run([PYTHON, "train.py"], capture_output=True, text=True, timeout=600, check=True)
     assert len(set(done.stdout.split())) == 1
 
 
@@ -345,13 +345,13 @@ usual, append, wrote, turn, made = logger.Writer, logger.Writer.append, [], thre
 def writer(*what):
     made.append(threading.get_ident())
     if len(made) == 1:
-        turn.wait(100)  # until the other one has told of its scope
+        turn.wait(300)  # until the other one has told of its scope
     return usual(*what)
 def appends(self, line):
     append(self, line)
     wrote.append(threading.get_ident())
     if len(wrote) < 3 and made[0] != wrote[-1]:
-        turn.wait(100)
+        turn.wait(300)
         while not wrote.count(made[0]):
             time.sleep(0.001)
 logger.Writer = writer
@@ -376,12 +376,12 @@ from kleio.client import logger
 usual, begun, inside = logger.Writer, threading.Event(), threading.Event()
 def writer(*what):
     begun.set()
-    inside.wait(100)
+    inside.wait(300)
     return usual(*what)
 logger.Writer = writer
 thread = threading.Thread(target=lambda: k.log_statistic(outside=1))
 thread.start()
-begun.wait(100)
+begun.wait(300)
 with Experiment({"k": 1}):
     inside.set()
     thread.join()
@@ -400,14 +400,14 @@ usual, begun, over = recorder.Writer, threading.Event(), threading.Event()
 def writer(*what):
     made = usual(*what)
     begun.set()
-    over.wait(100)
+    over.wait(300)
     return made
 with Experiment({"k": 1}):
     with Experiment({"k": 2}):
         recorder.Writer = writer
         thread = threading.Thread(target=lambda: k.log_artifact("a", b"1"))
         thread.start()
-        begun.wait(100)
+        begun.wait(300)
     over.set()
     thread.join()
 """
@@ -446,14 +446,14 @@ usual, inside, after = Writer.end, threading.Event(), threading.Event()
 def end(self):
     found = usual(self)
     inside.set()
-    after.wait(100)
+    after.wait(300)
     return found
 with Experiment({"k": 1}):
     kleio_logger.log_statistic(a=1)
     Writer.end = end
-    thread = threading.Thread(target=lambda: kleio_logger.flush(30) or print("not flushed"))
+    thread = threading.Thread(target=lambda: kleio_logger.flush(300) or print("not flushed"))
     thread.start()
-    inside.wait(100)
+    inside.wait(300)
 with Experiment({"k": 2}):
     after.set()
     thread.join()
@@ -478,7 +478,7 @@ Scope.__init__ = begun
 both = threading.Barrier(2)
 def work(t):
     k.add(a=t)
-    both.wait(100)
+    both.wait(300)
     k.commit(b=t)
 threads = [threading.Thread(target=work, args=(t,)) for t in (1, 2)]
 [thread.start() for thread in threads]
@@ -499,7 +499,7 @@ def who():
     found = usual()
     if threading.current_thread() is late:
         inside.set()
-        over.wait(100)
+        over.wait(300)
     return found
 module._who = who
 with k.scope(a=1) as scope:
@@ -508,7 +508,7 @@ with k.scope(a=1) as scope:
     module._unfinished[id(scope)] = scope
     late = threading.Thread(target=lambda: scope.add(late=1))
     late.start()
-    inside.wait(100)
+    inside.wait(300)
     put = k.put
     def puts(line):
         over.set()
@@ -559,7 +559,7 @@ usual, inside, over = Digests._write, threading.Event(), threading.Event()
 def write(self, *what):
     if not inside.is_set():
         inside.set()
-        over.wait(100)
+        over.wait(300)
     usual(self, *what)
 Digests._write = write
 def first():
@@ -568,7 +568,7 @@ errors = []
 threading.excepthook = errors.append
 thread = threading.Thread(target=first)
 thread.start()
-inside.wait(100)
+inside.wait(300)
 known.save()
 over.set()
 thread.join()
