@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import sqlite3
 import subprocess
+import time
+from itertools import count
+from types import SimpleNamespace
 
 import pytest
 from commands import PYTHON, kleio, printed, script, start, trials, until
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kleio.core.artifact import keep
+from kleio.core.artifact import LOCK, keep
 from kleio.core.artifacts import View, needed
 from kleio.core.config import Config, spool_root
 from kleio.core.journal import open_journal
@@ -383,6 +387,18 @@ class Bounded:
     def ship(self):
         while self.shipper.round():
             pass
+
+
+def test_a_script_that_is_held_up_before_it_has_asked_keeps_its_bytes_from_who_tidies_up(tmp_path, monkeypatch):
+    (tmp_path / "blobs").mkdir()
+    moments = count(step=100.0)
+    monkeypatch.setattr("kleio.core.artifact.time", SimpleNamespace(monotonic=lambda: next(moments), sleep=time.sleep))
+
+    def said(*_):
+        with (tmp_path / LOCK).open() as other, pytest.raises(BlockingIOError):
+            fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+    keep(str(tmp_path / "blobs"), b"content", said)
 
 
 def test_what_is_not_in_the_journal_yet_releases_nothing(tmp_path, journal_uri, monkeypatch):

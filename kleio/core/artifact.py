@@ -20,8 +20,10 @@ if TYPE_CHECKING:
 PIECE = 1 << 20
 LOCK = "artifacts.lock"
 """In the spool: held shared while bytes and their record are put there, alone by whoever takes bytes away."""
-PATIENCE = 2.0
-"""Seconds for which a script waits for it at most: a launcher that is stopped just then must not stop the script."""
+PAUSE, TRIES = 0.001, 2000
+"""Seconds, and so many times: no longer does a script wait for it, as a launcher that is stopped just then must not stop it.
+A script that is held up itself does not use them up.
+"""
 
 
 def digest_of(path: str) -> str:
@@ -72,13 +74,12 @@ def _together(path: str) -> Iterator[None]:
 
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        until = time.monotonic() + PATIENCE
-        while time.monotonic() < until:
+        for _ in range(TRIES):
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
                 break
             except OSError:
-                time.sleep(0.001)
+                time.sleep(PAUSE)
         yield
     finally:
         os.close(descriptor)
