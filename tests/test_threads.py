@@ -488,6 +488,17 @@ assert sorted((one.get("a"), one["b"]) for one in k.load_statistic("b")) == [(1,
     )
 
 
+def test_what_was_begun_in_an_experiment_is_committed_to_it_when_it_ends():
+    done = run(
+        """
+with Experiment({"k": 1}):
+    kleio_logger.add(a=5)
+"""
+    )
+    assert "kleio_logger:" not in done.stderr
+    assert trials()[0]["summary"]["a"]["last"] == 5
+
+
 @pytest.mark.parametrize("moment", ["who", "line"])
 def test_a_thread_that_adds_while_the_scope_ends_disturbs_nobody(moment):
     launched(

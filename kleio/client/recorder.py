@@ -39,6 +39,7 @@ class Recorder(Logger):
         """Nothing more is logged; what was added and not committed is, unless ``error`` ended it."""
         try:
             if self._outside:
+                self._outside[0].writes_to(self)  # ``kleio_logger``, by which it may have been begun, is no longer this one
                 self._outside[0].__exit__(type(error) if error else None, error, None)
         finally:
             refusals, self._refusals = self._refusals, None

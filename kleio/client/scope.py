@@ -42,6 +42,10 @@ class Scope:
         self._added: dict[tuple[Any, ...], dict[str, Any]] = {}
         self.mark()
 
+    def writes_to(self, logger: Logger) -> None:
+        """What is logged in it from now on goes there."""
+        self._logger = logger
+
     @property
     def values(self) -> dict[str, Any]:
         """Its values, and those that it inherits."""
