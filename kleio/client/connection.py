@@ -64,7 +64,7 @@ class Presence:
         self.recorder: int = answer[0]["pid"]
         self.lost = False
         self._stop = -1
-        self._stopped = _thread.allocate_lock()
+        self._stopped: _thread.LockType
 
     def watch(self) -> None:
         """Begin to watch the recorder. Not with threading: neither the end of the script nor its count of threads changes.

@@ -10,7 +10,7 @@ import os
 import signal
 import threading
 import time
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 
 from kleio.core import channels, code, identity, plan, process
@@ -333,7 +333,7 @@ class Launcher:
     def _execute(self, reserved: Reserved) -> Outcome:
         self._executed = True
         if self._journal is not None:
-            self._journal.waiting = None  # from now on signals are the command's
+            self._journal.waiting = nullcontext  # from now on signals are the command's
         trial, spool, token = reserved.trial, reserved.spool, reserved.token
         try:
             writers = self._writers(spool)
@@ -484,8 +484,8 @@ class Launcher:
             spool.delete()
 
     def _ship_rest(self, recorder: Recorder, ending: dict[str, Any]) -> None:
-        if recorder.finish(self._config["drain"], ending):
-            recorder.settled()
+        recorder.finish(self._config["drain"], ending)
+        recorder.settled()
 
 
 def _policy(config: Config) -> plan.Policy:

@@ -22,6 +22,7 @@ from __future__ import annotations
 import os
 from abc import ABC, abstractmethod
 from collections import namedtuple
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 from kleio.core.errors import Damaged, JournalError
@@ -120,7 +121,7 @@ class Journal(ABC):
     busy: AbstractContextManager[object] | None = None
     """Held by a thread while other processes wait for what it does; nobody should stop this process then."""
 
-    waiting: Callable[[], AbstractContextManager[object]] | None = None
+    waiting: Callable[[], AbstractContextManager[object]] = nullcontext
     """Gives what is held while this process waits for others, however long: they may have been stopped. What is raised in it
     goes through.
     """

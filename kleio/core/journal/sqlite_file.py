@@ -183,8 +183,7 @@ class SqliteFile(Journal):
     def _create(self) -> None:
         """Any number of first users may come here together; one creates, the others find it done."""
         assert self._lock is not None
-        fcntl.flock(self._lock, fcntl.LOCK_EX)
-        try:
+        with self._turn(self._lock):
             if self._checked_version() is not None:
                 return
             if self.warning is None:
@@ -195,8 +194,6 @@ class SqliteFile(Journal):
             self._connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
             self._connection.execute(f"PRAGMA user_version = {SCHEMA}")
             self._connection.execute("COMMIT")
-        finally:
-            fcntl.flock(self._lock, fcntl.LOCK_UN)
 
     def upgrade(self) -> int:
         """Bring the tables up to date. The schema that was found."""
@@ -243,33 +240,31 @@ class SqliteFile(Journal):
     def _writing(self) -> Iterator[sqlite3.Connection]:
         if self._lock is None:
             raise JournalError(f"{self.path} was opened for reading only")
-        with self._mutex, self._told():
-            self._wait_for_turn(self._lock)
+        with self._mutex, self._told(), self._turn(self._lock):
+            self._check_place()
+            self._connection.execute("BEGIN IMMEDIATE")
             try:
-                self._check_place()
-                self._connection.execute("BEGIN IMMEDIATE")
-                try:
-                    yield self._connection
-                    self._connection.execute("COMMIT")
-                except BaseException:
-                    if self._connection.in_transaction:  # some errors have rolled it back already
-                        self._connection.execute("ROLLBACK")
-                    raise
-                if size_of(f"{self.path}-wal") > CHECKPOINT:
-                    self._checkpoint()
-            finally:
-                fcntl.flock(self._lock, fcntl.LOCK_UN)
+                yield self._connection
+                self._connection.execute("COMMIT")
+            except BaseException:
+                if self._connection.in_transaction:  # some errors have rolled it back already
+                    self._connection.execute("ROLLBACK")
+                raise
+            if size_of(f"{self.path}-wal") > CHECKPOINT:
+                self._checkpoint()
 
-    def _wait_for_turn(self, lock: int) -> None:
-        """Take the lock under which all write."""
-        if self.waiting:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                with self.waiting():
-                    fcntl.flock(lock, fcntl.LOCK_EX)
-        else:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+    @contextmanager
+    def _turn(self, lock: int) -> Iterator[None]:
+        """Hold the lock under which all write, one after the other."""
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            with self.waiting():
+                fcntl.flock(lock, fcntl.LOCK_EX)
+        try:
+            yield
+        finally:
+            fcntl.flock(lock, fcntl.LOCK_UN)
 
     def _checkpoint(self) -> None:
         """As far as readers allow: one that was stopped as it read would hold up every writer, for as long as it is."""
@@ -297,26 +292,18 @@ class SqliteFile(Journal):
     def settle(self) -> None:
         if self._lock is None:
             return
-        with self._mutex, self._told():
-            fcntl.flock(self._lock, fcntl.LOCK_EX)
-            try:
-                self._check_place()
-                self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
-                sync(f"{self.path}-wal")  # a reader of an old state may have kept the checkpoint from doing it
-            finally:
-                fcntl.flock(self._lock, fcntl.LOCK_UN)
+        with self._mutex, self._told(), self._turn(self._lock):
+            self._check_place()
+            self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
+            sync(f"{self.path}-wal")  # a reader of an old state may have kept the checkpoint from doing it
 
     def purge(self) -> None:
         """Write the file anew: rows that grew have left old forms of themselves behind, in pages and between them."""
         if self._lock is None:
             raise JournalError(f"{self.path} was opened for reading only")
-        with self._mutex, self._told():
-            fcntl.flock(self._lock, fcntl.LOCK_EX)
-            try:
-                self._connection.execute("VACUUM")
-                busy, _, _ = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-            finally:
-                fcntl.flock(self._lock, fcntl.LOCK_UN)
+        with self._mutex, self._told(), self._turn(self._lock):
+            self._connection.execute("VACUUM")
+            busy, _, _ = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         if busy:
             raise JournalError(f"somebody reads {self.path} and keeps its old pages; run this again in a moment")
 
