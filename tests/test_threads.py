@@ -235,6 +235,19 @@ with Experiment({"k": 1}):
     assert statuses() == ["completed"], done.stderr
 
 
+FORKS = """
+child = os.fork()
+if not child:
+    signal.alarm(300)
+    one(2)
+    os._exit(0)
+forked.set()
+assert os.waitpid(child, 0)[1] == 0
+thread.join()
+"""
+"""Beside ``thread``, which does ``one(1)``: the child does ``one(2)``."""
+
+
 @pytest.mark.parametrize("module", ["kleio.client.recorder", "kleio.client.session", "atexit"])
 def test_a_fork_while_another_thread_imports_for_its_first_experiment_does_not_hang_the_child(module):
     run(
@@ -256,15 +269,7 @@ thread = threading.Thread(target=one, args=(1,))
 thread.start()
 importing.wait(300)
 os.register_at_fork(before=forking.set)
-child = os.fork()
-if not child:
-    signal.alarm(300)
-    one(2)
-    os._exit(0)
-forked.set()
-assert os.waitpid(child, 0)[1] == 0
-thread.join()
-""",
+""" + FORKS
     )
     assert statuses() == ["broken"] * 2
 
@@ -291,15 +296,7 @@ def begins():
         inside.wait(300)
 thread = threading.Thread(target=one, args=(1,))
 os.register_at_fork(before=begins)
-child = os.fork()
-if not child:
-    signal.alarm(300)
-    one(2)
-    os._exit(0)
-forked.set()
-assert os.waitpid(child, 0)[1] == 0
-thread.join()
-"""
+""" + FORKS
     )
     assert statuses() == ["completed"] * 2
 
