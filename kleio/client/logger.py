@@ -158,7 +158,7 @@ class Logger:
     ) -> None:
         """The same, whatever the names in ``meta``."""
         own = self._as_it_is()
-        if not own._directory:
+        if not own.active:
             return
         from kleio.client.artifacts import log
 

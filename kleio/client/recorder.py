@@ -25,6 +25,11 @@ class Recorder(Logger):
         """The spool's; empty when nothing is recorded."""
         return self._directory
 
+    @property
+    def active(self) -> bool:
+        """Whether what is logged is recorded: its experiment is open."""
+        return bool(self._directory) and self._append is not nowhere
+
     def attach(self, spool: str) -> None:
         self._directory, self._append = spool, None
 
